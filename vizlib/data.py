@@ -1,0 +1,319 @@
+"""Handwritten digits as tensors, and batches of them without per-sample work.
+
+MNIST where it can be had, and otherwise 1,797 real digits that travel with scikit-learn, so that
+every lesson runs on a machine without a network. The images stay bytes; a batch is cut out of one
+tensor, on the device that trains, and normalized there.
+
+>>> digits = load("digits")
+>>> images, labels = next(iter(digits.batches("train", 64)))
+>>> images.shape, labels.shape
+(torch.Size([64, 1, 28, 28]), torch.Size([64]))
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import socket
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from platformdirs import user_cache_path
+from torch import Tensor
+from torch.nn import functional as F
+
+# Of MNIST's 60,000 training images after scaling to 0…1: the numbers that every tutorial uses.
+MEAN, STD = 0.1307, 0.3081
+SPLITS = ("train", "val", "test")
+_VALIDATION = 5_000
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+class Augment(Protocol):
+    """What `batches(augment=…)` calls: images (N, 1, 28, 28) in 0…1 to images of that shape."""
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return changed copies of the images, drawing every random number from `generator`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set: `images` uint8 (N, 28, 28) in 0…255 and `labels` int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def __getitem__(self, index: int | slice | Tensor | list[int]) -> tuple[Tensor, Tensor]:
+        """Return the images and labels at `index`."""
+        return self.images[index], self.labels[index]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A data set of handwritten digits, white ink on black, in three splits that share nothing.
+
+    `name` is "mnist" or "digits"; `mean` and `std` are what `normalize` subtracts and divides by.
+    """
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+    mean: float = MEAN
+    std: float = STD
+
+    def split(self, name: str) -> Split:
+        """Return the split called "train", "val" or "test"; raise ValueError for another name."""
+        if name not in SPLITS:
+            raise ValueError(f"no split is called {name!r}; choose from {', '.join(SPLITS)}")
+        return getattr(self, name)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Turn bytes (N, 28, 28) into the network's input: float32 (N, 1, 28, 28), about -0.4…2.8.
+
+        Scaling to 0…1 and then subtracting the mean and dividing by the standard deviation gives
+        inputs with mean 0 and variance 1 over the training set. One image (28, 28) becomes a
+        batch of one.
+        """
+        return (_as_fractions(images) - self.mean) / self.std
+
+    def batches(
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        device: str | torch.device = "cpu",
+        shuffle: bool = False,
+        augment: Augment | None = None,
+        generator: torch.Generator | None = None,
+        share: tuple[int, int] = (0, 1),
+    ) -> Batches:
+        """Return an iterable over (images (N, 1, 28, 28) normalized, labels (N,)) on `device`.
+
+        `shuffle` draws a new order for every pass, and `augment` changes the images (see
+        `Affine`); both take their random numbers from `generator` (default: one seeded with 0).
+        With `share=(rank, world)` each batch is dealt out to `world` processes and this one gets
+        every `world`-th image of it; `len()` and the batch size are those of the whole.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, but was {batch_size}")
+        part = self.split(split)
+        return Batches(
+            part.images.to(device),
+            part.labels.to(device),
+            self,
+            batch_size,
+            shuffle=shuffle,
+            augment=augment,
+            generator=generator or torch.Generator().manual_seed(0),
+            share=share,
+        )
+
+
+@dataclass
+class Batches:
+    """One pass after another over a split; see `Digits.batches`."""
+
+    images: Tensor
+    labels: Tensor
+    digits: Digits
+    batch_size: int
+    shuffle: bool
+    augment: Augment | None
+    generator: torch.Generator = field(repr=False)
+    share: tuple[int, int]
+
+    def __len__(self) -> int:
+        """Return the number of batches in a pass; the last one may be smaller."""
+        return math.ceil(len(self.labels) / self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield every image once, in batches."""
+        order = self._order().to(self.images.device)
+        for rows in order.split(self.batch_size):
+            yield self._batch(rows)
+
+    def _order(self) -> Tensor:
+        if self.shuffle:
+            return torch.randperm(len(self.labels), generator=self.generator)
+        return torch.arange(len(self.labels))
+
+    def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        rank, world = self.share
+        if self.augment is None:
+            mine = rows[rank::world]
+            return self.digits.normalize(self.images[mine]), self.labels[mine]
+        # The whole batch is changed before it is dealt out: random numbers stay in step in
+        # every process, so two processes see just what one would have seen.
+        images = self.augment(_as_fractions(self.images[rows]), self.generator)[rank::world]
+        return (images - self.digits.mean) / self.digits.std, self.labels[rows[rank::world]]
+
+
+def _as_fractions(images: Tensor) -> Tensor:
+    return images.reshape(-1, 1, *images.shape[-2:]).float().div_(255)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Small random rotations, scalings, shears and shifts, another for every image of a batch.
+
+    Each number is the largest change in either direction: `degrees` of rotation, `scale` as a
+    fraction, `shift` in pixels, `shear` as pixels moved per pixel of height. A 4 remains a 4.
+
+    >>> images = torch.rand(8, 1, 28, 28)
+    >>> Affine()(images, torch.Generator().manual_seed(0)).shape
+    torch.Size([8, 1, 28, 28])
+    """
+
+    degrees: float = 10.0
+    scale: float = 0.1
+    shift: float = 2.0
+    shear: float = 0.1
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Return changed copies of images (N, 1, H, W) in 0…1; what moves in is black."""
+        draws = torch.rand(5, len(images), generator=generator).to(images.device) * 2 - 1
+        grid = F.affine_grid(self._matrices(draws, images.shape[-1]), list(images.shape), False)
+        return F.grid_sample(images, grid, align_corners=False)
+
+    def _matrices(self, draws: Tensor, side: int) -> Tensor:
+        angle = draws[0] * math.radians(self.degrees)
+        size = 1 + draws[1] * self.scale
+        shear = draws[2] * self.shear
+        # affine_grid measures in half images, from -1 to 1.
+        right, down = draws[3:] * self.shift * 2 / side
+        top = torch.stack([angle.cos() / size, shear - angle.sin() / size, right], dim=1)
+        bottom = torch.stack([angle.sin() / size, angle.cos() / size, down], dim=1)
+        return torch.stack([top, bottom], dim=1)
+
+
+def load(name: str = "auto", root: str | Path | None = None, *, download: bool = True) -> Digits:
+    """Load handwritten digits as three splits of uint8 images (N, 28, 28) and int64 labels (N,).
+
+    `name` is "mnist", "digits" (scikit-learn's 1,797 digits, enlarged) or "auto": MNIST if it is
+    on disk (in `root`, then `$VIZLIB_DATA`, then `./data`, then the user's cache), else
+    downloaded, else the digits, with a warning that says so. The validation split is the last
+    5,000 of a seeded permutation of MNIST's training set; MNIST's test set is the test split.
+
+    Raises ValueError for an unknown name or a damaged file, and FileNotFoundError where "mnist"
+    is asked for and can neither be found nor downloaded.
+    """
+    if name not in {"auto", "mnist", "digits"}:
+        raise ValueError(f"no data set is called {name!r}; choose from auto, mnist, digits")
+    if name == "digits":
+        return _embedded()
+    folder = _find(root) or (_download() if download else None)
+    if folder is not None:
+        return _mnist(folder)
+    if name == "mnist":
+        looked = ", ".join(str(place) for place in _places(root))
+        raise FileNotFoundError(
+            f"MNIST is in none of {looked}, and could not be downloaded; "
+            "set VIZLIB_DATA to the folder that holds MNIST/raw, or load('digits')"
+        )
+    warnings.warn(
+        "MNIST is neither on disk nor can it be downloaded: "
+        "using the 1,797 smaller digits that come with scikit-learn",
+        stacklevel=2,
+    )
+    return _embedded()
+
+
+def _places(root: str | Path | None) -> list[Path]:
+    named = [root, os.environ.get("VIZLIB_DATA"), "data", user_cache_path("vizlib")]
+    return [Path(place) for place in named if place]
+
+
+def _find(root: str | Path | None) -> Path | None:
+    names = [file for pair in _FILES.values() for file in pair]
+    for place in _places(root):
+        raw = place / "MNIST" / "raw"
+        if all((raw / file).is_file() for file in names):
+            return raw
+    return None
+
+
+def _download(timeout: float = 5.0) -> Path | None:
+    """Fetch MNIST into the user's cache; None where no connection can be made in `timeout` s."""
+    from torchvision.datasets import MNIST
+
+    cache = user_cache_path("vizlib", ensure_exists=True)
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(timeout)
+    try:
+        # Into a folder of its own and then renamed: whoever looks sees all four files or none.
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            with contextlib.redirect_stdout(io.StringIO()):
+                MNIST(folder, download=True)
+            with contextlib.suppress(OSError):
+                (Path(folder) / "MNIST").rename(cache / "MNIST")
+    except (OSError, RuntimeError):
+        return None
+    finally:
+        socket.setdefaulttimeout(patience)
+    return _find(cache)
+
+
+def _mnist(raw: Path) -> Digits:
+    images, labels = _read_pair(raw, "train")
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    # Sorted, so that train.images[0] is still the 5 that everybody knows.
+    kept, held_out = order[:-_VALIDATION].sort().values, order[-_VALIDATION:].sort().values
+    return Digits(
+        "mnist",
+        train=Split(images[kept], labels[kept]),
+        val=Split(images[held_out], labels[held_out]),
+        test=Split(*_read_pair(raw, "test")),
+    )
+
+
+def _read_pair(raw: Path, part: str) -> tuple[Tensor, Tensor]:
+    images, labels = (_read_idx(raw / file) for file in _FILES[part])
+    if images.shape != (len(labels), 28, 28):
+        raise ValueError(
+            f"{raw / _FILES[part][0]} is damaged: it holds {tuple(images.shape)} images for "
+            f"{len(labels)} labels; delete the folder and load again"
+        )
+    return torch.from_numpy(images), torch.from_numpy(labels).long()
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    """Read one file in the format that MNIST's page describes: type, sizes, then the bytes."""
+    content = path.read_bytes()
+    axes = content[3] if content[:3] == b"\x00\x00\x08" and len(content) > 4 else 0
+    shape = np.frombuffer(content[4 : 4 + 4 * axes], ">i4").tolist()
+    expected = 4 + 4 * axes + math.prod(shape)
+    if not axes or len(content) != expected:
+        found = f"it has {len(content):,} bytes" + (f", not {expected:,}" if axes else "")
+        raise ValueError(f"{path} is damaged: {found}; delete the folder and load again")
+    return np.frombuffer(bytearray(content), np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _embedded() -> Digits:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = torch.from_numpy(bunch.images).float()[:, None] / 16
+    large = F.interpolate(small, size=(20, 20), mode="bicubic").clamp(0, 1)
+    # As in MNIST: the digit fills 20×20, in a frame of 28×28.
+    images = (F.pad(large, (4, 4, 4, 4))[:, 0] * 255).round().to(torch.uint8)
+    labels = torch.from_numpy(bunch.target).long()
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    rows = dict(zip(SPLITS, order.split([1_257, 180, 360]), strict=True))
+    return Digits("digits", **{part: Split(images[r], labels[r]) for part, r in rows.items()})
