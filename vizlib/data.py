@@ -17,8 +17,8 @@ import io
 import math
 import os
 import socket
+import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,7 +208,7 @@ def load(name: str = "auto", root: str | Path | None = None, *, download: bool =
 
     `name` is "mnist", "digits" (scikit-learn's 1,797 digits, enlarged) or "auto": MNIST if it is
     on disk (in `root`, then `$VIZLIB_DATA`, then `./data`, then the user's cache), else
-    downloaded, else the digits, with a warning that says so. The validation split is the last
+    downloaded, else the digits, with one line on stderr that says so. The validation split is the last
     5,000 of a seeded permutation of MNIST's training set; MNIST's test set is the test split.
 
     Raises ValueError for an unknown name or a damaged file, and FileNotFoundError where "mnist"
@@ -227,10 +227,10 @@ def load(name: str = "auto", root: str | Path | None = None, *, download: bool =
             f"MNIST is in none of {looked}, and could not be downloaded; "
             "set VIZLIB_DATA to the folder that holds MNIST/raw, or load('digits')"
         )
-    warnings.warn(
+    print(
         "MNIST is neither on disk nor can it be downloaded: "
         "using the 1,797 smaller digits that come with scikit-learn",
-        stacklevel=2,
+        file=sys.stderr,
     )
     return _embedded()
 

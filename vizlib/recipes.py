@@ -1,0 +1,120 @@
+"""How each network is trained: one table, and the optimizers and schedules it names.
+
+>>> recipe("lenet").optimizer
+'sgd'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn, optim
+from torch.optim import lr_scheduler
+
+from vizlib.data import Affine, Augment
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides how a network is trained.
+
+    `optimizer` is a class of `torch.optim` and `schedule` one of `SCHEDULES` or a class of
+    `torch.optim.lr_scheduler`, stepped after every batch; both are named in any case and take
+    further `…_options`. `gamma` is the factor on the learning rate after each epoch of schedule
+    "step". `average` is the share that a running mean of the weights keeps at each step (0 for
+    none). `precision` is "float32", "bfloat16" or "auto": bfloat16 on a GPU.
+    """
+
+    epochs: int = 10
+    batch_size: int = 128
+    learning_rate: float = 0.05
+    optimizer: str = "sgd"
+    optimizer_options: dict[str, Any] = field(default_factory=dict)
+    schedule: str = "onecycle"
+    schedule_options: dict[str, Any] = field(default_factory=dict)
+    gamma: float = 0.5
+    label_smoothing: float = 0.0
+    augment: Augment | None = None
+    average: float = 0.0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot train anything."""
+        for name, least in (("epochs", 0), ("batch_size", 1), ("learning_rate", 0)):
+            value = getattr(self, name)
+            if not value >= least:
+                raise ValueError(f"{name} must be at least {least}, but was {value}")
+        if self.precision not in {"auto", "float32", "bfloat16"}:
+            raise ValueError(
+                f"precision is auto, float32 or bfloat16, but was {self.precision!r}"
+            )
+
+    def make_optimizer(self, model: nn.Module) -> optim.Optimizer:
+        """Return the optimizer over the model's parameters; ValueError for an unknown name."""
+        kinds = _classes(optim, optim.Optimizer)
+        kind = kinds.get(self.optimizer.lower())
+        if kind is None:
+            raise ValueError(
+                f"no optimizer is called {self.optimizer!r}; choose from {', '.join(sorted(kinds))}"
+            )
+        return kind(model.parameters(), lr=self.learning_rate, **self.optimizer_options)
+
+    def make_schedule(
+        self, optimizer: optim.Optimizer, steps_per_epoch: int
+    ) -> lr_scheduler.LRScheduler:
+        """Return the schedule of the learning rate, to be stepped after each batch."""
+        name, options = self.schedule.lower(), self.schedule_options
+        steps = max(1, self.epochs * steps_per_epoch)
+        if name == "onecycle":
+            defaults = {"max_lr": self.learning_rate, "pct_start": 0.25, "cycle_momentum": False}
+            return lr_scheduler.OneCycleLR(optimizer, total_steps=steps, **(defaults | options))
+        if name == "cosine":
+            return lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps, **options)
+        if name == "step":
+            return lr_scheduler.StepLR(optimizer, steps_per_epoch, self.gamma, **options)
+        if name == "constant":
+            return lr_scheduler.ConstantLR(optimizer, factor=1.0, **options)
+        kinds = _classes(lr_scheduler, lr_scheduler.LRScheduler)
+        if name not in kinds:
+            known = ", ".join([*SCHEDULES, *sorted(kinds)])
+            raise ValueError(f"no schedule is called {self.schedule!r}; choose from {known}")
+        return kinds[name](optimizer, **options)
+
+
+SCHEDULES = ("onecycle", "cosine", "step", "constant")
+
+
+def _classes(module: Any, base: type) -> dict[str, type]:
+    found = (value for value in vars(module).values() if isinstance(value, type))
+    return {c.__name__.lower(): c for c in found if issubclass(c, base) and c is not base}
+
+
+_SGD = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+_CONV = Recipe(
+    epochs=15, learning_rate=0.06, optimizer_options=_SGD, augment=Affine(), average=0.998
+)
+
+
+def _conv(**changes: Any) -> Recipe:
+    return replace(_CONV, **changes)
+
+
+_RECIPES = {
+    "lenet": _conv(epochs=40),
+    "newnet": _conv(epochs=20, precision="bfloat16"),
+    "mlp": _conv(epochs=40),
+    "mlp500": _conv(epochs=40),
+    "mlp256": _conv(epochs=40),
+    "cnn": _conv(epochs=30),
+    "defaultnet": _conv(epochs=12, precision="bfloat16"),
+    "myfullconvnet": _conv(epochs=20),
+    "mynetv1": _conv(epochs=10, precision="bfloat16"),
+    "mynetv2": _conv(epochs=25),
+    "myvggnet": _conv(epochs=20, precision="bfloat16"),
+}
+
+
+def recipe(network: str) -> Recipe:
+    """Return how the network of that name is trained; a plain recipe where none is known."""
+    return _RECIPES.get(network, Recipe(optimizer_options=_SGD))
