@@ -8,6 +8,12 @@ N ?=
 LAB_ARGS ?=
 PYTEST_ARGS ?=
 
+# A lesson runs in its own folder: where the data are must not depend on that.
+VIZLIB_DATA ?= $(if $(wildcard data/MNIST),data)
+ifneq ($(VIZLIB_DATA),)
+export VIZLIB_DATA := $(if $(filter /%,$(VIZLIB_DATA)),,$(CURDIR)/)$(VIZLIB_DATA)
+endif
+
 BIN := .venv/bin
 READY := .venv/.ready
 SETTINGS := .venv/share/jupyter/lab/settings
@@ -64,9 +70,9 @@ clean: ## remove caches and builds (to begin from nothing, delete .venv as well)
 $(READY): pyproject.toml | $(BIN)/python
 	@echo "Installing vizlib and what it needs into .venv: a few minutes, once."
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
-	mkdir -p $(SETTINGS)
-	echo '$(CALM)' > $(SETTINGS)/overrides.json
-	touch $@
+	@mkdir -p $(SETTINGS)
+	@echo '$(CALM)' > $(SETTINGS)/overrides.json
+	@touch $@
 
 $(BIN)/python:
 	@command -v $(PYTHON) > /dev/null \

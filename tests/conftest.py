@@ -1,0 +1,209 @@
+"""JupyterLab on a copy of the notebooks, and a browser to drive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOKEN = "classroom"  # noqa: S105 - the server lives for one test and listens to this machine only
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# A sandbox needs rights that a container or root does not have; nothing is opened but our own.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+CALM = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false"}}
+PATIENCE = 120_000  # milliseconds: how long a notebook may take here, with the tests beside it
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab: where it is, and the folder that it shows."""
+
+    address: str
+    folder: Path
+
+    def url(self, name: str) -> str:
+        return f"{self.address}/lab/tree/{name}?token={TOKEN}"
+
+
+@dataclass
+class OpenNotebook:
+    """A notebook on a page of the browser, and what the page complained about."""
+
+    page: object
+    cells: int
+    complaints: list[str] = field(default_factory=list)
+
+    def run_all(self) -> None:
+        """Run every cell and wait until each has its number."""
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self.page.wait_for_function(ALL_RAN, arg=self.cells, timeout=PATIENCE)
+        self.wait_for_kernel()
+
+    def wait_for_kernel(self) -> None:
+        """The status bar alone knows: elsewhere a kernel is idle before there is one."""
+        self.page.wait_for_function(KERNEL_IDLE, timeout=PATIENCE)
+
+    def errors(self) -> list[str]:
+        """The text of every traceback and every warning that stands under a cell."""
+        shown = self.page.locator(
+            '.jp-OutputArea [data-mime-type="application/vnd.jupyter.error"],'
+            '.jp-OutputArea [data-mime-type="application/vnd.jupyter.stderr"]'
+        )
+        return shown.all_inner_texts()
+
+    def screenshot(self, name: str) -> None:
+        """Save the page to $VIZLIB_SCREENSHOTS, if somebody wants to look."""
+        if folder := os.environ.get("VIZLIB_SCREENSHOTS"):
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+ALL_RAN = r"""expected => {
+  const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputArea-prompt")];
+  return prompts.length === expected && prompts.every(p => /^\[\d+\]:$/.test(p.textContent.trim()));
+}"""
+KERNEL_IDLE = r"""() => {
+  const texts = [...document.querySelectorAll(".jp-StatusBar-TextItem, .jp-StatusBar-Widget *")]
+    .map(item => item.textContent.trim());
+  return texts.some(text => text.endsWith("| Idle") && !text.startsWith("No Kernel"));
+}"""
+
+
+def find_chromium() -> str | None:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    return found or playwrights_own()
+
+
+def playwrights_own() -> str | None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if Path(path).is_file() else None
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """Chromium without a window; skips where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    path = find_chromium()
+    if path is None:
+        pytest.skip("there is no Chromium: install your system's package, named chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory) -> Iterator[Lab]:
+    """JupyterLab as it is on its first day: no settings, no history, a copy of the notebooks."""
+    home = tmp_path_factory.mktemp("lab")
+    folder = home / "notebooks"
+    shutil.copytree(ROOT / "notebooks", folder)
+    port = free_port()
+    with (home / "log").open("w+") as log:
+        server = subprocess.Popen(
+            command(port, folder), env=surroundings(home), stdout=log, stderr=log
+        )
+        try:
+            wait_for_server(f"http://127.0.0.1:{port}", server, home / "log")
+            yield Lab(f"http://127.0.0.1:{port}", folder)
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def command(port: int, folder: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={folder}",
+    ]
+
+
+def surroundings(home: Path) -> dict[str, str]:
+    for plugin, settings in CALM.items():
+        file = home / "settings" / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings), "utf-8")
+    own = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+    }
+    return {**os.environ, **{name: str(home / part) for name, part in own.items()}}
+
+
+def wait_for_server(address: str, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{address}/api?token={TOKEN}", timeout=5).close()  # noqa: S310
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError(f"JupyterLab did not start; it said:\n{log.read_text('utf-8')}")
+
+
+@pytest.fixture
+def open_notebook(lab, browser) -> Iterator[Callable[[str], OpenNotebook]]:
+    """Open a notebook by its file name, on a screen as a projector has."""
+    contexts = []
+
+    def opened(name: str) -> OpenNotebook:
+        contexts.append(browser.new_context(viewport={"width": 1280, "height": 720}))
+        page = contexts[-1].new_page()
+        notebook = OpenNotebook(page, code_cells(lab.folder / name))
+        page.on("console", lambda said: noted(notebook, said))
+        page.on("pageerror", lambda error: notebook.complaints.append(str(error)))
+        page.goto(lab.url(name))
+        notebook.wait_for_kernel()
+        return notebook
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def code_cells(path: Path) -> int:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return sum(cell["cell_type"] == "code" for cell in cells)
+
+
+def noted(notebook: OpenNotebook, said: object) -> None:
+    if said.type == "error":
+        notebook.complaints.append(f"{said.text} ({said.location.get('url', '')})")
