@@ -55,6 +55,10 @@ class Split:
     images: Tensor
     labels: Tensor
 
+    def __repr__(self) -> str:
+        """Return how many images there are, not their pixels."""
+        return f"Split({len(self):,} images)"
+
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)

@@ -56,30 +56,30 @@ class History:
         return json.dumps({k: v for k, v in vars(self).items() if k != "snapshots"}, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> History:
-        """Read what `to_json` wrote; raises ValueError for any other text."""
+    def from_json(cls, text: str, source: str | Path = "the text") -> History:
+        """Read what `to_json` wrote; raises ValueError for any other text, naming its `source`."""
         try:
             return cls(**json.loads(text))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"this is no training history: {error}") from None
+            raise ValueError(f"{source} holds no training history: {error}") from None
 
     def save(self, path: str | Path) -> None:
-        """Write JSON to `path`, all or nothing; snapshots go beside it as .safetensors."""
+        """Write JSON to `path`, all or nothing; snapshots go beside it, `run.snapshots.safetensors`."""
         path = Path(path)
         text = self.to_json()
         weights.replace_whole(path, lambda part: Path(part).write_text(text, encoding="utf-8"))
         if self.snapshots:
             named = {f"{e}/{k}": v for e, state in self.snapshots.items() for k, v in state.items()}
-            weights.save_tensors(named, path.with_suffix(".safetensors"))
+            weights.save_tensors(named, path.with_suffix(".snapshots.safetensors"))
 
     @classmethod
     def load(cls, path: str | Path) -> History:
         """Read what `save` wrote; raises FileNotFoundError, or ValueError for another file."""
         path = Path(path)
-        history = cls.from_json(path.read_text(encoding="utf-8"))
-        beside = path.with_suffix(".safetensors")
+        history = cls.from_json(path.read_text(encoding="utf-8"), path)
+        beside = path.with_suffix(".snapshots.safetensors")
         if beside.is_file():
             for key, value in weights.read_tensors(beside).items():
-                epoch, name = key.split("/", 1)
+                epoch, _, name = key.partition("/")
                 history.snapshots.setdefault(int(epoch), {})[name] = value
         return history
