@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from save_notebooks import KERNEL
 
 pytestmark = pytest.mark.browser
 
@@ -15,6 +18,7 @@ SAME = "([canvas, before]) => canvas.toDataURL() === before"
 def started(open_notebook):
     notebook = open_notebook("00_start_here.ipynb")
     notebook.run_all()
+    assert notebook.errors() == []
     return notebook
 
 
@@ -35,3 +39,22 @@ def test_the_layers_slide_from_the_keyboard(started):
     page.wait_for_function(SAME, arg=[canvas.element_handle(), first])
     assert started.errors() == []
     assert started.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("mistake", "name"), [("1 / 0", "ZeroDivisionError"), ("1 = 2", "SyntaxError")]
+)
+def test_what_goes_wrong_is_seen(mistake, name, lab, open_notebook):
+    sources = [
+        "from IPython.display import Javascript\nJavascript('console.error(\"a broken widget\")')",
+        "import sys\nprint('only a warning', file=sys.stderr)",
+        mistake,
+        "'never reached'",
+    ]
+    cells = [new_code_cell(source) for source in sources]
+    broken = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+    nbformat.write(broken, lab.folder / f"{name}.ipynb")
+    notebook = open_notebook(f"{name}.ipynb")
+    notebook.run_all()
+    assert [name in text for text in notebook.errors()] == [True]
+    assert ["a broken widget" in text for text in notebook.complaints] == [True]
