@@ -228,7 +228,8 @@ def test_without_mnist_one_line_says_so(nowhere, capsys):
     assert not [path for path in nowhere.rglob("*") if path.is_file()]
 
 
-def test_asking_for_mnist_where_there_is_none_says_where_it_looked(nowhere):
+@pytest.mark.usefixtures("nowhere")
+def test_asking_for_mnist_where_there_is_none_says_where_it_looked():
     with pytest.raises(FileNotFoundError, match="empty.*set VIZLIB_DATA to the folder"):
         data.load("mnist")
 

@@ -27,7 +27,16 @@ ORDER = [
     *("arithmetic", "handwriting", "plots", "explore", "cli"),
 ]
 # Modules that are no idea of their own belong to one that is, and only it may import them.
-OWNER = {"__main__": "cli"}
+OWNER = {
+    "__main__": "cli",
+    "_network": "models",
+    "_classics": "models",
+    "_evaluate": "train",
+    "_run": "train",
+    "_style": "plots",
+    "_maps": "plots",
+    "_charts": "plots",
+}
 # The one module that may import a heavy library.
 SOLE_IMPORTER = {
     "torchvision.datasets": "data",

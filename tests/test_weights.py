@@ -5,6 +5,7 @@ import os
 import pickle
 import stat
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,14 +38,15 @@ def test_the_file_is_plain_safetensors_with_its_provenance(lenet, tmp_path):
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
-    assert header.pop("__metadata__") == {"accuracy": "0.5", "recipe": '{"epochs": 3}'}
+    provenance = json.loads(header.pop("__metadata__")["provenance"])
+    assert provenance == {"accuracy": 0.5, "recipe": {"epochs": 3}}
     assert set(header) == set(lenet.state_dict())
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_the_same_weights_give_the_same_bytes(lenet, tmp_path):
     for name in ("a", "b"):
-        weights.save(lenet, tmp_path / name, seed=1, epochs=2)
+        weights.save(lenet, tmp_path / name, **dict.fromkeys(["seed", "epochs", "data"], 1))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -64,15 +66,14 @@ def test_a_write_that_fails_leaves_the_old_file(lenet, tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def half_written(_tensors, part, _metadata):
-        with open(part, "wb") as file:
-            file.write(b"only the beginning")
+        Path(part).write_bytes(b"only the beginning")
         raise OSError("disk full")
 
     monkeypatch.setattr(weights, "save_file", half_written)
     with pytest.raises(OSError, match="disk full"):
         weights.save(models.build("lenet", seed=9), path)
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["mine.safetensors"]
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.safetensors"]
 
 
 @pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s}, lambda s: {"model": dict(s)}])
@@ -93,7 +94,7 @@ class Bomb:
         return os.mkdir, ("exploded",)
 
 
-@pytest.mark.parametrize("save", [torch.save, lambda o, p: p.write_bytes(pickle.dumps(o))])
+@pytest.mark.parametrize("save", [torch.save, lambda o, p: p.write_bytes(pickle.dumps(o, 2))])
 def test_pickled_code_never_runs(lenet, tmp_path, monkeypatch, save):
     monkeypatch.chdir(tmp_path)
     save({"conv1.weight": Bomb()}, tmp_path / "bomb.pt")
@@ -127,7 +128,7 @@ def test_another_network_is_told_tensor_by_tensor(tmp_path):
         weights.load_into(models.build("lenet5"), tmp_path / "a.safetensors")
     assert "conv1.weight is (6, 1, 5, 5), not (6, 3, 5, 5)" in str(error.value)
     assert "fc1.weight is (120, 256), not (120, 400)" in str(error.value)
-    with pytest.raises(ValueError, match="it lacks linear1.weight, .*it has besides conv1.weight"):
+    with pytest.raises(ValueError, match="it lacks linear1.weight, .*it has besides conv1.bias"):
         weights.load_into(models.build("mlp"), tmp_path / "a.safetensors")
 
 
@@ -167,7 +168,9 @@ def test_every_shipped_network_loads_and_tells_where_it_came_from(name):
     assert facts["data"] == "mnist"
     assert facts["val_accuracy"] == max(facts["history"]["val_accuracy"])
     best = facts["history"]["val_accuracy"].index(facts["val_accuracy"])
-    assert facts["history"]["val_loss"][facts["best_epoch"] - 1] <= facts["history"]["val_loss"][best]
+    assert (
+        facts["history"]["val_loss"][facts["best_epoch"] - 1] <= facts["history"]["val_loss"][best]
+    )
     assert {"accuracy", "epochs", "seed", "version", "recipe", "torch"} <= facts.keys()
 
 

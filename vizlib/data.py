@@ -193,7 +193,9 @@ class Affine:
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return changed copies of images (N, 1, H, W) in 0…1; what moves in is black."""
         draws = torch.rand(5, len(images), generator=generator).to(images.device) * 2 - 1
-        grid = F.affine_grid(self._matrices(draws, images.shape[-1]), list(images.shape), False)
+        grid = F.affine_grid(
+            self._matrices(draws, images.shape[-1]), list(images.shape), align_corners=False
+        )
         return F.grid_sample(images, grid, align_corners=False)
 
     def _matrices(self, draws: Tensor, side: int) -> Tensor:
@@ -212,8 +214,8 @@ def load(name: str = "auto", root: str | Path | None = None, *, download: bool =
 
     `name` is "mnist", "digits" (scikit-learn's 1,797 digits, enlarged) or "auto": MNIST if it is
     on disk (in `root`, then `$VIZLIB_DATA`, then `./data`, then the user's cache), else
-    downloaded, else the digits, with one line on stderr that says so. The validation split is the last
-    5,000 of a seeded permutation of MNIST's training set; MNIST's test set is the test split.
+    downloaded, else the digits, with one line on stderr that says so. The validation split is
+    the last 5,000 of a seeded permutation of MNIST's training set.
 
     Raises ValueError for an unknown name or a damaged file, and FileNotFoundError where "mnist"
     is asked for and can neither be found nor downloaded.
@@ -231,10 +233,9 @@ def load(name: str = "auto", root: str | Path | None = None, *, download: bool =
             f"MNIST is in none of {looked}, and could not be downloaded; "
             "set VIZLIB_DATA to the folder that holds MNIST/raw, or load('digits')"
         )
-    print(
+    sys.stderr.write(
         "MNIST is neither on disk nor can it be downloaded: "
-        "using the 1,797 smaller digits that come with scikit-learn",
-        file=sys.stderr,
+        "using the 1,797 smaller digits that come with scikit-learn\n"
     )
     return _embedded()
 
@@ -300,7 +301,7 @@ def _read_pair(raw: Path, part: str) -> tuple[Tensor, Tensor]:
 def _read_idx(path: Path) -> np.ndarray:
     """Read one file in the format that MNIST's page describes: type, sizes, then the bytes."""
     content = path.read_bytes()
-    axes = content[3] if content[:3] == b"\x00\x00\x08" and len(content) > 4 else 0
+    axes = content[3] if content[:3] == b"\x00\x00\x08" and content[3:] else 0
     shape = np.frombuffer(content[4 : 4 + 4 * axes], ">i4").tolist()
     expected = 4 + 4 * axes + math.prod(shape)
     if not axes or len(content) != expected:

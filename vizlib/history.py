@@ -64,7 +64,7 @@ class History:
             raise ValueError(f"{source} holds no training history: {error}") from None
 
     def save(self, path: str | Path) -> None:
-        """Write JSON to `path`, all or nothing; snapshots go beside it, `run.snapshots.safetensors`."""
+        """Write JSON to `path`, all or nothing, and the snapshots beside it as safetensors."""
         path = Path(path)
         text = self.to_json()
         weights.replace_whole(path, lambda part: Path(part).write_text(text, encoding="utf-8"))

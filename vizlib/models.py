@@ -13,75 +13,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from vizlib import _classics
+from vizlib._network import Network
 
 
-class Network(nn.Sequential):
-    """A chain of named layers that knows its own name and the images (C, H, W) it expects."""
-
-    def __init__(self, name: str, input_shape: tuple[int, ...], **layers: nn.Module) -> None:
-        """Chain `layers` in the order in which they are named."""
-        super().__init__()
-        self.name = name
-        self.input_shape = input_shape
-        for layer_name, layer in layers.items():
-            self.add_module(layer_name, layer)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits (N, 10) of a batch (N, C, H, W); a flat network takes (N, C·H·W) too.
-
-        Raises ValueError where the images have another shape than the network was built for.
-        """
-        _check_images(self, x)
-        return super().forward(x)
-
-
-def _check_images(model: Network, x: Tensor) -> None:
-    flat = isinstance(model[0], nn.Flatten) and x[0].numel() == torch.Size(model.input_shape).numel()
-    if tuple(x.shape[1:]) == model.input_shape or flat:
-        return
-    message = (
-        f"{model.name} expects a batch of images (N, {', '.join(map(str, model.input_shape))}), "
-        f"but got {tuple(x.shape)}"
-    )
-    if tuple(x.shape) == model.input_shape:
-        message += "; add the batch axis with x[None]"
-    elif tuple(x.shape) == model.input_shape[1:]:
-        message += "; add the batch and channel axes with x[None, None]"
-    raise ValueError(message)
-
-
-class TwoBranch(nn.Module):
-    """Two VGG blocks side by side on two images; their maps meet on the channel axis."""
-
-    def __init__(self) -> None:
-        """Build both branches and the linear layer that reads them together."""
-        super().__init__()
-        self.name = "twobranch"
-        self.input_shape = (3, 32, 32)
-        self.left = nn.Sequential(*_vgg_block(3, 64))
-        self.right = nn.Sequential(*_vgg_block(3, 64))
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(2 * 64 * 16 * 16, 10)
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the logits (N, 10) of two batches of colour images (N, 3, 32, 32)."""
-        maps = torch.cat([self.left(left), self.right(right)], dim=1)
-        return self.fc(self.flatten(maps))
-
-
-def _vgg_block(inputs: int, outputs: int) -> list[nn.Module]:
-    return [
-        *(nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()),
-        *(nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU()),
-        nn.MaxPool2d(2),
-    ]
-
-
-def _lenet(shape: tuple[int, ...] = (1, 28, 28), name: str = "lenet") -> Network:
+def _lenet(name: str = "lenet", shape: tuple[int, ...] = (1, 28, 28)) -> Network:
     side = ((shape[1] - 4) // 2 - 4) // 2
     return Network(
         name,
@@ -99,10 +41,6 @@ def _lenet(shape: tuple[int, ...] = (1, 28, 28), name: str = "lenet") -> Network
         relu4=nn.ReLU(),
         fc3=nn.Linear(84, 10),
     )
-
-
-def _lenet5() -> Network:
-    return _lenet((3, 32, 32), "lenet5")
 
 
 def _newnet() -> Network:
@@ -258,46 +196,12 @@ def _arithmetic() -> Network:
     )
 
 
-# The columns A, B, D and E of Table 1 in Simonyan and Zisserman, "Very Deep Convolutional
-# Networks for Large-Scale Image Recognition" (2015); "M" is a 2×2 max-pool.
-_VGG = {
-    "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    "vgg13": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    "vgg16": [64, 64, "M", 128, 128, "M", *[256] * 3, "M", *[512] * 3, "M", *[512] * 3, "M"],
-    "vgg19": [64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M"],
-}
-
-
-def _vgg(name: str) -> Network:
-    layers: list[nn.Module] = []
-    inputs = 3
-    for width in _VGG[name]:
-        if width == "M":
-            layers.append(nn.MaxPool2d(2))
-            continue
-        layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
-        inputs = width
-    features = nn.Sequential(*layers)
-    return Network(
-        name, (3, 32, 32), features=features, flatten=nn.Flatten(), classifier=nn.Linear(512, 10)
-    )
-
-
-def _alexnet() -> nn.Module:
-    # torchvision takes two seconds to import, which only this network should cost.
-    from torchvision.models import alexnet
-
-    model = alexnet(weights=None)
-    model.name, model.input_shape = "alexnet", (3, 224, 224)
-    return model
-
-
 _NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "lenet": _lenet,
     "newnet": _newnet,
     "mlp": _mlp,
-    "mlp500": lambda: _one_hidden_layer("mlp500", 500),
-    "mlp256": lambda: _one_hidden_layer("mlp256", 256),
+    "mlp500": partial(_one_hidden_layer, "mlp500", 500),
+    "mlp256": partial(_one_hidden_layer, "mlp256", 256),
     "cnn": _cnn,
     "defaultnet": _defaultnet,
     "myfullconvnet": _myfullconvnet,
@@ -305,13 +209,10 @@ _NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "mynetv2": _mynetv2,
     "myvggnet": _myvggnet,
     "arithmetic": _arithmetic,
-    "lenet5": _lenet5,
-    "alexnet": _alexnet,
-    "vgg11": lambda: _vgg("vgg11"),
-    "vgg13": lambda: _vgg("vgg13"),
-    "vgg16": lambda: _vgg("vgg16"),
-    "vgg19": lambda: _vgg("vgg19"),
-    "twobranch": TwoBranch,
+    "lenet5": partial(_lenet, "lenet5", (3, 32, 32)),
+    "alexnet": _classics.alexnet,
+    **{name: partial(_classics.vgg, name) for name in _classics.VGG},
+    "twobranch": _classics.TwoBranch,
 }
 
 

@@ -46,9 +46,7 @@ class Recipe:
             if not value >= least:
                 raise ValueError(f"{name} must be at least {least}, but was {value}")
         if self.precision not in {"auto", "float32", "bfloat16"}:
-            raise ValueError(
-                f"precision is auto, float32 or bfloat16, but was {self.precision!r}"
-            )
+            raise ValueError(f"precision is auto, float32 or bfloat16, but was {self.precision!r}")
 
     def make_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """Return the optimizer over the model's parameters; ValueError for an unknown name."""

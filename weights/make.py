@@ -1,8 +1,8 @@
 """Train the networks that come with vizlib, and keep the table in weights/README.md true.
 
-    python weights/make.py train lenet mlp        # by their recipes, and save what was learnt
-    python weights/make.py train lenet --seeds 3  # three runs; the best on validation is kept
-    python weights/make.py table                  # read the saved files, test them, write README.md
+python weights/make.py train lenet mlp        # by their recipes, and save what was learnt
+python weights/make.py train lenet --seeds 3  # three runs; the best on validation is kept
+python weights/make.py table                  # read the saved files, test them, write README.md
 """
 
 import statistics

@@ -1,0 +1,43 @@
+"""What every network of the course is: a chain of named layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Sequential):
+    """A chain of named layers that knows its own name and the images (C, H, W) it expects."""
+
+    def __init__(self, name: str, input_shape: tuple[int, ...], **layers: nn.Module) -> None:
+        """Chain `layers` in the order in which they are named."""
+        super().__init__()
+        self.name = name
+        self.input_shape = input_shape
+        for layer_name, layer in layers.items():
+            self.add_module(layer_name, layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, 10) of a batch (N, C, H, W); a flat network takes (N, C·H·W) too.
+
+        Raises ValueError where the images have another shape than the network was built for.
+        """
+        _check_images(self, x)
+        return super().forward(x)
+
+
+def _check_images(model: Network, x: Tensor) -> None:
+    flat = (
+        isinstance(model[0], nn.Flatten) and x[0].numel() == torch.Size(model.input_shape).numel()
+    )
+    if tuple(x.shape[1:]) == model.input_shape or flat:
+        return
+    message = (
+        f"{model.name} expects a batch of images (N, {', '.join(map(str, model.input_shape))}), "
+        f"but got {tuple(x.shape)}"
+    )
+    if tuple(x.shape) == model.input_shape:
+        message += "; add the batch axis with x[None]"
+    elif tuple(x.shape) == model.input_shape[1:]:
+        message += "; add the batch and channel axes with x[None, None]"
+    raise ValueError(message)
