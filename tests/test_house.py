@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 # A module imports only from its left.
 ORDER = [
     *("models", "data", "weights", "history", "recipes", "train", "capture"),
-    *("arithmetic", "handwriting", "plots", "explore", "cli"),
+    *("arithmetic", "handwriting", "plots", "explore", "lessons", "cli"),
 ]
 # Modules that are no idea of their own belong to one that is, and only it may import them.
 OWNER = {
