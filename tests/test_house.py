@@ -36,6 +36,7 @@ OWNER = {
     "_style": "plots",
     "_maps": "plots",
     "_charts": "plots",
+    "_recordings": "explore",
 }
 # The one module that may import a heavy library.
 SOLE_IMPORTER = {

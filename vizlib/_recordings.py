@@ -1,0 +1,207 @@
+"""What an explorer shows: images as the network takes them, and what each layer made of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vizlib import capture, data
+
+# Of the recordings so many bytes are kept here, and so many travel along when a view opens.
+_KEPT, _OPENING, _OPENING_DIGITS = 1 << 28, 1 << 20, 16
+_BARS = 10
+_COLOURS = (3, 4)  # channels of an image that are red, green and blue, and perhaps opacity
+
+
+class Recordings(Sequence[capture.Recording]):
+    """The recording of each image: made when asked for, the least recently used ones dropped."""
+
+    def __init__(self, model: nn.Module, inputs: Tensor, pictures: np.ndarray) -> None:
+        self.model, self.inputs, self.pictures = model, inputs, pictures
+        self.name = getattr(model, "name", type(model).__name__)
+        self._kept: OrderedDict[int, capture.Recording] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, digit: int) -> capture.Recording:
+        if digit not in self._kept:
+            self._kept[digit] = self._record(self.inputs[digit : digit + 1])
+        self._kept.move_to_end(digit)
+        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > _KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[digit]
+
+    def _record(self, x: Tensor) -> capture.Recording:
+        kind = next((p.dtype for p in self.model.parameters()), x.dtype)
+        try:
+            with _evaluating(self.model):
+                return capture.record(self.model, x.to(kind))
+        except RuntimeError as error:
+            raise ValueError(
+                f"{self.name} does not take images of the shape {tuple(x.shape)}: {error}; "
+                "give it normalized floats (N, C, H, W) of the size that it was built for"
+            ) from error
+
+    def packet(self, digit: int, chosen: Sequence[int]) -> dict[str, Any]:
+        """Return what the browser needs to draw some layers of an image, its values as bytes."""
+        recording = self[digit]
+        stages = list(recording.values())
+        classes, probabilities = _answers(stages[-1])
+        picture = self.pictures[digit]
+        buffers = [stages[layer].output for layer in chosen]
+        return {
+            "digit": digit,
+            "layers": list(chosen),
+            "picture": picture.shape,
+            "peak": _finite_peak(stages),
+            "classes": classes,
+            "buffers": [picture.tobytes(), *map(_floats, [probabilities, *buffers])],
+        }
+
+    def opening(self, digit: int, layer: int) -> Iterator[dict[str, Any]]:
+        """Yield what the view holds from the start: more than the first layer where it is small."""
+        if _size(self[digit]) > _OPENING:
+            yield self.packet(digit, [layer])
+            return
+        count = min(_OPENING // max(1, _size(self[digit])), _OPENING_DIGITS)
+        for near in sorted(range(len(self)), key=lambda other: abs(other - digit))[:count]:
+            yield self.packet(near, range(len(self[digit])))
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _size(recording: capture.Recording) -> int:
+    return sum(4 * stage.output.numel() for stage in recording.values())
+
+
+def _floats(values: Tensor) -> bytes:
+    return values.float().contiguous().numpy().tobytes()
+
+
+def _finite_peak(stages: Sequence[capture.Stage]) -> float:
+    """Return the greatest absolute value of all layers, without what is nan or infinite."""
+    sizes = (stage.output.float().abs() for stage in stages)
+    return max(float(size.where(size.isfinite(), 0).amax()) for size in sizes if size.numel())
+
+
+def as_maps(output: Tensor) -> Tensor:
+    """Return one image's output (1, …) as (C, H, W), a vector as (F, 1, 1)."""
+    values = output[0] if output.dim() and len(output) == 1 else output
+    if values.dim() <= 1:
+        return values.reshape(-1, 1, 1)
+    return values.reshape(-1, *values.shape[-2:])
+
+
+def describe(stage: capture.Stage) -> dict[str, Any]:
+    """Return a layer's name, its kind and the shape of one image's output, without N."""
+    maps = as_maps(stage.output)
+    is_vector = stage.output[0].dim() < maps.dim() - 1
+    return {
+        "name": stage.name,
+        "kind": stage.kind,
+        "shape": [len(maps)] if is_vector else list(maps.shape),
+    }
+
+
+def _answers(last: capture.Stage) -> tuple[list[int], Tensor]:
+    """Return classes and probabilities, if the network ends in one score a class."""
+    match last.output.shape:
+        case (1, count):
+            scores = last.output[0].float()
+        case _:
+            return [], torch.empty(0)
+    if last.kind != "softmax":
+        scores = scores.softmax(dim=0)
+    elif (scores < 0).any():
+        scores = scores.exp()
+    chosen = torch.arange(count) if count <= _BARS else scores.topk(_BARS).indices
+    return chosen.tolist(), scores[chosen]
+
+
+def check_model(model: object) -> None:
+    """Raise TypeError for what is no network."""
+    if isinstance(model, nn.Module):
+        return
+    hint = f"; try weights.load({model!r})" if isinstance(model, str) else ""
+    raise TypeError(
+        f"model must be a PyTorch network (torch.nn.Module), but was a {type(model).__name__}{hint}"
+    )
+
+
+def as_inputs(images: Any) -> tuple[Tensor, np.ndarray]:
+    """Return the network's input (N, C, H, W) and pictures of it, uint8 (N, H, W, 1 or 3)."""
+    values = _as_tensor(images)
+    is_bytes = values.dtype == torch.uint8
+    match tuple(values.shape), is_bytes:
+        case ((height, width), _):
+            values = values.reshape(1, 1, height, width)
+        case ((_, _, _), True):
+            values = values[:, None]
+        case ((_, _, _, _), False):
+            pass
+        case _:
+            raise _no_images(values)
+    if not values.numel():
+        raise _no_images(values)
+    inputs = (values.float() / 255 - data.MEAN) / data.STD if is_bytes else values.float()
+    return inputs, _as_pictures(values)
+
+
+def _no_images(values: Tensor) -> ValueError:
+    hint = ""
+    if values.is_floating_point() and values.dim() + 1 == len("NCHW"):
+        hint = "; add the channel axis with images[:, None]"
+    return ValueError(
+        "images must be uint8 (N, H, W), normalized floats (N, C, H, W) or one image (H, W), "
+        f"but were {str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}{hint}"
+    )
+
+
+def _as_tensor(images: Any) -> Tensor:
+    try:
+        tensor = images if torch.is_tensor(images) else torch.as_tensor(np.asarray(images))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"images must be a tensor or an array, but were a {type(images).__name__}; "
+            "try digits.test.images[:10]"
+        ) from None
+    return tensor.detach().cpu()
+
+
+def _as_pictures(values: Tensor) -> np.ndarray:
+    """Return images for the eye: bytes as they are, floats from black (least) to white."""
+    values = values[:, : 3 if values.shape[1] in _COLOURS else 1]
+    if values.dtype != torch.uint8:
+        values = values.float().nan_to_num()
+        low, high = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
+        values = ((values - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
+    return values.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def as_labels(labels: Any, count: int) -> list[int]:
+    """Return one label for each of `count` images, or none; raise ValueError otherwise."""
+    if labels is None:
+        return []
+    given = np.atleast_1d(np.asarray(labels)).tolist()
+    if len(given) != count:
+        raise ValueError(
+            f"labels must be one for each image, {count}, but were {len(given)}; "
+            "cut both alike, as in images[:10], labels[:10]"
+        )
+    return [int(label) for label in given]
