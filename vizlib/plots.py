@@ -1,0 +1,28 @@
+"""Arrays in, a figure out: every static picture of the course.
+
+Nothing here runs a model or shows anything by itself. A function takes arrays, tensors or what
+another module returned, and returns a matplotlib figure that a notebook shows as the last line of
+a cell. One style holds for all: white is zero, blue positive, orange negative, and no colour says
+anything that a word, a number or a shape does not say as well.
+
+>>> import numpy as np
+>>> feature_maps(np.zeros((6, 24, 24)), title="conv1")
+<Figure size 629x433 with 2 Axes>
+"""
+
+from vizlib._charts import compare, confusion, curves, probabilities
+from vizlib._maps import feature_maps, images, kernels, largest
+from vizlib._style import Figure, colours
+
+__all__ = [
+    "Figure",
+    "colours",
+    "compare",
+    "confusion",
+    "curves",
+    "feature_maps",
+    "images",
+    "kernels",
+    "largest",
+    "probabilities",
+]
