@@ -21,6 +21,9 @@ from torch import nn
 
 from vizlib import _classics
 from vizlib._network import Network
+from vizlib._summary import Layer, Summary, summary
+
+__all__ = ["Layer", "Summary", "build", "names", "summary"]
 
 
 def _lenet(name: str = "lenet", shape: tuple[int, ...] = (1, 28, 28)) -> Network:
