@@ -19,7 +19,7 @@ _BARS = 10
 _COLOURS = (3, 4)  # channels of an image that are red, green and blue, and perhaps opacity
 
 
-class Recordings(Sequence[capture.Recording]):
+class Recordings:
     """The recording of each image: made when asked for, the least recently used ones dropped."""
 
     def __init__(self, model: nn.Module, inputs: Tensor, pictures: np.ndarray) -> None:
@@ -30,34 +30,37 @@ class Recordings(Sequence[capture.Recording]):
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def __getitem__(self, digit: int) -> capture.Recording:
-        if digit not in self._kept:
-            self._kept[digit] = self._record(self.inputs[digit : digit + 1])
-        self._kept.move_to_end(digit)
+    def __getitem__(self, image: int) -> capture.Recording:
+        if image not in self._kept:
+            self._kept[image] = self._record(self.inputs[image : image + 1])
+        self._kept.move_to_end(image)
         while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > _KEPT:
             self._kept.popitem(last=False)
-        return self._kept[digit]
+        return self._kept[image]
 
     def _record(self, x: Tensor) -> capture.Recording:
         kind = next((p.dtype for p in self.model.parameters()), x.dtype)
         try:
             with _evaluating(self.model):
-                return capture.record(self.model, x.to(kind))
+                recording = capture.record(self.model, x.to(kind))
         except RuntimeError as error:
             raise ValueError(
                 f"{self.name} does not take images of the shape {tuple(x.shape)}: {error}; "
                 "give it normalized floats (N, C, H, W) of the size that it was built for"
             ) from error
+        if not recording:
+            raise ValueError(f"{self.name} has no layer to look into: it computes nothing")
+        return recording
 
-    def packet(self, digit: int, chosen: Sequence[int]) -> dict[str, Any]:
+    def packet(self, image: int, chosen: Sequence[int]) -> dict[str, Any]:
         """Return what the browser needs to draw some layers of an image, its values as bytes."""
-        recording = self[digit]
+        recording = self[image]
         stages = list(recording.values())
         classes, probabilities = _answers(stages[-1])
-        picture = self.pictures[digit]
+        picture = self.pictures[image]
         buffers = [stages[layer].output for layer in chosen]
         return {
-            "digit": digit,
+            "image": image,
             "layers": list(chosen),
             "picture": picture.shape,
             "peak": _finite_peak(stages),
@@ -65,14 +68,14 @@ class Recordings(Sequence[capture.Recording]):
             "buffers": [picture.tobytes(), *map(_floats, [probabilities, *buffers])],
         }
 
-    def opening(self, digit: int, layer: int) -> Iterator[dict[str, Any]]:
+    def opening(self, image: int, layer: int) -> Iterator[dict[str, Any]]:
         """Yield what the view holds from the start: more than the first layer where it is small."""
-        if _size(self[digit]) > _OPENING:
-            yield self.packet(digit, [layer])
+        if _size(self[image]) > _OPENING:
+            yield self.packet(image, [layer])
             return
-        count = min(_OPENING // max(1, _size(self[digit])), _OPENING_DIGITS)
-        for near in sorted(range(len(self)), key=lambda other: abs(other - digit))[:count]:
-            yield self.packet(near, range(len(self[digit])))
+        count = min(_OPENING // max(1, _size(self[image])), _OPENING_DIGITS)
+        for near in sorted(range(len(self)), key=lambda other: abs(other - image))[:count]:
+            yield self.packet(near, range(len(self[image])))
 
 
 @contextmanager
@@ -97,7 +100,7 @@ def _floats(values: Tensor) -> bytes:
 def _finite_peak(stages: Sequence[capture.Stage]) -> float:
     """Return the greatest absolute value of all layers, without what is nan or infinite."""
     sizes = (stage.output.float().abs() for stage in stages)
-    return max(float(size.where(size.isfinite(), 0).amax()) for size in sizes if size.numel())
+    return max(float(size.where(size.isfinite(), 0).amax()) for size in sizes)
 
 
 def as_maps(output: Tensor) -> Tensor:
@@ -110,13 +113,12 @@ def as_maps(output: Tensor) -> Tensor:
 
 def describe(stage: capture.Stage) -> dict[str, Any]:
     """Return a layer's name, its kind and the shape of one image's output, without N."""
-    maps = as_maps(stage.output)
-    is_vector = stage.output[0].dim() < maps.dim() - 1
-    return {
-        "name": stage.name,
-        "kind": stage.kind,
-        "shape": [len(maps)] if is_vector else list(maps.shape),
-    }
+    match tuple(stage.output.shape):
+        case (1, count):
+            shape = [count]
+        case _:
+            shape = list(as_maps(stage.output).shape)
+    return {"name": stage.name, "kind": stage.kind, "shape": shape}
 
 
 def _answers(last: capture.Stage) -> tuple[list[int], Tensor]:
@@ -179,7 +181,7 @@ def _as_tensor(images: Any) -> Tensor:
     except (TypeError, ValueError):
         raise TypeError(
             f"images must be a tensor or an array, but were a {type(images).__name__}; "
-            "try digits.test.images[:10]"
+            "try images.test.images[:10]"
         ) from None
     return tensor.detach().cpu()
 

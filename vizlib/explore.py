@@ -26,6 +26,8 @@ from vizlib import plots
 from vizlib._recordings import Recordings, as_inputs, as_labels, as_maps, check_model, describe
 
 _STATIC = Path(__file__).parent / "static"
+# An anywidget is one module and may not import another file: these are joined in this order.
+_SCRIPTS = ("numbers.js", "store.js", "painting.js", "words.js", "canvas.js")
 SCALES = {"map": "per map", "layer": "per layer", "network": "whole network"}
 
 
@@ -74,9 +76,9 @@ class Layers(ipywidgets.VBox):
         self._canvas = _Canvas(
             stages=[describe(stage) for stage in recordings[0].values()],
             labels=labels,
-            digits=len(recordings),
+            images=len(recordings),
             palette=plots.colours(np.linspace(-1, 1, 255), 1).tobytes(),
-            packets=list(recordings.opening(place["digit"], place["layer"])),
+            packets=list(recordings.opening(place["image"], place["layer"])),
             **place,
         )
         self._canvas.on_msg(self._answer)
@@ -88,23 +90,23 @@ class Layers(ipywidgets.VBox):
     def _sliders(self, place: dict[str, int]) -> list[ipywidgets.Widget]:
         last = len(self._recordings) - 1
         channels = self._canvas.stages[place["layer"]]["shape"][0]
-        digit = _slider("image", place["digit"], last)
+        image = _slider("image", place["image"], last)
         channel = _slider("channel", place["channel"], channels - 1)
         layer = _choice("layer", place["layer"], self._names)
         scale = _choice("scale", place["scale"], list(SCALES.values()))
-        pairs = [(digit, "value", "digit"), (layer, "index", "layer"),
+        pairs = [(image, "value", "image"), (layer, "index", "layer"),
                  (channel, "value", "channel"), (scale, "index", "scale")]  # fmt: skip
         self._links = [
             ipywidgets.jslink((slider, trait), (self._canvas, name))
             for slider, trait, name in pairs
         ]
         self._links.append(ipywidgets.jslink((self._canvas, "last_channel"), (channel, "max")))
-        return [digit, layer, channel, scale]
+        return [image, layer, channel, scale]
 
     def _answer(self, _canvas: object, content: dict[str, Any], _buffers: object) -> None:
         """Send the maps that the browser asks for."""
         try:
-            packet = self._recordings.packet(content["digit"], content["layers"])
+            packet = self._recordings.packet(content["image"], content["layers"])
         except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
             self._canvas.send({"error": f"{type(error).__name__}: {error}"})
             return
@@ -115,18 +117,18 @@ class Layers(ipywidgets.VBox):
         """The place where the view is, as text that `layers(…, state=…)` opens again."""
         canvas = self._canvas
         layer, scale = self._names[canvas.layer], list(SCALES)[canvas.scale]
-        return f"image={canvas.digit} layer={layer} channel={canvas.channel} scale={scale}"
+        return f"image={canvas.image} layer={layer} channel={canvas.channel} scale={scale}"
 
     def figure(self) -> plots.Figure:
         """Return the view as it is now as a figure for print."""
-        canvas, recording = self._canvas, self._recordings[self._canvas.digit]
+        canvas, recording = self._canvas, self._recordings[self._canvas.image]
         stage = recording[self._names[canvas.layer]]
         scale = list(SCALES)[canvas.scale]
         maps = as_maps(stage.output)
         return plots.feature_maps(
             maps[:, 0, 0] if maps[0].numel() == 1 else maps,
             scale=plots.largest(recording.values()) if scale == "network" else scale,
-            title=f"image {canvas.digit}, {stage.name}",
+            title=f"image {canvas.image}, {stage.name}",
             highlight=canvas.channel,
         )
 
@@ -149,14 +151,14 @@ class Layers(ipywidgets.VBox):
 class _Canvas(anywidget.AnyWidget):
     """What Python and the browser tell each other; what it looks like is in static/canvas.js."""
 
-    _esm = _STATIC / "canvas.js"
+    _esm = "\n".join((_STATIC / name).read_text("utf-8") for name in _SCRIPTS)
     _css = _STATIC / "canvas.css"
     stages = traitlets.List().tag(sync=True)
     labels = traitlets.List().tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)
     packets = traitlets.List().tag(sync=True)
-    digits = traitlets.Int().tag(sync=True)
-    digit = traitlets.Int().tag(sync=True)
+    images = traitlets.Int().tag(sync=True)
+    image = traitlets.Int().tag(sync=True)
     layer = traitlets.Int().tag(sync=True)
     channel = traitlets.Int().tag(sync=True)
     scale = traitlets.Int().tag(sync=True)
@@ -184,7 +186,7 @@ def _place(state: str | None, recordings: Recordings) -> dict[str, int]:
     layer = _index("layer", given["layer"], list(stages))
     channels = len(as_maps(stages[given["layer"]].output))
     return {
-        "digit": _number("image", given["image"], len(recordings)),
+        "image": _number("image", given["image"], len(recordings)),
         "layer": layer,
         "channel": _number("channel", given["channel"], channels),
         "scale": _index("scale", given["scale"], list(SCALES)),

@@ -1,0 +1,50 @@
+// Numbers: what a map's values are, how they are written, and which colour stands for each.
+
+const NOT_A_NUMBER = 255; // the palette's last entry, behind its 255 colours
+
+export function statistics(values) {
+  let min = Infinity, max = -Infinity, sum = 0, zeros = 0, peak = 0, lost = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i], size = Math.abs(value);
+    if (value < min) min = value;
+    if (value > max) max = value;
+    if (size > peak && size < Infinity) peak = size;
+    if (value === 0) zeros++;
+    if (value !== value) lost++;
+    sum += value;
+  }
+  if (lost) min = max = NaN;
+  return { min, max, mean: sum / values.length, zeros: zeros / values.length, peak };
+}
+
+// As many decimals for all numbers up to `peak`, so that none jumps while a slider moves.
+export function written(value, peak) {
+  if (!Number.isFinite(value)) return String(value).replace("-", "−");
+  const tiny = peak > 0 && peak < 0.01;
+  if (tiny || peak >= 1e5) return value.toExponential(2).replaceAll("-", "−");
+  const text = value.toFixed(peak >= 1000 ? 0 : peak >= 100 ? 1 : peak >= 10 ? 2 : 3);
+  return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
+}
+
+// Zero falls on the middle one of 255 colours, which is white.
+export function shade(value, limit) {
+  if (value !== value) return NOT_A_NUMBER;
+  const place = Math.floor((value / limit + 1) * 127.5);
+  return place < 0 ? 0 : place > 254 ? 254 : place;
+}
+
+const isDark = (shade) => shade < 64 || (shade > 190 && shade < NOT_A_NUMBER);
+
+function packedPalette(colours) {
+  const pack = (r, g, b) => (255 << 24) | (b << 16) | (g << 8) | r;
+  const packed = new Uint32Array(256);
+  for (let i = 0; i < NOT_A_NUMBER; i++) packed[i] = pack(...colours.subarray(3 * i, 3 * i + 3));
+  packed[NOT_A_NUMBER] = pack(128, 128, 128);
+  return packed;
+}
+
+const css = (packed) => `rgb(${packed & 255} ${(packed >> 8) & 255} ${(packed >> 16) & 255})`;
+
+// What Python sends lies somewhere in a larger buffer, which is not kept.
+const bytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+const floats = (view) => new Float32Array(bytes(view).buffer);

@@ -1,0 +1,168 @@
+// Pictures: the input, the mosaic of all maps, the chosen one large, bars for vectors, the legend.
+// Sizes are device pixels; `pixel` makes them of CSS pixels.
+
+const DARK = "#1a1a1a", PALE = "#e3e6eb", EDGE = "#6b6b6b"; // on white, whatever the theme
+
+// A small picture grows by a whole number, one that is too large shrinks by a whole number.
+export function zoom(size, room) {
+  return room >= size ? Math.floor(room / size) : 1 / Math.ceil(size / Math.max(room, 1));
+}
+
+export function grid(count, height, width, [roomWide, roomHigh], gap) {
+  const columns = Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns);
+  const scale = Math.min(
+    zoom(width, (roomWide - gap * (columns + 1)) / columns),
+    zoom(height, (roomHigh - gap * (rows + 1)) / rows),
+  );
+  return { columns, rows, scale, tile: scaled(width, height, scale) };
+}
+
+const scaled = (...sizes) => {
+  const scale = sizes.pop();
+  return sizes.map((size) => Math.max(1, Math.floor(size * scale)));
+};
+
+function image(width, height, fill) {
+  const canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
+  const data = context.createImageData(width, height);
+  fill(new Uint32Array(data.data.buffer));
+  context.putImageData(data, 0, 0);
+  return canvas;
+}
+
+// All maps of a layer as one array, coloured once; another channel only frames another part of it.
+function atlas(values, { count, height, width }, limitOf, colours) {
+  const columns = Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns);
+  const size = height * width, line = columns * width;
+  return image(line, rows * height, (pixels) => {
+    for (let channel = 0; channel < count; channel++) {
+      const limit = limitOf(channel);
+      const corner = Math.floor(channel / columns) * height * line + (channel % columns) * width;
+      for (let i = 0; i < size; i++) {
+        const at = corner + Math.floor(i / width) * line + (i % width);
+        pixels[at] = colours[shade(values[channel * size + i], limit)];
+      }
+    }
+  });
+}
+
+function frame(context, [x, y], [width, height], line, colour) {
+  context.lineWidth = line;
+  context.strokeStyle = colour;
+  context.strokeRect(x - line / 2, y - line / 2, width + line, height + line);
+}
+
+function write(context, text, x, y, colour, align = "center") {
+  context.fillStyle = colour;
+  context.textAlign = align;
+  context.fillText(text, x, y);
+}
+
+function paintInput(context, { pixel, colour, scene }, room) {
+  const [height, width, depth] = scene.picture, edge = pixel(1);
+  const part = (at, which) => scene.pixels[at * depth + Math.min(which, depth - 1)];
+  const picture = image(width, height, (pixels) => {
+    for (let i = 0; i < pixels.length; i++) {
+      pixels[i] = (255 << 24) | (part(i, 2) << 16) | (part(i, 1) << 8) | part(i, 0);
+    }
+  });
+  const size = scaled(width, height, zoom(Math.max(height, width), room));
+  context.drawImage(picture, edge, edge, ...size);
+  frame(context, [edge, edge], size, edge, colour.line);
+}
+
+// Paints all maps and returns which of them a point of the canvas shows.
+function paintMosaic(context, view, x, room) {
+  const { stage, picture, pixel, colour, channel } = view, gap = pixel(4);
+  const { columns, scale, tile } = grid(stage.count, stage.height, stage.width, room, gap);
+  const [wide, high] = [tile[0] + gap, tile[1] + gap];
+  const corner = (i) => [x + gap + (i % columns) * wide, gap + Math.floor(i / columns) * high];
+  for (let i = 0; i < stage.count; i++) {
+    context.drawImage(picture, ...source(i, stage), ...corner(i), ...tile);
+    if (scale >= 1) frame(context, corner(i), tile, pixel(1), colour.line);
+  }
+  frame(context, corner(channel), tile, gap, colour.ink);
+  return (px, py) => {
+    const column = Math.floor((px - x) / wide), row = Math.floor(py / high);
+    const found = row * columns + column;
+    return column >= 0 && column < columns && found < stage.count ? found : null;
+  };
+}
+
+function source(channel, { count, height, width }) {
+  const columns = Math.ceil(Math.sqrt(count));
+  return [(channel % columns) * width, Math.floor(channel / columns) * height, width, height];
+}
+
+function paintLarge(context, view, x, room) {
+  const { stage, picture, pixel, colour, channel } = view, edge = pixel(1);
+  const scale = zoom(Math.max(stage.height, stage.width), room - 2 * edge);
+  const size = scaled(stage.width, stage.height, scale);
+  context.drawImage(picture, ...source(channel, stage), x + edge, edge, ...size);
+  frame(context, [x + edge, edge], size, edge, colour.line);
+  if (scale >= pixel(28)) writeValues(context, view, x + edge, edge, scale);
+}
+
+function writeValues(context, { stage, values, limit, peak, pixel, colour }, x, y, scale) {
+  context.font = `${Math.min(pixel(15), scale * 0.38)}px ${colour.font}`;
+  values.forEach((value, i) => {
+    const column = i % stage.width, row = Math.floor(i / stage.width);
+    const ink = isDark(shade(value, limit)) ? "#fff" : DARK;
+    write(context, written(value, peak * 10), x + (column + 0.5) * scale, y + (row + 0.5) * scale, ink);
+  });
+}
+
+// A vector has no rows and columns: each value is a bar up or down from zero, as far as the legend
+// beside it says.
+function paintBars(context, view, x, [width, height]) {
+  const { stage, all, pixel, colour, channel } = view, step = width / stage.count;
+  context.fillStyle = "#fff";
+  context.fillRect(x, 0, width, height);
+  context.fillStyle = PALE;
+  for (const part of [0.25, 0.75]) context.fillRect(x, Math.round(height * part), width, pixel(1));
+  const wide = Math.max(step, pixel(5)), middle = x + (channel + 0.5) * step;
+  context.fillRect(middle - wide / 2, 0, wide, height);
+  all.forEach((value, i) => paintBar(context, view, value, x + (i + 0.5) * step, step, height));
+  context.fillStyle = DARK;
+  context.fillRect(x, Math.round(height / 2), width, pixel(1));
+  frame(context, [x + 1, 1], [width - 2, height - 2], 1, colour.line);
+  const names = step >= pixel(16) ? [...all.keys()] : [channel];
+  context.font = `${pixel(13)}px ${colour.font}`;
+  for (const i of names) write(context, i, x + (i + 0.5) * step, height + pixel(11), colour.ink);
+  return (px, py) => {
+    const found = Math.floor((px - x) / step);
+    return found >= 0 && found < stage.count && py <= height ? found : null;
+  };
+}
+
+function paintBar(context, { limit, colours, pixel, peak, colour }, value, centre, step, height) {
+  const tone = shade(value, limit), width = Math.max(1, Math.floor(step * 0.8));
+  const left = Math.round(centre - width / 2), middle = Math.round(height / 2);
+  const length = Math.round(Math.max(-1, Math.min(1, value / limit)) * middle) || 0;
+  context.fillStyle = css(colours[tone]);
+  context.fillRect(left, middle - length, width, length);
+  if (width < pixel(4)) return;
+  frame(context, [left, middle - Math.max(length, 0)], [width, Math.abs(length)], 1, EDGE);
+  if (step < pixel(34)) return;
+  const room = pixel(24), inside = Math.abs(length) > middle - room;
+  const away = (inside ? -1 : 1) * pixel(11) * (length < 0 ? -1 : 1);
+  context.font = `${pixel(14)}px ${colour.font}`;
+  const ink = inside && isDark(tone) ? "#fff" : DARK;
+  write(context, written(value, peak * 10), centre, middle - length - away, ink);
+}
+
+// Coloured by the very function, with the very limit, that colours the maps.
+function paintLegend(context, { pixel, colour, colours, limit }, x, height) {
+  const width = pixel(16), edge = pixel(1), length = height - 2 * edge;
+  for (let y = 0; y < length; y++) {
+    context.fillStyle = css(colours[shade(limit * (1 - (2 * y + 1) / length), limit)]);
+    context.fillRect(x, edge + y, width, 1);
+  }
+  frame(context, [x, edge], [width, length], edge, colour.line);
+  context.font = `${pixel(13)}px ${colour.font}`;
+  for (const part of [1, 0.5, 0, -0.5, -1]) {
+    const y = edge + (length * (1 - part)) / 2;
+    const inside = Math.min(Math.max(y, pixel(7)), height - pixel(6));
+    write(context, written(part * limit, limit), x + width + pixel(6), inside, colour.ink, "left");
+  }
+}
