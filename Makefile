@@ -55,8 +55,9 @@ format: $(READY) ## put formatting right
 notebooks: $(READY) ## run the notebooks again and save them (N=00 for one; needs MNIST)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/save_notebooks.py $(N)
 
-weights: $(READY) ## train the networks again and save their weights (hours; needs MNIST)
-	$(BIN)/python weights/make.py
+weights: $(READY) ## train the networks again and save their weights (N=lenet for one; hours; needs MNIST)
+	$(BIN)/python weights/make.py train $(N)
+	$(BIN)/python weights/make.py table
 
 bench: $(READY) ## measure the speed claims
 	for file in benchmarks/*.py; do $(BIN)/python $$file; done

@@ -113,6 +113,11 @@ _RECIPES = {
 }
 
 
+def names() -> list[str]:
+    """Return the networks that have a recipe of their own."""
+    return list(_RECIPES)
+
+
 def recipe(network: str) -> Recipe:
     """Return how the network of that name is trained; a plain recipe where none is known."""
     return _RECIPES.get(network, Recipe(optimizer_options=_SGD))

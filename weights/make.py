@@ -13,7 +13,7 @@ import torch
 import typer
 
 import vizlib
-from vizlib import data, models, train, weights
+from vizlib import data, models, recipes, train, weights
 from vizlib.history import History
 
 FOLDER = Path(__file__).resolve().parent
@@ -39,12 +39,13 @@ app = typer.Typer(help=__doc__, rich_markup_mode=None)
 
 @app.command("train")
 def train_networks(
-    names: Annotated[list[str], typer.Argument(help="networks, by name")],
+    names: Annotated[list[str] | None, typer.Argument(help="networks; all, if none")] = None,
+    *,
     seeds: Annotated[int, typer.Option(help="how many runs, with the seeds 0, 1, …")] = 1,
 ) -> None:
     """Train networks by their recipes and save the run that is best on validation."""
     digits = data.load("mnist")
-    for name in names:
+    for name in names or recipes.names():
         runs = [fitted(name, seed, digits) for seed in range(seeds)]
         ship(runs, digits)
 
