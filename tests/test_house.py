@@ -27,19 +27,16 @@ ORDER = [
     *("arithmetic", "handwriting", "plots", "explore", "lessons", "cli"),
 ]
 # Modules that are no idea of their own belong to one that is, and only it may import them.
-OWNER = {
-    "__main__": "cli",
-    "_network": "models",
-    "_classics": "models",
-    "_summary": "models",
-    "_evaluate": "train",
-    "_run": "train",
-    "_style": "plots",
-    "_png": "plots",
-    "_maps": "plots",
-    "_charts": "plots",
-    "_recordings": "explore",
+PARTS = {
+    "models": ["_classics", "_network", "_summary"],
+    "train": ["_evaluate", "_run"],
+    "capture": ["_kinds", "_restore", "_stages", "_watch"],
+    "arithmetic": ["_activations", "_convolution", "_neurons", "_pooling", "_windows"],
+    "plots": ["_charts", "_maps", "_mosaic", "_png", "_style"],
+    "explore": ["_recordings"],
+    "cli": ["__main__"],
 }
+OWNER = {part: whole for whole, parts in PARTS.items() for part in parts}
 # The one module that may import a heavy library.
 SOLE_IMPORTER = {
     "torchvision.datasets": "data",
@@ -157,7 +154,7 @@ def is_ours(name: str) -> bool:
 def may_import(module: str, target: str) -> bool:
     if owner(module) == owner(target):
         return True
-    if target in OWNER or target == "*" or module == "__init__":
+    if target in OWNER or target == "*" or owner(module) not in ORDER:
         return False
     return ORDER.index(target) < ORDER.index(owner(module))
 
