@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -9,9 +11,13 @@ from save_notebooks import KERNEL
 
 pytestmark = pytest.mark.browser
 
-PICTURE = "canvas => canvas.toDataURL()"
-CHANGED = "([canvas, before]) => canvas.toDataURL() !== before"
-SAME = "([canvas, before]) => canvas.toDataURL() === before"
+# Everything that the first explorer has painted.
+PICTURE = """() => {
+  const explorer = document.querySelector(".jp-OutputArea-output:has(canvas)");
+  return [...explorer.querySelectorAll("canvas")].map(canvas => canvas.toDataURL()).join();
+}"""
+CHANGED = f"before => ({PICTURE})() !== before"
+SAME = f"before => ({PICTURE})() === before"
 
 
 @pytest.fixture
@@ -25,19 +31,20 @@ def started(open_notebook):
 
 def test_the_layers_slide_from_the_keyboard(started):
     page = started.page
-    canvas = page.locator(".jp-OutputArea canvas").first
-    canvas.scroll_into_view_if_needed()
-    slider = page.locator(".jp-OutputArea .noUi-handle").first
-    slider.focus()
+    slider = page.locator(".widget-hslider", has_text=re.compile("^layer")).first
+    slider.scroll_into_view_if_needed()
+    slider.locator(".noUi-handle").focus()
     started.screenshot("00_first_layer")
-    first = canvas.evaluate(PICTURE)
+    painted, name = page.evaluate(PICTURE), slider.inner_text()
 
     page.keyboard.press("ArrowRight")
-    page.wait_for_function(CHANGED, arg=[canvas.element_handle(), first])
+    page.wait_for_function(CHANGED, arg=painted)
+    assert slider.inner_text() != name
     started.screenshot("00_next_layer")
 
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function(SAME, arg=[canvas.element_handle(), first])
+    page.wait_for_function(SAME, arg=painted)
+    assert slider.inner_text() == name
     assert started.errors() == []
     assert started.complaints == []
 
