@@ -1,12 +1,9 @@
-"""Many small pictures as one array on one axes: digits, feature maps, kernels.
-
-Sixty-four maps as sixty-four axes take twenty times as long to draw as one mosaic.
-"""
+"""What is seen as an image: digits, the feature maps of a layer, the kernels of a convolution."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import ceil
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
@@ -15,104 +12,14 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from vizlib import _style
-from vizlib._style import BOX, GAP, INK, SIGNED, Figure, short, styled
+from vizlib._mosaic import Mosaic
+from vizlib._style import BOX, GAP, INK, LINE, SIGNED, WIDTH, Figure, short, styled
 
-_LETTER, _LINE = 0.078, 0.17  # inches that a letter is wide and a line is tall
-_SMALLEST = 0.25  # inches of a tile that is worth a number of its own
-_CELLS_WITH_VALUES, _MAPS_WITH_ENDS = 256, 24
-
-
-class Mosaic:
-    """Where each of `count` tiles of (height, width) values goes, in rows of `columns`.
-
-    Above each tile is a strip for its number or title, `letters` wide and at least a gap high.
-    """
-
-    def __init__(
-        self, count: int, shape: tuple[int, ...], columns: int | None = None, letters: int = 0
-    ) -> None:
-        """Choose the columns that make the tiles largest, if none are given."""
-        self.count, (self.height, self.width) = count, shape
-        self.gap = ceil(max(shape) / 28)
-        self.has_room = letters > 0 and self._arrange(columns, letters)
-        if not self.has_room:
-            self._arrange(columns, 0)
-        self.strip = max(self.gap, ceil(_LINE / self.scale)) if self.has_room else self.gap
-
-    def _arrange(self, columns: int | None, letters: int) -> bool:
-        """Set columns, rows and scale; return whether so many letters fit above a tile."""
-        wide = max(1, int(BOX[0] / (_LETTER * letters))) if letters else self.count
-        self.columns = min(columns or self._best_columns(wide, letters), self.count)
-        self.rows = ceil(self.count / self.columns)
-        self.scale = self._scale(self.columns, letters)
-        return self.scale * self.width >= max(_SMALLEST, _LETTER * letters)
-
-    def _scale(self, columns: int, letters: int) -> float:
-        """Return the inches of one value; each row of tiles has a line for the letters."""
-        across = BOX[0] / (columns * (self.width + self.gap) + self.gap)
-        line = _LINE if letters else 0.0
-        down = (BOX[1] / ceil(self.count / columns) - line) / (self.height + self.gap)
-        return max(min(across, down), 1e-4)
-
-    def _best_columns(self, most: int, letters: int) -> int:
-        """Return the columns with the largest tiles; full rows count for a quarter more."""
-
-        def worth(columns: int) -> float:
-            return self._scale(columns, letters) * (1.0 if self.count % columns else 1.25)
-
-        return max(range(1, min(most, self.count) + 1), key=worth)
-
-    def corner(self, tile: int) -> tuple[int, int]:
-        """Return the row and the column of a tile's first value."""
-        row, column = divmod(tile, self.columns)
-        top, left = row * (self.height + self.strip), column * (self.width + self.gap)
-        return top + self.strip, left + self.gap
-
-    @property
-    def firsts(self) -> range:
-        """The number of each row's first tile."""
-        return range(0, self.count, self.columns)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The rows and columns of the whole array."""
-        height, width = self.height + self.strip, self.width + self.gap
-        return self.rows * height + self.gap, self.columns * width + self.gap
-
-    def build(self, tiles: np.ndarray) -> np.ma.MaskedArray:
-        """Return tiles (count, height, width) as one array, masked between the tiles."""
-        whole = np.ma.MaskedArray(np.zeros(self.shape, tiles.dtype), mask=True)
-        for number, tile in enumerate(tiles):
-            top, left = self.corner(number)
-            whole[top : top + self.height, left : left + self.width] = tile
-        return whole
-
-    def axes(self, right: float = 0.0, background: str = "white") -> tuple[Figure, Axes]:
-        """Return a figure with bare axes for this array and `right` inches beside it."""
-        height, width = (side * self.scale for side in self.shape)
-        figure, axes = _style.sheet(max(width + right, 3.2), height + 0.4)
-        _style.bare(axes, background)
-        return figure, axes
-
-    def write(self, axes: Axes, texts: Sequence[str]) -> None:
-        """Write a text above each tile, starting at its left edge."""
-        for tile, text in enumerate(texts):
-            top, left = self.corner(tile)
-            axes.text(left - 0.5, top - 0.5, text, va="bottom", fontsize=9)
-
-    def number_rows(self, axes: Axes, numbers: Sequence[int]) -> None:
-        """Write a number at the left of each row, of as many rows as there is room for."""
-        tops = [self.corner(row * self.columns)[0] for row in range(self.rows)]
-        middles = [top + (self.height - 1) / 2 for top in tops]
-        every = slice(None, None, ceil(_LINE / (self.scale * (self.height + self.strip))))
-        axes.set_yticks(middles[every], numbers[every], fontsize=8)
-
-    def frame(self, axes: Axes, tile: int) -> None:
-        """Draw a black frame around one tile."""
-        top, left = self.corner(tile)
-        corner = (left - 0.5 - self.gap / 2, top - 0.5 - self.gap / 2)
-        size = (self.width + self.gap, self.height + self.gap)
-        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=INK, linewidth=2))
+_KERNELS = (BOX[0] - 0.5, 3.6)  # inches for the kernels of all pairs of channels
+_LEGEND = 0.8  # inches that the legend takes at the right
+_PRINTED = 256  # values that a table has room for
+_WITH_ENDS = 24  # maps that have room for the end of their own scale above them
+_VOLUME, _BATCH = 3, 4  # axes of (C, H, W) and of (N, C, H, W)
 
 
 @styled
@@ -125,38 +32,55 @@ def images(
 ) -> Figure:
     """Draw digits side by side: black is the smallest value and white the largest.
 
-    `images` are (N, H, W) or (N, 1, H, W), or one image (H, W). Bytes (uint8) are black at 0 and
-    white at 255; floats are black at their least and white at their greatest value over all
-    images. `titles` are short texts above them, such as labels. At most `limit` images are drawn,
-    and the figure's title then says of how many.
+    `images` are (N, H, W) or (N, 1, H, W), or one image (H, W); (N, 3, H, W) is drawn in its own
+    red, green and blue. Bytes (uint8) are dark at 0 and full at 255; floats are dark at their
+    least and full at their greatest value over all images, so normalized ones may be drawn too.
+    `titles` are short texts above them, such as labels. At most `limit` images are drawn, and the
+    figure's title then says of how many.
 
     Raises ValueError for another shape, or where there are not as many titles as images.
 
     >>> images(np.zeros((3, 28, 28), np.uint8), titles=[7, 2, 1])
-    <Figure size 714x316 with 1 Axes>
+    <Figure size 728x278 with 1 Axes>
     """
-    values = _as_images(_style.array(images))
+    values = _as_images(images)
     texts = _as_titles(titles, len(values))[:limit]
-    low, high = (0, 255) if values.dtype == np.uint8 else (values.min(), values.max())
-    mosaic = Mosaic(len(values[:limit]), values.shape[1:], columns, max(map(len, texts), default=0))
-    figure, axes = mosaic.axes()
-    axes.imshow(mosaic.build(values[:limit]), cmap="gray", vmin=low, vmax=high)
+    shown = _as_colours(values)[:limit]
+    mosaic = Mosaic(len(shown), shown.shape[1:3], columns, letters=_longest(texts))
+    part = f"the first {limit} of {len(values):,} images" if len(values) > limit else None
+    figure, axes = mosaic.sheet(part)
+    axes.imshow(mosaic.build(shown).data)
     mosaic.write(axes, texts)
-    if len(values) > limit:
-        axes.set_title(f"the first {limit} of {len(values):,} images")
     return figure
 
 
-def _as_images(values: np.ndarray) -> np.ndarray:
-    if values.ndim == 4 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim == 2:
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts), default=0)
+
+
+def _as_images(images: Any) -> np.ndarray:
+    """Return the images as (N, H, W) or (N, H, W, 3)."""
+    values = _style.array(images)
+    shape = values.shape
+    if values.ndim == _BATCH and shape[1] in {1, 3}:
+        values = values[:, 0] if shape[1] == 1 else np.moveaxis(values, 1, -1)
+    elif values.ndim == _VOLUME - 1:
         values = values[None]
-    if values.ndim != 3 or 0 in values.shape:
-        raise ValueError(
-            f"images must have the shape (N, H, W) or (N, 1, H, W), but had {values.shape}"
-        )
+    elif values.ndim != _VOLUME:
+        raise ValueError(f"images have the shape (N, H, W) or (N, 1, H, W), but these had {shape}")
+    if 0 in shape:
+        raise ValueError(f"there is no image to draw: their shape is {shape}")
     return _style.finite(values, "the images")
+
+
+def _as_colours(values: np.ndarray) -> np.ndarray:
+    """Return images as uint8 (N, H, W, 4); the last is opacity, which the gaps lack."""
+    if values.dtype != np.uint8:
+        low, high = float(values.min()), float(values.max())
+        values = np.round((values - low) / (high - low or 1.0) * 255).astype(np.uint8)
+    if values.ndim == _VOLUME:
+        values = values[..., None].repeat(3, axis=-1)
+    return np.concatenate([values, np.full_like(values[..., :1], 255)], axis=-1)
 
 
 def _as_titles(titles: Sequence[object] | None, count: int) -> list[str]:
@@ -177,7 +101,7 @@ def largest(*maps: Any) -> float:
     return max((float(np.abs(_style.array(each)).max()) for each in _flat(maps)), default=0.0)
 
 
-def _flat(maps: Any) -> Iterable[Any]:
+def _flat(maps: Iterable[Any]) -> Iterable[Any]:
     for each in maps:
         if hasattr(each, "shape") or hasattr(each, "output"):
             yield each
@@ -197,54 +121,58 @@ def feature_maps(
 ) -> Figure:
     """Draw every channel of a layer's output, each under its number, in one mosaic.
 
-    `maps` are (C, H, W) or (1, C, H, W) floats, or a `capture.Stage` of one image; a vector (F,)
-    or (1, F) becomes a table with its values printed.
+    `maps` are (C, H, W) or (1, C, H, W) floats, or a `capture.Stage` of one image. A vector (F,)
+    or (1, F) becomes a table that is read like lines of text: the value in row 30, column +7 is
+    number 37. Up to 256 values are printed in it.
 
     White is zero, blue positive and orange negative, the darker the further from zero. The legend
-    at the right has the numbers at its ends; it starts at zero where no value is negative. `scale`
-    says which values get the darkest colours:
+    at the right has the numbers at its ends; it starts at zero where no value is negative. Light
+    grey lies between the maps. `scale` says which values get the darkest colours:
 
     - "layer", the default: plus and minus the greatest absolute value of all channels, so that
       channels can be compared;
-    - "map": the greatest absolute value of each channel by itself, which shows faint maps too, and
-      is printed above it;
+    - "map": the greatest absolute value of each channel by itself, which shows faint maps too; it
+      is printed above each of up to 24 maps;
     - a number: plus and minus that number, for layers or images on one scale; see `largest`.
+      Values beyond it have the colours of the ends.
 
     A black frame marks the channel `highlight`. Only the first `limit` channels are drawn, if it
-    is given, and the title then says of how many; the scale still is that of all. Where tiles are
+    is given, and the title then says of how many; the scale still is that of all. Where maps are
     too small for numbers, each row has the number of its first channel at its left.
 
     Raises ValueError for another shape or scale, and for values that are nan or infinite.
 
     >>> feature_maps(np.random.default_rng(0).normal(size=(6, 24, 24)), title="conv1")
-    <Figure size 629x433 with 2 Axes>
+    <Figure size 635x442 with 1 Axes>
     """
     values = _as_maps(maps)
     if values.ndim == 1:
-        return _vector(values, scale, title, highlight)
+        return _table(values, scale, title, highlight)
     ends = _ends(values, scale)
     texts = _captions(ends, scale)[:limit]
-    mosaic = Mosaic(len(texts), values.shape[1:], columns, max(map(len, texts)))
-    figure, axes = mosaic.axes(right=0.9, background=GAP)
+    mosaic = Mosaic(len(texts), values.shape[1:], columns, letters=_longest(texts))
+    heading = _heading(title, len(texts), len(values))
+    figure, axes = mosaic.sheet(heading, right=_LEGEND, below=LINE)
     painted, end = (values / ends, 1.0) if scale == "map" else (values, float(ends[0, 0, 0]))
     image = _paint(axes, mosaic.build(painted[:limit]), end)
     mosaic.write(axes, texts) if mosaic.has_room else mosaic.number_rows(axes, mosaic.firsts)
-    _legend(figure, image, scale, end, signed=values.min() < 0)
+    _legend(axes, image, mosaic.size[0], signed=values.min() < 0, own=scale == "map")
+    axes.set_xlabel(_meaning(scale), loc="right", fontsize=8)
     if highlight is not None:
         mosaic.frame(axes, _channel(highlight, len(texts)))
-    axes.set_title(_title(title, len(texts), len(values)))
     return figure
 
 
 def _as_maps(maps: Any) -> np.ndarray:
     values = _style.array(maps)
     what = getattr(maps, "name", None) or "the maps"
-    if values.ndim in (2, 4) and values.shape[0] == 1:
+    shape = values.shape
+    if values.ndim in {_BATCH, _VOLUME - 1} and len(values) == 1:
         values = values[0]
-    if values.ndim not in (1, 3) or 0 in values.shape:
+    if values.ndim not in {1, _VOLUME} or 0 in shape:
         raise ValueError(
             f"feature maps have the shape (C, H, W), or (F,) after a linear layer, but {what} had "
-            f"{values.shape}; choose one image with maps[0], or add the channel axis with maps[None]"
+            f"{shape}; choose one image with maps[0], or add the channel axis with maps[None]"
         )
     return _style.finite(values.astype(np.float64), what)
 
@@ -265,26 +193,36 @@ def _ends(values: np.ndarray, scale: str | float) -> np.ndarray:
 
 
 def _captions(ends: np.ndarray, scale: str | float) -> list[str]:
-    own = scale == "map" and len(ends) <= _MAPS_WITH_ENDS
+    own = scale == "map" and len(ends) <= _WITH_ENDS
     return [f"{c} ±{short(end, 2)}" if own else str(c) for c, end in enumerate(ends.flat)]
 
 
+def _heading(title: str | None, shown: int, count: int) -> str:
+    part = f"the first {shown} of {count} channels" if shown < count else ""
+    return ": ".join(filter(None, [title, part]))
+
+
 def _paint(axes: Axes, values: np.ndarray, end: float) -> AxesImage:
-    """Draw values of -end…end; those beyond have the colours of the ends."""
+    axes.set_facecolor(GAP)
     return axes.imshow(values, cmap=SIGNED, vmin=-end, vmax=end)
 
 
+def _meaning(scale: str | float) -> str:
+    own = {"map": "each has its own scale (±)", "layer": "one scale for all"}
+    return own.get(str(scale), "a given scale")
+
+
 def _legend(
-    figure: Figure, image: AxesImage, scale: str | float, end: float, *, signed: bool
+    axes: Axes, image: AxesImage, inches: float, *, signed: bool, own: bool = False
 ) -> None:
-    """Draw the legend out of the picture's own colours and limits."""
-    bar = figure.colorbar(image, fraction=0.05, pad=0.02, aspect=14)
-    number = "own end" if scale == "map" else short(end)
+    """Draw the legend, out of the picture's own colours and limits, beside axes so wide."""
+    end = image.get_clim()[1]
+    beside = axes.inset_axes([1 + 0.08 / inches, 0, 0.16 / inches, 1])
+    bar = axes.get_figure().colorbar(image, cax=beside)
+    number = "own" if own else short(end)
     bar.set_ticks([-end, 0, end], labels=[f"−{number}", "0", f"+{number}"])
-    bar.ax.set_ylim(-end if signed else 0, end)
+    beside.set_ylim(-end if signed else 0, end)
     bar.outline.set_edgecolor(_style.LIGHT)
-    meaning = {"map": "each map: its own scale", "layer": "all maps: one scale"}
-    bar.set_label(meaning.get(str(scale), "given scale"), fontsize=8)
 
 
 def _channel(highlight: int, count: int) -> int:
@@ -293,42 +231,52 @@ def _channel(highlight: int, count: int) -> int:
     return highlight
 
 
-def _title(title: str | None, shown: int, count: int, what: str = "channels") -> str:
-    part = f"the first {shown} of {count} {what}" if shown < count else ""
-    return ": ".join(filter(None, [title, part]))
-
-
-def _vector(
+def _table(
     values: np.ndarray, scale: str | float, title: str | None, highlight: int | None
 ) -> Figure:
-    """Draw a vector as a table, read like lines of text, with every value printed in its cell."""
+    """Draw a vector as a table with every value printed in its cell."""
     end = float(_ends(values[None], scale)[0, 0])
-    printed = len(values) <= _CELLS_WITH_VALUES
-    columns = min(len(values), (10 if len(values) <= 130 else 16) if printed else 64)
-    shape = (ceil(len(values) / columns), columns)
+    printed = len(values) <= _PRINTED
+    shape = _table_shape(len(values), printed=printed)
     cells = np.ma.MaskedArray(np.zeros(shape), mask=True)
     cells.flat[: len(values)] = values
-    row = 0.23 if printed else min(0.23, BOX[1] / len(cells))
-    figure, axes = _style.sheet(_style.WIDTH, row * len(cells) + 0.7)
-    _style.bare(axes, GAP)
+    height = max(0.23 * shape[0], 0.5) if printed else BOX[1]
+    figure, axes = _style.sheet(WIDTH - 0.1, height + LINE, title=title)
+    _style.bare(axes)
     image = _paint(axes, cells, end)
     axes.set_aspect("auto")
-    _number_cells(axes, cells.shape)
+    _number_cells(axes, shape)
     if printed:
-        _style.print_cells(axes, cells.shape, map(short, values), np.abs(values) > end / 2)
-    _legend(figure, image, "layer", end, signed=values.min() < 0)
+        _style.print_cells(axes, shape, _rounded(values, end), np.abs(values) > end / 2)
+    _legend(axes, image, BOX[0], signed=values.min() < 0)
     if highlight is not None:
-        y, x = divmod(_channel(highlight, len(values)), columns)
-        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, linewidth=2))
-    axes.set_title(title or "")
+        y, x = divmod(_channel(highlight, len(values)), shape[1])
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=INK, linewidth=2.5))
     return figure
 
 
-def _number_cells(axes: Axes, shape: tuple[int, ...]) -> None:
+def _table_shape(count: int, *, printed: bool) -> tuple[int, int]:
+    columns = 64 if not printed else 10 if count <= _PRINTED / 2 else 16
+    return ceil(count / columns), min(columns, count)
+
+
+def _number_cells(axes: Axes, shape: tuple[int, int]) -> None:
+    """Number rows by their first value, and columns by what is to be added."""
     rows, columns = shape
-    axes.set_yticks(range(rows), [str(row * columns) for row in range(rows)], fontsize=8)
-    axes.set_xticks(range(columns), [f"+{column}" for column in range(columns)], fontsize=8)
-    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
+    some = slice(None, None, ceil(rows / 16)), slice(None, None, ceil(columns / 16))
+    plus = "+" if rows > 1 else ""
+    axes.set_xticks(range(columns)[some[1]], [f"{plus}{x}" for x in range(columns)[some[1]]])
+    if rows > 1:
+        axes.set_yticks(range(rows)[some[0]], [str(y * columns) for y in range(rows)[some[0]]])
+    axes.tick_params(labelsize=8, labeltop=True, labelbottom=False)
+
+
+def _rounded(values: np.ndarray, end: float) -> list[str]:
+    """Return the values with as many decimals each as the largest needs for three digits."""
+    decimals = 2 - floor(log10(end))
+    if not 0 <= decimals <= _VOLUME:
+        return [short(value, 2) for value in values]
+    return [f"{value:.{decimals}f}".replace("-", "−") if value else "0" for value in values]
 
 
 @styled
@@ -346,37 +294,31 @@ def kernels(
     or the greatest absolute weight. Raises ValueError for another shape.
 
     >>> kernels(np.zeros((16, 6, 5, 5)), title="conv2")
-    <Figure size 448x438 with 2 Axes>
+    <Figure size 420x612 with 1 Axes>
     """
     values = _as_kernels(weight)
     if values.shape[1] == 1:
         return feature_maps(values[:, 0], scale=scale or "layer", title=title, limit=limit)
     shown = values[:limit, :limit]
+    rows, columns, *shape = shown.shape
+    mosaic = Mosaic(rows * columns, tuple(shape), columns, box=_KERNELS)
+    part = f"{rows} × {columns} of {len(values)} × {values.shape[1]}"
+    heading = [title, part if shown.size < values.size else None]
+    figure, axes = mosaic.sheet(": ".join(filter(None, heading)), right=_LEGEND + 0.5, below=0.4)
     end = float(_ends(values[None], scale or "layer").item())
-    mosaic = Mosaic(shown.shape[0] * shown.shape[1], shown.shape[2:], shown.shape[1])
-    figure, axes = mosaic.axes(right=1.4, background=GAP)
-    image = _paint(axes, mosaic.build(shown.reshape(-1, *shown.shape[2:])), end)
-    _number_sides(axes, mosaic)
-    _legend(figure, image, "layer", end, signed=True)
-    axes.set_title(_title(title, shown.size, values.size, "weights"))
+    image = _paint(axes, mosaic.build(shown.reshape(-1, *shape)), end)
+    mosaic.number_columns(axes)
+    mosaic.number_rows(axes, range(rows))
+    axes.set(xlabel="input channel", ylabel="output channel")
+    _legend(axes, image, mosaic.size[0], signed=True)
     return figure
 
 
 def _as_kernels(weight: Any) -> np.ndarray:
     values = _style.array(getattr(weight, "weight", weight))
-    if values.ndim != 4 or 0 in values.shape:
+    if values.ndim != _BATCH or 0 in values.shape:
         raise ValueError(
             "kernels are the weight (O, I, kh, kw) of a two-dimensional convolution, such as "
             f"model.conv1.weight, but this had the shape {values.shape}"
         )
     return _style.finite(values.astype(np.float64), "the kernels")
-
-
-def _number_sides(axes: Axes, mosaic: Mosaic) -> None:
-    """Number the rows as output channels and the columns as input channels."""
-    lefts = [mosaic.corner(tile)[1] for tile in range(mosaic.columns)]
-    middles = [left + (mosaic.width - 1) / 2 for left in lefts]
-    every = slice(None, None, ceil(mosaic.columns / 16))
-    axes.set_xticks(middles[every], range(mosaic.columns)[every], fontsize=8)
-    mosaic.number_rows(axes, range(mosaic.rows))
-    axes.set(xlabel="input channel", ylabel="output channel")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import textwrap
 from collections.abc import Callable, Iterable
 from math import ceil
 from typing import Any, ParamSpec, TypeVar
@@ -18,6 +19,9 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from vizlib import _png
 
+_TITLE_LETTERS, _NARROWEST = 54, 3.0
+_LONG = 1e6  # from here on a number is shorter as a power of ten
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -28,8 +32,10 @@ DPI = 140
 WIDTH = 6.0
 # Inches that an image may take, so that legend and title still fit the screen beside it.
 BOX = (WIDTH - 0.9, 2.7)
+# Inches that a letter of 9 points is wide and a line of them tall.
+LETTER, LINE = 0.078, 0.17
 
-INK, GREY, LIGHT, GAP = "#1a1a1a", "#6b6b6b", "#c9ced6", "#e3e6eb"
+INK, GREY, LIGHT, GAP = "#1a1a1a", "#6b6b6b", "#c9ced6", "#d3d8e0"
 # Okabe and Ito's colours, without the yellow that nobody sees on white: they stay apart under
 # every common colour blindness. Lines differ by dash and marker as well.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1a1a1a")
@@ -66,6 +72,7 @@ _OURS = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "lines.linewidth": 2,
+    "lines.markersize": 5,
     "image.interpolation": "nearest",
 }
 
@@ -109,11 +116,23 @@ def _settings() -> Any:
     return mpl.rc_context({**default, **_OURS})
 
 
-def sheet(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
-    """Return an empty white figure of about so many inches and its axes, side by side."""
-    whole = (ceil(width * DPI) / DPI, ceil(height * DPI) / DPI)
-    figure = Figure(figsize=whole, facecolor="white")
-    return figure, figure.subplots(1, columns)
+def sheet(
+    width: float, height: float, *, title: str | None = None, columns: int = 1
+) -> tuple[Figure, Any]:
+    """Return an empty white figure with axes of about so many inches, side by side.
+
+    The title comes on top, and a figure too narrow for it becomes wider.
+    """
+    lines = textwrap.wrap(title or "", _TITLE_LETTERS)
+    width = max(width + 0.1, 0.105 * max(map(len, lines), default=0) + 0.2, _NARROWEST)
+    height = height + 0.1 + 0.25 * len(lines)
+    # Whole pixels, and a trifle over, or inches times pixels per inch may fall a pixel short.
+    pixels = (ceil(width * DPI) + 1e-6, ceil(height * DPI) + 1e-6)
+    figure = Figure(figsize=(pixels[0] / DPI, pixels[1] / DPI), facecolor="white")
+    axes = figure.subplots(1, columns)
+    if lines:
+        figure.suptitle("\n".join(lines), x=0.01, ha="left", size=11, weight="bold")
+    return figure, axes
 
 
 def line(number: int) -> dict[str, Any]:
@@ -134,8 +153,10 @@ def bare(axes: Axes, background: str = "white") -> None:
 
 
 def array(values: Any) -> np.ndarray:
-    """Return a tensor on any device, a capture stage or a nested list as a numpy array."""
+    """Return a tensor on any device, a capture stage, or a list of such, as a numpy array."""
     values = getattr(values, "output", values)
+    if isinstance(values, list | tuple) and any(map(torch.is_tensor, values)):
+        values = torch.stack(list(values))
     if not torch.is_tensor(values):
         return np.asarray(values)
     values = values.detach().cpu()
@@ -177,7 +198,7 @@ def short(value: float, digits: int = 3) -> str:
     ['0', '−0.5', '12.3', '1,230', '1e−07']
     """
     text = f"{value:.{digits}g}"
-    if "e+" in text and abs(value) < 1e6:
+    if "e+" in text and abs(value) < _LONG:
         text = f"{float(text):,.0f}"
     return text.replace("-", "−")
 
@@ -188,4 +209,5 @@ def print_cells(
     """Print texts into the cells of an image, row by row, in white where the cell is dark."""
     for (row, column), text, is_dark in zip(np.ndindex(shape), texts, dark, strict=False):
         colour = "white" if is_dark else INK
-        axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+        cell = axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)
+        cell.set_in_layout(False)  # it lies inside; measuring it would only take time

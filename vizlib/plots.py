@@ -7,7 +7,7 @@ anything that a word, a number or a shape does not say as well.
 
 >>> import numpy as np
 >>> feature_maps(np.zeros((6, 24, 24)), title="conv1")
-<Figure size 629x433 with 2 Axes>
+<Figure size 635x442 with 1 Axes>
 """
 
 from vizlib._charts import compare, confusion, curves, probabilities
