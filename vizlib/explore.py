@@ -134,9 +134,8 @@ class Layers(ipywidgets.VBox):
 
     def __repr__(self) -> str:
         """Return what is shown: network, images, layers."""
-        count = len(self._recordings)
-        images = f"{count} image{'s' * (count != 1)}"
-        return f"layers({self._recordings.name}, {images}, {len(self._names)} layers)"
+        images = _counted(len(self._recordings), "image")
+        return f"layers({self._recordings.name}, {images}, {_counted(len(self._names), 'layer')})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """Add the figure, for readers without a kernel."""
@@ -163,6 +162,10 @@ class _Canvas(anywidget.AnyWidget):
     channel = traitlets.Int().tag(sync=True)
     scale = traitlets.Int().tag(sync=True)
     last_channel = traitlets.Int().tag(sync=True)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _slider(name: str, value: int, last: int) -> ipywidgets.IntSlider:

@@ -54,7 +54,7 @@ function paintAll(context, view, { side, broad }) {
 
 function render(store, { model, el }) {
   const parts = build(el), { canvas, root, captions } = parts;
-  let width = 0, asked = 0, hit = () => null, painted = {};
+  let width = 0, asked = 0, hit = () => null, painted = {}, unmend;
 
   const change = (name, value) => {
     model.set(name, value);
@@ -111,6 +111,7 @@ function render(store, { model, el }) {
   };
   const resized = new ResizeObserver(([entry]) => {
     width = entry.contentRect.width;
+    unmend ??= mendEndKey(el.closest(".vizlib"), () => change("channel", model.get("last_channel")));
     soon();
   });
   resized.observe(el);
@@ -120,6 +121,7 @@ function render(store, { model, el }) {
   return () => {
     resized.disconnect();
     themed.disconnect();
+    unmend?.();
     store.arrived.delete(soon);
     for (const [name, handler] of Object.entries(handlers)) model.off(`change:${name}`, handler);
   };

@@ -113,3 +113,15 @@ function nameSliders(box) {
     handle.setAttribute("aria-valuetext", part(".widget-readout")?.textContent ?? "");
   }
 }
+
+// Their End key goes to the last value of the range that they began with.
+function mendEndKey(box, last) {
+  const atEnd = (event) => {
+    if (event.key !== "End" || event.target.getAttribute("aria-label") !== "channel") return;
+    event.preventDefault();
+    event.stopPropagation();
+    last();
+  };
+  box?.addEventListener("keydown", atEnd, true);
+  return () => box?.removeEventListener("keydown", atEnd, true);
+}
