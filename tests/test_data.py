@@ -127,6 +127,12 @@ def test_normalize_is_the_textbook_formula(digits):
     assert digits.normalize(images[0]).shape == (1, 1, 28, 28)
 
 
+def test_normalize_leaves_floats_alone_too(digits):
+    images = digits.test.images.float()
+    digits.normalize(images)
+    assert torch.equal(images, digits.test.images.float())
+
+
 def test_normalize_leaves_the_bytes_alone(digits):
     before = digits.test.images.clone()
     digits.normalize(digits.test.images)

@@ -188,6 +188,13 @@ def test_steps_per_epoch_cuts_an_epoch_short(mlp, embedded):
     assert len(run(mlp, embedded, steps_per_epoch=3).step_loss) == 6
 
 
+def test_each_step_is_told_with_its_loss(mlp, embedded):
+    told = {}
+    history = run(mlp, embedded, on_step=lambda step, loss: told.update({step: float(loss)}))
+    assert list(told) == list(range(1, 27))
+    assert list(told.values()) == pytest.approx(history.step_loss)
+
+
 class InterruptError(Exception):
     pass
 

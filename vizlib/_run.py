@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+OnEpoch = Callable[[History], object]
+OnStep = Callable[[int, Tensor], object]
+# Of one step: the sum of the losses, the right answers, and the images.
+Counts = tuple[Tensor, Tensor, int]
+
+
 class Run:
     """A network, its optimizer and its random numbers, from one epoch to the next."""
 
@@ -68,7 +74,9 @@ class Run:
         """Whether this process is the one that writes files and draws the progress bar."""
         return self.accelerator is None or self.accelerator.is_main_process
 
-    def train(self, on_epoch: Callable[[History], object] | None, *, progress: bool) -> None:
+    def train(
+        self, on_epoch: OnEpoch | None, on_step: OnStep | None = None, *, progress: bool
+    ) -> None:
         """Run the epochs that are left."""
         history, total = self.history, self.plan.epochs * self.steps
         bar = tqdm(
@@ -81,7 +89,7 @@ class Run:
             history.snapshots[0] = _copy(self.model)
         try:
             while history.epochs < self.plan.epochs:
-                self._epoch(bar)
+                self._epoch(bar, on_step)
                 if self.checkpoint and self.leads:
                     self._save()
                 if on_epoch:
@@ -95,14 +103,17 @@ class Run:
         finally:
             bar.close()
 
-    def _epoch(self, bar: tqdm) -> None:
+    def _epoch(self, bar: tqdm, on_step: OnStep | None) -> None:
         started, epoch = time.perf_counter(), self.history.epochs + 1
         self.stepped.train()
+        done = len(self.history.step_loss)
         steps = []
         for number, (images, labels) in zip(range(self.steps), self.batches, strict=False):
             steps.append(self._step(number, images, labels))
             bar.update()
-        counts = self._gathered(torch.stack(steps))
+            if on_step and self.leads:
+                on_step(done + number + 1, steps[-1][0] / len(labels))
+        counts = self._gathered(steps)
         self._refuse_nan(counts[:, 0])
         seconds = time.perf_counter() - started
         metrics = evaluate(self._candidate(), self.digits, "val")
@@ -113,7 +124,7 @@ class Run:
             self.history.snapshots[epoch] = _copy(self._candidate())
         bar.set_postfix_str(f"validation {metrics.accuracy:.2%}")
 
-    def _step(self, number: int, images: Tensor, labels: Tensor) -> Tensor:
+    def _step(self, number: int, images: Tensor, labels: Tensor) -> Counts:
         left = len(self.batches.labels) - number * self.plan.batch_size
         rows = min(self.plan.batch_size, left)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_bfloat16()):
@@ -124,14 +135,13 @@ class Run:
         self.optimizer.zero_grad(set_to_none=True)
         # Several processes average their gradients: the mean over the whole batch is then the
         # sum over this share, divided by an equal part of the rows.
-        (loss * self.batches.share[1] / rows).backward()
+        loss.backward(torch.full_like(loss, self.batches.share[1] / rows))
         self.optimizer.step()
         self.schedule.step()
         if self.averaged:
             self.averaged.update_parameters(self.model)
-        right = (logits.argmax(1) == labels).sum()
         # Left on the device: reading a number at every step would make a GPU wait.
-        return torch.stack([loss.detach(), right, torch.tensor(len(labels), device=self.device)])
+        return loss.detach(), (logits.argmax(1) == labels).sum(), len(labels)
 
     def _is_bfloat16(self) -> bool:
         wanted = self.plan.precision
@@ -140,7 +150,11 @@ class Run:
     def _candidate(self) -> nn.Module:
         return self.averaged.module if self.averaged else self.model
 
-    def _gathered(self, counts: Tensor) -> Tensor:
+    def _gathered(self, steps: list[Counts]) -> Tensor:
+        """Return the counts of each step and of all processes as one tensor (steps, 3)."""
+        losses, rights, sizes = zip(*steps, strict=True)
+        seen = torch.tensor(sizes, dtype=torch.float32, device=self.device)
+        counts = torch.stack([torch.stack(losses), torch.stack(rights).float(), seen], dim=1)
         if self.accelerator:
             counts = self.accelerator.reduce(counts, "sum")
         return counts.cpu()

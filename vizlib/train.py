@@ -12,7 +12,6 @@ Training looks at the training and validation splits alone; the test split is re
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from torch import nn
 
 from vizlib import recipes
 from vizlib._evaluate import Metrics, evaluate
-from vizlib._run import Run
+from vizlib._run import OnEpoch, OnStep, Run
 from vizlib.data import Digits
 from vizlib.history import History
 from vizlib.recipes import Recipe
@@ -57,7 +56,8 @@ def fit(
     snapshot_every: int = 0,
     steps_per_epoch: int | None = None,
     progress: bool = True,
-    on_epoch: Callable[[History], object] | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
     **changes: Any,
 ) -> History:
     """Train `model`, and leave it with its best weights, in eval mode, on the device it was on.
@@ -71,8 +71,10 @@ def fit(
     and `resume=True` goes on from it, on the CPU to the very bits that an uninterrupted run would
     have reached. `snapshot_every=k` keeps the weights of epoch 0 and of every k-th epoch in the
     history. `steps_per_epoch` cuts each epoch short, for trying things out. `on_epoch` is called
-    with the history after each epoch. Interrupting (Ctrl-C, a notebook's stop button) keeps the
-    best weights and the history so far.
+    with the history after each epoch, `on_step` with the number of the step (1, 2, …) and its mean
+    loss after each batch; the loss is a tensor on the device, and a GPU waits for whoever reads
+    it. Interrupting (Ctrl-C, a notebook's stop button) keeps the best weights and the history so
+    far.
 
     Started by `torchrun` or `accelerate launch`, every process trains on its share of each batch.
 
@@ -92,7 +94,7 @@ def fit(
         if resume and run.checkpoint and run.checkpoint.is_file():
             run.resume()
         try:
-            run.train(on_epoch, progress=progress)
+            run.train(on_epoch, on_step, progress=progress)
         finally:
             model.load_state_dict(run.best)
             model.to(home, memory_format=torch.contiguous_format).eval()
