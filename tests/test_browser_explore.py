@@ -241,6 +241,9 @@ def test_numbers_are_written_as_python_writes_them(script):
             expected = text.replace("−", "") if float(text.replace("−", "-")) == 0 else text
             assert script(f"written({value}, {peak})") == expected
     assert script("written(-0.00123, 0.002)") == "−1.23e−3"
+    shares = [0.0, 0.0004, 0.0006, 0.25, 0.9994, 0.9996, 1.0]
+    words = ["0.000", "<0.001", "0.001", "0.250", "0.999", ">0.999", "1.000"]
+    assert [script(f"share({value})") for value in shares] == words
     assert [script(f"written({x}, 1)") for x in ("NaN", "-Infinity")] == ["NaN", "−Infinity"]
 
 

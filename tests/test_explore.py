@@ -308,3 +308,18 @@ def test_every_place_has_a_figure(layer, scale, lenet, images):
     view = explore.layers(lenet, images, state=f"image=2 layer={layer} channel=5 scale={scale}")
     assert isinstance(view.figure(), plots.Figure)
     assert view.figure().to_png().startswith(PNG)
+
+
+def test_the_figure_holds_input_maps_and_probabilities(view, images):
+    whole = view.figure().pixels()
+    digit = plots.images(images[:1], titles=["image 0"]).pixels()
+    height, width, _ = digit.shape
+    np.testing.assert_array_equal(whole[:height, :width], digit)
+    scores = plots.probabilities(by_hand(view._recordings.model, images[0])[-1].softmax(0), label=7)
+    height, width, _ = scores.pixels().shape
+    np.testing.assert_array_equal(whole[-height:, :width], scores.pixels())
+
+
+def test_a_figure_of_no_figures_is_refused():
+    with pytest.raises(ValueError, match="at least one figure"):
+        plots.together([])

@@ -32,7 +32,7 @@ PARTS = {
     "train": ["_evaluate", "_run"],
     "capture": ["_kinds", "_restore", "_stages", "_watch"],
     "arithmetic": ["_activations", "_convolution", "_neurons", "_pooling", "_windows"],
-    "plots": ["_charts", "_maps", "_mosaic", "_png", "_style"],
+    "plots": ["_charts", "_maps", "_mosaic", "_png", "_style", "_together"],
     "explore": ["_recordings"],
     "cli": ["__main__"],
 }

@@ -56,7 +56,7 @@ class Recordings:
         """Return what the browser needs to draw some layers of an image, its values as bytes."""
         recording = self[image]
         stages = list(recording.values())
-        classes, probabilities = _answers(stages[-1])
+        classes, chances = _likeliest(recording)
         picture = self.pictures[image]
         buffers = [stages[layer].output for layer in chosen]
         return {
@@ -65,7 +65,7 @@ class Recordings:
             "picture": picture.shape,
             "peak": _finite_peak(stages),
             "classes": classes,
-            "buffers": [picture.tobytes(), *map(_floats, [probabilities, *buffers])],
+            "buffers": [picture.tobytes(), *map(_floats, [chances, *buffers])],
         }
 
     def opening(self, image: int, layer: int) -> Iterator[dict[str, Any]]:
@@ -121,19 +121,27 @@ def describe(stage: capture.Stage) -> dict[str, Any]:
     return {"name": stage.name, "kind": stage.kind, "shape": shape}
 
 
-def _answers(last: capture.Stage) -> tuple[list[int], Tensor]:
-    """Return classes and probabilities, if the network ends in one score a class."""
-    match last.output.shape:
-        case (1, count):
+def probabilities(recording: capture.Recording) -> Tensor | None:
+    """Return the probability of each class (K,), if the network ends in one score a class."""
+    *_, last = recording.values()
+    match tuple(last.output.shape):
+        case (1, _):
             scores = last.output[0].float()
         case _:
-            return [], torch.empty(0)
+            return None
     if last.kind != "softmax":
-        scores = scores.softmax(dim=0)
-    elif (scores < 0).any():
-        scores = scores.exp()
-    chosen = torch.arange(count) if count <= _BARS else scores.topk(_BARS).indices
-    return chosen.tolist(), scores[chosen]
+        return scores.softmax(dim=0)
+    return scores.exp() if (scores < 0).any() else scores
+
+
+def _likeliest(recording: capture.Recording) -> tuple[list[int], Tensor]:
+    """Return all classes and their probabilities, or the ten likeliest of many."""
+    chances = probabilities(recording)
+    if chances is None:
+        return [], torch.empty(0)
+    few = len(chances) <= _BARS
+    classes = torch.arange(len(chances)) if few else chances.topk(_BARS).indices
+    return classes.tolist(), chances[classes]
 
 
 def check_model(model: object) -> None:

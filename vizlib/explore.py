@@ -23,7 +23,15 @@ import traitlets
 from torch import nn
 
 from vizlib import plots
-from vizlib._recordings import Recordings, as_inputs, as_labels, as_maps, check_model, describe
+from vizlib._recordings import (
+    Recordings,
+    as_inputs,
+    as_labels,
+    as_maps,
+    check_model,
+    describe,
+    probabilities,
+)
 
 _STATIC = Path(__file__).parent / "static"
 # An anywidget is one module and may not import another file: these are joined in this order.
@@ -120,17 +128,25 @@ class Layers(ipywidgets.VBox):
         return f"image={canvas.image} layer={layer} channel={canvas.channel} scale={scale}"
 
     def figure(self) -> plots.Figure:
-        """Return the view as it is now as a figure for print."""
+        """Return the view as it is now as a figure for print: input, maps, probabilities."""
         canvas, recording = self._canvas, self._recordings[self._canvas.image]
-        stage = recording[self._names[canvas.layer]]
-        scale = list(SCALES)[canvas.scale]
+        stage, scale = recording[self._names[canvas.layer]], list(SCALES)[canvas.scale]
         maps = as_maps(stage.output)
-        return plots.feature_maps(
+        mosaic = plots.feature_maps(
             maps[:, 0, 0] if maps[0].numel() == 1 else maps,
             scale=plots.largest(recording.values()) if scale == "network" else scale,
-            title=f"image {canvas.image}, {stage.name}",
+            title=stage.name,
             highlight=canvas.channel,
         )
+        picture = self._recordings.pictures[canvas.image].transpose(2, 0, 1)[None]
+        image = plots.images(picture, titles=[f"image {canvas.image}"])
+        return plots.together([image, mosaic], self._bars())
+
+    def _bars(self) -> list[plots.Figure]:
+        image, labels = self._canvas.image, self._labels
+        chances = probabilities(self._recordings[image])
+        label = labels[image] if labels else None
+        return [] if chances is None else [plots.probabilities(chances, label=label)]
 
     def __repr__(self) -> str:
         """Return what is shown: network, images, layers."""

@@ -13,6 +13,7 @@ anything that a word, a number or a shape does not say as well.
 from vizlib._charts import compare, confusion, curves, probabilities
 from vizlib._maps import feature_maps, images, kernels, largest
 from vizlib._style import Figure, colours
+from vizlib._together import together
 
 __all__ = [
     "Figure",
@@ -25,4 +26,5 @@ __all__ = [
     "kernels",
     "largest",
     "probabilities",
+    "together",
 ]

@@ -26,6 +26,12 @@ export function written(value, peak) {
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
 }
 
+// A share with three decimals, not called 0 or 1 where it is not.
+export function share(value) {
+  if (value > 0 && value < 0.0005) return "<0.001";
+  return value >= 0.9995 && value < 1 ? ">0.999" : written(value, 1);
+}
+
 // Zero falls on the middle one of 255 colours, which is white.
 export function shade(value, limit) {
   if (value !== value) return NOT_A_NUMBER;

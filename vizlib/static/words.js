@@ -72,7 +72,7 @@ function fillAnswer({ verdict, answer }, { classes, probabilities }, label) {
     const row = answer.children[i], [head, bar, number] = row.children;
     put(head, `P${name}`);
     bar.style.setProperty("--part", probabilities[i] || 0);
-    put(number, written(probabilities[i], 1));
+    put(number, share(probabilities[i]));
     row.classList.toggle("winner", i === winner);
     row.classList.toggle("label", name === label);
   });
