@@ -79,7 +79,14 @@ def test_evaluate_counts_as_one_would_by_hand(mlp, embedded):
 
 
 def test_evaluate_can_take_the_first_images_alone(mlp, embedded):
-    assert train.evaluate(mlp, embedded, first=17).confusion.sum() == 17
+    metrics = train.evaluate(mlp, embedded, first=17, batch_size=5)
+    with torch.no_grad():
+        given = mlp(embedded.normalize(embedded.test.images[:17])).argmax(1)
+    right = (given == embedded.test.labels[:17]).double().mean()
+    assert metrics.confusion.sum() == 17
+    assert metrics.accuracy == pytest.approx(right.item())
+    with pytest.raises(ValueError, match="first must be at least 1, but was 0"):
+        train.evaluate(mlp, embedded, first=0)
 
 
 def test_evaluate_gives_every_module_its_mode_back(embedded):

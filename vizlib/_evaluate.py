@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
+from math import ceil
 
 import torch
 from torch import Tensor, nn
@@ -30,21 +32,30 @@ class Metrics:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, digits: Digits, split: str = "test", *, first: int | None = None
+    model: nn.Module,
+    digits: Digits,
+    split: str = "test",
+    *,
+    first: int | None = None,
+    batch_size: int = BATCH,
 ) -> Metrics:
     """Measure the network on a split (or its `first` images), on the device the network is on.
 
-    The model is put in eval mode for it and comes back in the mode it was in.
+    The model is put in eval mode for it and comes back in the mode it was in. `batch_size` decides
+    how much memory that takes, not what comes out. Raises ValueError where `first` leaves no image.
 
     >>> from vizlib import data, weights
     >>> metrics = evaluate(weights.load("lenet"), data.load("digits"))
     >>> metrics.confusion.shape, int(metrics.confusion.sum())
     (torch.Size([10, 10]), 360)
     """
+    if first is not None and first < 1:
+        raise ValueError(f"first must be at least 1, but was {first}")
     device = next(model.parameters()).device
     with _eval_mode(model):
-        batches = digits.batches(split, BATCH, device=device)
-        answers = [(model(images), labels) for images, labels in batches]
+        batches = digits.batches(split, batch_size, device=device)
+        enough = None if first is None else ceil(first / batch_size)
+        answers = [(model(images), labels) for images, labels in islice(batches, enough)]
     logits = torch.cat([logits for logits, _ in answers]).float()[:first]
     labels = torch.cat([labels for _, labels in answers])[:first]
     given = logits.argmax(1)
