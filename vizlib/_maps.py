@@ -44,7 +44,7 @@ def images(
     <Figure size 728x278 with 1 Axes>
     """
     values = _as_images(images)
-    texts = _as_titles(titles, len(values))[:limit]
+    texts = _as_titles(titles, len(values))[: _style.at_least_one("limit", limit)]
     shown = _as_colours(values)[:limit]
     mosaic = Mosaic(len(shown), shown.shape[1:3], columns, letters=_longest(texts))
     part = f"the first {limit} of {len(values):,} images" if len(values) > limit else None
@@ -149,7 +149,7 @@ def feature_maps(
     if values.ndim == 1:
         return _table(values, scale, title, highlight)
     ends = _ends(values, scale)
-    texts = _captions(ends, scale)[:limit]
+    texts = _captions(ends, scale)[: _style.at_least_one("limit", limit)]
     mosaic = Mosaic(len(texts), values.shape[1:], columns, letters=_longest(texts))
     heading = _heading(title, len(texts), len(values))
     figure, axes = mosaic.sheet(heading, right=_LEGEND, below=LINE)
@@ -182,8 +182,8 @@ def _ends(values: np.ndarray, scale: str | float) -> np.ndarray:
     ends = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
     if scale == "layer":
         ends = np.full_like(ends, ends.max())
-    elif isinstance(scale, int | float) and 0 < scale < np.inf:
-        ends = np.full_like(ends, scale)
+    elif not isinstance(scale, str | bool | None) and 0 < float(scale) < np.inf:
+        ends = np.full_like(ends, float(scale))
     elif scale != "map":
         raise ValueError(
             f'scale must be "map", "layer" or a number above zero, but was {scale!r}; for one '
@@ -298,20 +298,24 @@ def kernels(
     """
     values = _as_kernels(weight)
     if values.shape[1] == 1:
-        return feature_maps(values[:, 0], scale=scale or "layer", title=title, limit=limit)
+        return feature_maps(values[:, 0], scale=_or_layer(scale), title=title, limit=limit)
     shown = values[:limit, :limit]
     rows, columns, *shape = shown.shape
     mosaic = Mosaic(rows * columns, tuple(shape), columns, box=_KERNELS)
     part = f"{rows} × {columns} of {len(values)} × {values.shape[1]}"
     heading = [title, part if shown.size < values.size else None]
     figure, axes = mosaic.sheet(": ".join(filter(None, heading)), right=_LEGEND + 0.5, below=0.4)
-    end = float(_ends(values[None], scale or "layer").item())
+    end = float(_ends(values[None], _or_layer(scale)).item())
     image = _paint(axes, mosaic.build(shown.reshape(-1, *shape)), end)
     mosaic.number_columns(axes)
     mosaic.number_rows(axes, range(rows))
     axes.set(xlabel="input channel", ylabel="output channel")
     _legend(axes, image, mosaic.size[0], signed=True)
     return figure
+
+
+def _or_layer(scale: float | None) -> str | float:
+    return "layer" if scale is None else scale
 
 
 def _as_kernels(weight: Any) -> np.ndarray:

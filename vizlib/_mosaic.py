@@ -41,6 +41,7 @@ class Mosaic:
         box: tuple[float, float] = BOX,
     ) -> None:
         """Choose the columns that make the tiles largest, if none are given."""
+        _style.at_least_one("columns", columns)
         self.count, self.box, self.zoom = count, box, ceil(_FINE / max(shape))
         self.height, self.width = (side * self.zoom for side in shape)
         self.gap = ceil(max(self.height, self.width) / _FINE)

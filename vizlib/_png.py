@@ -19,8 +19,9 @@ _FREQUENT, _SIZE = 48, 256
 def encode(pixels: np.ndarray) -> bytes:
     r"""Return the bytes of a PNG file of pixels uint8 (H, W, 3 or more): red, green and blue.
 
-    Sixteen greys from black to white and the 48 colours that cover most are exact. The other 192
-    colours are chosen one by one, each where most pixels are furthest from what they would get.
+    Up to 256 colours are exact. Of more, sixteen greys from black to white and the 48 colours that
+    cover most are exact; the other 192 are chosen one by one, each where most pixels are furthest
+    from what they would get.
 
     >>> encode(np.zeros((2, 2, 3), np.uint8))[:8]
     b'\x89PNG\r\n\x1a\n'
@@ -49,7 +50,8 @@ def _palette(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     codes = pixels[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     found, which, counts = np.unique(codes, return_inverse=True, return_counts=True)
     colours = _channels(found)
-    palette, nearest = _chosen(colours, counts)
+    few = len(colours) <= _SIZE
+    palette, nearest = (colours, np.arange(len(colours))) if few else _chosen(colours, counts)
     return palette.astype(np.uint8), nearest[which].reshape(codes.shape).astype(np.uint8)
 
 

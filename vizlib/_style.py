@@ -7,7 +7,7 @@ import functools
 import textwrap
 from collections.abc import Callable, Iterable
 from math import ceil
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import matplotlib.figure
@@ -23,7 +23,6 @@ _TITLE_LETTERS, _NARROWEST = 54, 3.0
 _LONG = 1e6  # from here on a number is shorter as a power of ten
 
 _P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 # Sizes in points are matplotlib's own and stay small in proportion to a small figure; it is the
 # resolution that makes a letter of 10 points 19 pixels tall, for the back row.
@@ -90,23 +89,30 @@ class Figure(mpl.figure.Figure):
 
     def pixels(self) -> np.ndarray:
         """Return the picture as it is drawn, uint8 (height, width, 4) in RGBA."""
-        canvas = FigureCanvasAgg(self)
         with _settings():
-            canvas.draw()
-        return np.asarray(canvas.buffer_rgba())
+            self.canvas.draw()
+        return np.asarray(self.canvas.buffer_rgba()).copy()
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         picture = base64.b64encode(self.to_png()).decode("ascii")
         return {"text/plain": repr(self), "image/png": picture}
 
 
-def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let `draw` draw in this style, whatever matplotlib was set to, and leave its settings be."""
+def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+    """Let `draw` draw in this style, whatever matplotlib was set to, and leave its settings be.
+
+    The layout is found once and kept: found again at every drawing, it would creep by a pixel.
+    """
 
     @functools.wraps(draw)
-    def in_style(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def in_style(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with _settings():
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+            FigureCanvasAgg(figure)
+            if figure.get_layout_engine():
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")
+            return figure
 
     return in_style
 
@@ -172,6 +178,13 @@ def finite(values: np.ndarray, what: str) -> np.ndarray:
             "colour; a network that diverged does this: try a smaller learning rate"
         )
     return values
+
+
+def at_least_one(what: str, value: int | None) -> int | None:
+    """Return the value; raise ValueError where it is a number below one."""
+    if value is not None and value < 1:
+        raise ValueError(f"{what} must be at least 1, but was {value}")
+    return value
 
 
 def symmetric(limit: float) -> Normalize:
