@@ -17,13 +17,21 @@ export function statistics(values) {
   return { min, max, mean: sum / values.length, zeros: zeros / values.length, peak };
 }
 
+const signed = (text) => (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
+
 // As many decimals for all numbers up to `peak`, so that none jumps while a slider moves.
 export function written(value, peak) {
   if (!Number.isFinite(value)) return String(value).replace("-", "−");
   const tiny = peak > 0 && peak < 0.01;
   if (tiny || peak >= 1e5) return value.toExponential(2).replaceAll("-", "−");
-  const text = value.toFixed(peak >= 1000 ? 0 : peak >= 100 ? 1 : peak >= 10 ? 2 : 3);
-  return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
+  return signed(value.toFixed(peak >= 1000 ? 0 : peak >= 100 ? 1 : peak >= 10 ? 2 : 3));
+}
+
+// How many decimals of numbers up to `peak` fit: for three digits, two or one; null if none fit.
+export function decimals(peak, fits) {
+  const exponent = Math.floor(Math.log10(peak || 1));
+  const choices = [3, 2, 1].map((digits) => Math.max(0, digits - 1 - exponent));
+  return choices.find((choice) => choice < 9 && fits((-peak).toFixed(choice))) ?? null;
 }
 
 // A share with three decimals, not called 0 or 1 where it is not.

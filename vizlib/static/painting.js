@@ -4,15 +4,15 @@
 const DARK = "#1a1a1a", PALE = "#e3e6eb", EDGE = "#6b6b6b"; // on white, whatever the theme
 
 // A small picture grows by a whole number, one that is too large shrinks by a whole number.
-export function zoom(size, room) {
-  return room >= size ? Math.floor(room / size) : 1 / Math.ceil(size / Math.max(room, 1));
+export function zoom(size, box) {
+  return box >= size ? Math.floor(box / size) : 1 / Math.ceil(size / Math.max(box, 1));
 }
 
-export function grid(count, height, width, [roomWide, roomHigh], gap) {
+export function grid(count, height, width, [wide, high], gap) {
   const columns = Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns);
   const scale = Math.min(
-    zoom(width, (roomWide - gap * (columns + 1)) / columns),
-    zoom(height, (roomHigh - gap * (rows + 1)) / rows),
+    zoom(width, (wide - gap * (columns + 1)) / columns),
+    zoom(height, (high - gap * (rows + 1)) / rows),
   );
   return { columns, rows, scale, tile: scaled(width, height, scale) };
 }
@@ -58,7 +58,7 @@ function write(context, text, x, y, colour, align = "center") {
   context.fillText(text, x, y);
 }
 
-function paintInput(context, { pixel, colour, scene }, room) {
+function paintInput(context, { pixel, colour, scene }, box) {
   const [height, width, depth] = scene.picture, edge = pixel(1);
   const part = (at, which) => scene.pixels[at * depth + Math.min(which, depth - 1)];
   const picture = image(width, height, (pixels) => {
@@ -66,15 +66,15 @@ function paintInput(context, { pixel, colour, scene }, room) {
       pixels[i] = (255 << 24) | (part(i, 2) << 16) | (part(i, 1) << 8) | part(i, 0);
     }
   });
-  const size = scaled(width, height, zoom(Math.max(height, width), room));
+  const size = scaled(width, height, zoom(Math.max(height, width), box));
   context.drawImage(picture, edge, edge, ...size);
   frame(context, [edge, edge], size, edge, colour.line);
 }
 
 // Paints all maps and returns which of them a point of the canvas shows.
-function paintMosaic(context, view, x, room) {
+function paintMosaic(context, view, x, box) {
   const { stage, picture, pixel, colour, channel } = view, gap = pixel(4);
-  const { columns, scale, tile } = grid(stage.count, stage.height, stage.width, room, gap);
+  const { columns, scale, tile } = grid(stage.count, stage.height, stage.width, box, gap);
   const [wide, high] = [tile[0] + gap, tile[1] + gap];
   const corner = (i) => [x + gap + (i % columns) * wide, gap + Math.floor(i / columns) * high];
   for (let i = 0; i < stage.count; i++) {
@@ -94,21 +94,28 @@ function source(channel, { count, height, width }) {
   return [(channel % columns) * width, Math.floor(channel / columns) * height, width, height];
 }
 
-function paintLarge(context, view, x, room) {
+function paintLarge(context, view, x, box) {
   const { stage, picture, pixel, colour, channel } = view, edge = pixel(1);
-  const scale = zoom(Math.max(stage.height, stage.width), room - 2 * edge);
+  const scale = zoom(Math.max(stage.height, stage.width), box - 2 * edge);
   const size = scaled(stage.width, stage.height, scale);
   context.drawImage(picture, ...source(channel, stage), x + edge, edge, ...size);
   frame(context, [x + edge, edge], size, edge, colour.line);
-  if (scale >= pixel(28)) writeValues(context, view, x + edge, edge, scale);
+  writeValues(context, view, x + edge, edge, scale);
 }
 
-function writeValues(context, { stage, values, limit, peak, pixel, colour }, x, y, scale) {
-  context.font = `${Math.min(pixel(15), scale * 0.38)}px ${colour.font}`;
+function room(context, { peak, pixel, colour }, width) {
+  if (width < pixel(24)) return null;
+  context.font = `${Math.min(pixel(15), width * 0.4)}px ${colour.font}`;
+  return decimals(peak, (text) => context.measureText(text).width < width * 0.95);
+}
+
+function writeValues(context, view, x, y, scale) {
+  const { stage, values, limit } = view, places = room(context, view, scale);
+  if (places === null) return;
   values.forEach((value, i) => {
     const column = i % stage.width, row = Math.floor(i / stage.width);
-    const ink = isDark(shade(value, limit)) ? "#fff" : DARK;
-    write(context, written(value, peak * 10), x + (column + 0.5) * scale, y + (row + 0.5) * scale, ink);
+    const ink = isDark(shade(value, limit)) ? "#fff" : DARK, text = signed(value.toFixed(places));
+    write(context, text, x + (column + 0.5) * scale, y + (row + 0.5) * scale, ink);
   });
 }
 
@@ -122,7 +129,8 @@ function paintBars(context, view, x, [width, height]) {
   for (const part of [0.25, 0.75]) context.fillRect(x, Math.round(height * part), width, pixel(1));
   const wide = Math.max(step, pixel(5)), middle = x + (channel + 0.5) * step;
   context.fillRect(middle - wide / 2, 0, wide, height);
-  all.forEach((value, i) => paintBar(context, view, value, x + (i + 0.5) * step, step, height));
+  const places = room(context, view, step);
+  all.forEach((value, i) => paintBar(context, view, value, x + (i + 0.5) * step, step, height, places));
   context.fillStyle = DARK;
   context.fillRect(x, Math.round(height / 2), width, pixel(1));
   frame(context, [x + 1, 1], [width - 2, height - 2], 1, colour.line);
@@ -135,7 +143,7 @@ function paintBars(context, view, x, [width, height]) {
   };
 }
 
-function paintBar(context, { limit, colours, pixel, peak, colour }, value, centre, step, height) {
+function paintBar(context, { limit, colours, pixel }, value, centre, step, height, places) {
   const tone = shade(value, limit), width = Math.max(1, Math.floor(step * 0.8));
   const left = Math.round(centre - width / 2), middle = Math.round(height / 2);
   const length = Math.round(Math.max(-1, Math.min(1, value / limit)) * middle) || 0;
@@ -143,12 +151,11 @@ function paintBar(context, { limit, colours, pixel, peak, colour }, value, centr
   context.fillRect(left, middle - length, width, length);
   if (width < pixel(4)) return;
   frame(context, [left, middle - Math.max(length, 0)], [width, Math.abs(length)], 1, EDGE);
-  if (step < pixel(34)) return;
-  const room = pixel(24), inside = Math.abs(length) > middle - room;
+  if (places === null) return;
+  const inside = Math.abs(length) > middle - pixel(24);
   const away = (inside ? -1 : 1) * pixel(11) * (length < 0 ? -1 : 1);
-  context.font = `${pixel(14)}px ${colour.font}`;
   const ink = inside && isDark(tone) ? "#fff" : DARK;
-  write(context, written(value, peak * 10), centre, middle - length - away, ink);
+  write(context, signed(value.toFixed(places)), centre, middle - length - away, ink);
 }
 
 // Coloured by the very function, with the very limit, that colours the maps.

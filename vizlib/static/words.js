@@ -46,7 +46,7 @@ export function shownLayers(count, current, room) {
 
 function fillStrip(strip, stages, current, width, choose) {
   const letters = Math.max(...stages.map((stage) => Math.max(stage.name.length, shapeOf(stage).length)));
-  const room = Math.floor((width - 40) / (letters * 7 + 12));
+  const room = Math.floor((width - 40) / (letters * 7.8 + 12));
   const [first, last] = shownLayers(stages.length, current, room);
   if (strip.dataset.shown !== `${first}-${last}`) {
     strip.dataset.shown = `${first}-${last}`;
