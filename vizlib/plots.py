@@ -12,6 +12,7 @@ anything that a word, a number or a shape does not say as well.
 
 from vizlib._charts import compare, confusion, curves, probabilities
 from vizlib._maps import feature_maps, images, kernels, largest
+from vizlib._png import encode as png
 from vizlib._style import Figure, colours
 from vizlib._together import together
 
@@ -25,6 +26,7 @@ __all__ = [
     "images",
     "kernels",
     "largest",
+    "png",
     "probabilities",
     "together",
 ]
