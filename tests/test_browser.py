@@ -11,11 +11,12 @@ from save_notebooks import KERNEL
 
 pytestmark = pytest.mark.browser
 
+EXPLORER = ".jp-OutputArea-output:has(canvas)"
 # Everything that the first explorer has painted.
-PICTURE = """() => {
-  const explorer = document.querySelector(".jp-OutputArea-output:has(canvas)");
+PICTURE = f"""() => {{
+  const explorer = document.querySelector("{EXPLORER}");
   return [...explorer.querySelectorAll("canvas")].map(canvas => canvas.toDataURL()).join();
-}"""
+}}"""
 CHANGED = f"before => ({PICTURE})() !== before"
 SAME = f"before => ({PICTURE})() === before"
 
@@ -32,7 +33,7 @@ def started(open_notebook):
 def test_the_layers_slide_from_the_keyboard(started):
     page = started.page
     slider = page.locator(".widget-hslider", has_text=re.compile("^layer")).first
-    slider.scroll_into_view_if_needed()
+    page.locator(EXPLORER).first.scroll_into_view_if_needed()
     slider.locator(".noUi-handle").focus()
     started.screenshot("00_first_layer")
     painted, name = page.evaluate(PICTURE), slider.inner_text()

@@ -31,10 +31,14 @@ PARTS = {
     "models": ["_classics", "_network", "_summary"],
     "train": ["_evaluate", "_run"],
     "capture": ["_kinds", "_restore", "_stages", "_watch"],
-    "arithmetic": ["_activations", "_convolution", "_neurons", "_pooling", "_windows"],
+    "arithmetic": [
+        *("_activations", "_chain", "_convolution", "_layers", "_neurons", "_pooling"),
+        *("_readers", "_transposed", "_windows"),
+    ],
+    "handwriting": ["_ink", "_photo"],
     "plots": ["_charts", "_maps", "_mosaic", "_png", "_style", "_together"],
     "explore": ["_recordings"],
-    "cli": ["__main__"],
+    "cli": ["__main__", "_atlas", "_console", "_job", "_lesson"],
 }
 OWNER = {part: whole for whole, parts in PARTS.items() for part in parts}
 # The one module that may import a heavy library.
