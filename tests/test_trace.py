@@ -1,0 +1,433 @@
+"""Receptive fields against gradients, and the way back from a value against the layers that ran."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from vizlib import arithmetic, capture, models
+
+CHAINS = ["lenet", "newnet", "mlp", "cnn", "defaultnet", "myfullconvnet", "mynetv2", "myvggnet",
+          "arithmetic", "lenet5", "vgg11"]  # fmt: skip
+
+
+def built(name):
+    """A network in float64 whose BatchNorm has something to do, and an image."""
+    model = models.build(name, seed=0).double().eval()
+    generator = torch.Generator().manual_seed(1)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(generator=generator)
+            layer.running_var.uniform_(0.5, 2, generator=generator)
+    return model, torch.randn(1, *model.input_shape, generator=generator).double()
+
+
+def pick(shape, number):
+    """A place (channel, row, column) of an output (C, …), well mixed."""
+    return tuple((number * 7919 + 31 * axis) % n for axis, n in enumerate(shape))
+
+
+def positive(layer):
+    """The same windows, with weights and means that no value can cancel in."""
+    if isinstance(layer, nn.MaxPool2d):
+        return nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
+    for parameter in layer.parameters(recurse=False):
+        parameter.data.abs_().add_(0.1)
+    for name, child in layer.named_children():
+        setattr(layer, name, positive(child))
+    return layer
+
+
+def box_of_gradient(model, shape, stage, place):
+    """The rows and columns of the input that the value's gradient is not zero at."""
+    x = torch.ones(1, *shape, dtype=torch.double, requires_grad=True)
+    kept = []
+    layer = model.get_submodule(stage)
+    handle = layer.register_forward_hook(lambda _layer, _inputs, output: kept.append(output))
+    model(x)
+    handle.remove()
+    (gradient,) = torch.autograd.grad(kept[0][(0, *place)], x, materialize_grads=True)
+    rows, columns = gradient[0].abs().sum(0).nonzero(as_tuple=True)
+    if not len(rows):
+        return (0, 0, 0, 0)
+    edges = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+    return tuple(int(edge) for edge in edges)
+
+
+# --- Receptive fields ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_receptive_fields_equal_those_of_gradients(name):
+    model, x = built(name)
+    chain = arithmetic.Chain(model, x)
+    shapes = {stage.name: stage.output.shape[1:] for stage in chain.stages}
+    model = positive(copy.deepcopy(model))
+    maps = [stage for stage, shape in shapes.items() if len(shape) == 3]
+    for number, stage in enumerate([*maps, chain.names[-1]]):
+        place = pick(shapes[stage], number + 1)
+        box = box_of_gradient(model, model.input_shape, stage, place)
+        if len(place) == 3:
+            assert chain.receptive_field(stage, *place[1:]) == box
+        assert chain.trace(stage, *place)[0].field == box
+
+
+windows = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2))
+layers = st.lists(st.tuples(st.sampled_from(["conv", "pool", "up"]), windows), max_size=4)
+
+
+def chain_of(drawn):
+    """Layers that fit an image of 11×9, those that do not fit left out."""
+    found, x = [nn.Conv2d(2, 2, 3, padding=1)], torch.ones(1, 2, 11, 9)
+    for kind, (kernel, stride, padding, dilation) in drawn:
+        made = {
+            "conv": lambda: nn.Conv2d(2, 2, kernel, stride, padding, dilation),  # noqa: B023
+            "pool": lambda: nn.AvgPool2d(kernel, stride, padding, ceil_mode=dilation > 1),  # noqa: B023
+            "up": lambda: nn.ConvTranspose2d(2, 2, kernel, stride, padding, dilation=dilation),  # noqa: B023
+        }[kind]()
+        try:
+            x = made(x).detach()
+        except RuntimeError:
+            continue
+        found += [made, nn.ReLU()]
+    return nn.Sequential(*found, nn.AdaptiveAvgPool2d(2)).double()
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(layers, st.integers(0, 10**6))
+def test_receptive_fields_of_any_chain(drawn, seed):
+    model = positive(chain_of(drawn))
+    chain = arithmetic.Chain(model, torch.ones(1, 2, 11, 9))
+    for number, stage in enumerate(chain.names):
+        place = pick(chain.stages[number].output.shape[1:], seed + number)
+        box = box_of_gradient(model, (2, 11, 9), stage, place)
+        assert chain.receptive_field(stage, *place[1:]) == box
+
+
+def test_two_kernels_of_three_see_as_far_as_one_of_five():
+    x = torch.zeros(1, 1, 28, 28)
+    two = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 1, 3))
+    five = nn.Sequential(nn.Conv2d(1, 1, 5))
+    box = arithmetic.receptive_field(two, x, "1", 3, 4)
+    assert box == arithmetic.receptive_field(five, x, "0", 3, 4) == (3, 4, 8, 9)
+    assert (box.height, box.width) == (5, 5)
+
+
+def test_the_box_cuts_the_image_as_a_slice():
+    model, x = built("lenet")
+    top, left, bottom, right = arithmetic.receptive_field(model, x, "pool2", 3, 2)
+    other = torch.randn_like(x)
+    other[..., top:bottom, left:right] = x[..., top:bottom, left:right]
+    before, after = (capture.record(model, image)["pool2"].output for image in (x, other))
+    assert torch.equal(before[..., 3, 2], after[..., 3, 2])
+    assert not torch.equal(before, after)
+
+
+def test_nothing_but_padding_sees_nothing():
+    model = nn.Sequential(nn.Conv2d(1, 1, 1, padding=1))
+    x = torch.ones(1, 1, 3, 3)
+    assert arithmetic.receptive_field(model, x, "0", 0, 0) == (0, 0, 0, 0)
+    way = arithmetic.trace(model, x, "0", 0, 0, 0)
+    assert len(way) == 1
+    assert "sees –" in repr(way)
+
+
+def test_reflected_padding_sees_where_it_is_reflected_from():
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=2, padding_mode="reflect"))
+    assert arithmetic.receptive_field(model, torch.ones(1, 1, 6, 6), "0", 0, 0) == (0, 0, 3, 3)
+
+
+def test_normalizing_over_the_image_sees_it_all():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2))
+    x = torch.ones(1, 1, 6, 6)
+    assert arithmetic.receptive_field(model, x, "0", 1, 1) == (1, 1, 4, 4)
+    assert arithmetic.receptive_field(model, x, "1", 1, 1) == (0, 0, 6, 6)
+    with pytest.raises(ValueError, match="only BatchNorm with running statistics is taken apart"):
+        arithmetic.trace(model, x, "1", 0, 1, 1)
+
+
+# --- The way back --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*CHAINS, "mlp500", "mlp256"])
+def test_each_step_equals_what_ran(name):
+    model, x = built(name)
+    recording = capture.record(model, x)
+    chain = arithmetic.Chain(model, x)
+    for number, stage in enumerate(chain.names):
+        place = pick(recording[stage].output.shape[1:], number + 1)
+        way = chain.trace(stage, *place)
+        assert [step.stage for step in way] == ["input", *chain.names][number + 1 :: -1][: len(way)]
+        for step in way[: number + 1]:
+            assert step.value == recording[step.stage].output[(0, *step.place)].item()
+            assert abs(step.difference) < 1e-9
+        if way[-1].stage == "input":
+            assert way[-1].value == x[(0, *way[-1].place)].item()
+
+
+@pytest.mark.parametrize("name", ["lenet", "newnet", "myvggnet"])
+def test_each_step_goes_on_to_what_matters_most(name):
+    model, x = built(name)
+    way = arithmetic.trace(model, x, list(capture.record(model, x))[-1], 7)
+    assert way[-1].stage == "input"
+    for step, behind in pairwise(way):
+        outer, inner = step.field, behind.field
+        assert outer.top <= inner.top < inner.bottom <= outer.bottom
+        assert outer.left <= inner.left < inner.right <= outer.right
+        match step.kind:
+            case "conv" | "linear":
+                products = step.step.products
+                bound = products.abs().max().item()
+                inputs = step.step.patch if step.kind == "conv" else step.step.inputs
+                assert behind.value in inputs[products.abs() == bound].tolist()
+            case "pool":
+                assert behind.value == step.value
+                assert behind.place == (step.place[0], *step.step.source)
+            case "relu":
+                assert step.value == max(0, behind.value)
+            case "flatten" | "dropout":
+                assert step.value == behind.value
+                assert step.step is None
+
+
+def test_float32_is_explained_to_its_last_digits():
+    model = models.build("lenet", seed=0)
+    way = arithmetic.trace(model, torch.randn(3, 1, 28, 28), "fc3", 4)
+    assert all(abs(step.difference) < 1e-5 for step in way)
+    assert any(step.difference for step in way)
+
+
+def test_a_trace_in_one_dimension():
+    model = nn.Sequential(nn.Conv1d(1, 2, 3, padding=1), nn.ReLU(), nn.MaxPool1d(2)).double()
+    x = torch.randn(1, 1, 8, generator=torch.Generator().manual_seed(0)).double()
+    way = arithmetic.trace(model, x, "2", 1, 3)
+    assert [len(step.place) for step in way] == [2] * 4
+    assert way[0].field == (0, 5, 1, 8)
+    assert way[0].value == model(x)[0, 1, 3].item()
+
+
+class Functions(nn.Module):
+    """PyTorch's own example for MNIST writes its network in this way."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+        self.fc = nn.Linear(4 * 12 * 12, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(torch.relu(self.conv2(F.relu(self.conv1(x)))), 2)
+        return F.log_softmax(self.fc(torch.flatten(x, 1)), dim=1)
+
+
+def test_functions_are_followed_too():
+    torch.manual_seed(0)
+    model = Functions()
+    x = torch.randn(1, 1, 28, 28)
+    way = arithmetic.trace(model, x, "log_softmax", 3)
+    names = ["log_softmax", "fc", "flatten", "max_pool2d", "relu:2", "conv2", "relu", "conv1"]
+    assert [step.stage for step in way] == [*names, "input"]
+    assert way[3].step.patch.shape == (2, 2)
+    assert way[0].value == model(x)[0, 3].item()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.max_pool2d(x, 3, 2),
+        lambda x: F.avg_pool2d(x, 3),
+        lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
+        F.silu,
+        lambda x: torch.softmax(x.flatten(1), 1),
+        lambda x: x.view(1, 3, 6, 4),
+    ],
+)
+def test_the_window_of_a_function_is_found(function):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 3)
+
+        def forward(self, x):
+            return function(self.conv(x))
+
+    torch.manual_seed(0)
+    model, x = Net().double(), torch.randn(1, 1, 8, 8).double()
+    *_, last = capture.record(model, x).values()
+    assert last.name != "conv"
+    place = pick(last.output.shape[1:], 5)
+    way = arithmetic.trace(model, x, last.name, *place)
+    assert abs(way[0].total - model(x)[(0, *place)].item()) < 1e-12
+
+
+def test_the_model_comes_back_as_it_was():
+    model = models.build("newnet", seed=0)
+    model.train()
+    model.features[3].eval()
+    flags = [layer.training for layer in model.modules()]
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    arithmetic.trace(model, torch.randn(1, 1, 28, 28), "flatten", 3)
+    assert flags == [layer.training for layer in model.modules()]
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_layers_in_place_are_followed():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Conv2d(2, 1, 3))
+    x = torch.randn(1, 1, 8, 8)
+    before = x.clone()
+    way = arithmetic.trace(model, x, "2", 0, 1, 1)
+    assert [step.stage for step in way] == ["2", "1", "0", "input"]
+    assert torch.equal(x, before)
+
+
+# --- What is no chain ----------------------------------------------------------------------
+
+
+class Branches(nn.Module):
+    """Two convolutions side by side, added, or with the second one alone kept."""
+
+    def __init__(self, *, added):
+        super().__init__()
+        self.first = nn.Conv2d(1, 2, 3, padding=1)
+        self.left, self.right = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
+        self.added = added
+
+    def forward(self, x):
+        x = self.first(x)
+        left, right = self.left(x), self.right(x)
+        return left + right if self.added else right
+
+
+class Opaque(nn.Conv2d):
+    """A convolution that scales its weights on the way."""
+
+    def forward(self, x):
+        return super().forward(x) * 2
+
+
+class Scaled(nn.Module):
+    """Divides its input first, which is no layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3)
+
+    def forward(self, x):
+        return self.conv(x / 255)
+
+
+class Loose(nn.Module):
+    """A convolution whose weights are nobody's."""
+
+    def forward(self, x):
+        return F.conv2d(x, torch.ones(1, 1, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "stage", "sentence"),
+    [
+        (
+            Branches(added=True),
+            "right",
+            (
+                "right makes something else of the layer before it than was recorded; only a "
+                "chain, in which each layer reads the one before it, is followed back: choose a "
+                "stage up to 'left'"
+            ),
+        ),
+        (Branches(added=False), "right", "right makes something else"),
+        (Scaled(), "conv", "conv makes something else"),
+        (Loose(), "conv2d", "conv2d is called as a function, which keeps its weights to itself"),
+        (
+            nn.Sequential(nn.Conv2d(1, 1, 3), nn.Upsample(scale_factor=2)),
+            "1",
+            "1 is of the kind '",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(1, 1, 3), nn.Softshrink()),
+            "1",
+            "1 is softshrink, which has no formula here",
+        ),
+        (nn.Sequential(nn.Linear(8, 2)), "0", "0 reads a whole array (1, 8, 8); flatten it before"),
+        (
+            nn.Sequential(nn.Conv2d(1, 1, 3), nn.LPPool2d(2, 2)),
+            "1",
+            "1 is LPPool2d; only max and average pooling are taken apart",
+        ),
+        (nn.Sequential(nn.Softmax(dim=1)), "0", "0 is taken over maps"),
+        (nn.Sequential(nn.Conv2d(1, 1, 3), nn.GELU("tanh")), "1", "1 makes something else"),
+    ],
+)
+def test_what_is_no_chain_is_told_so(model, stage, sentence):
+    x = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match="followed back") as caught:
+        arithmetic.trace(model, x, stage, 0)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_a_chain_up_to_the_branch_is_followed():
+    torch.manual_seed(0)
+    way = arithmetic.trace(Branches(added=True), torch.randn(1, 1, 8, 8), "left", 1, 2, 3)
+    assert [step.stage for step in way] == ["left", "first", "input"]
+
+
+def test_a_layer_that_does_more_than_its_class_is_told_so():
+    model, x = nn.Sequential(Opaque(1, 1, 3)), torch.ones(1, 1, 8, 8)
+    first = next(iter(capture.record(model, x)))
+    with pytest.raises(ValueError, match="it does more than its class says|makes something else"):
+        arithmetic.trace(model, x, first, 0, 1, 1)
+
+
+def test_a_chain_does_not_explain_what_was_learnt_since():
+    torch.manual_seed(0)
+    model, x = (
+        nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(36, 2)),
+        torch.ones(1, 1, 8, 8),
+    )
+    chain = arithmetic.Chain(model, x)
+    model[2].weight.data += 1
+    with pytest.raises(ValueError, match="has learnt something since"):
+        chain.trace("2", 0)
+
+
+def test_two_inputs_are_no_chain():
+    model = models.build("twobranch", seed=0)
+    images = torch.zeros(1, 3, 32, 32)
+    with pytest.raises(TypeError, match="a network with several inputs is no chain"):
+        arithmetic.trace(model, (images, images), "fc", 0)
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "sentence"),
+    [
+        (("conv9", 0, 0, 0), KeyError, "no stage is called 'conv9'; did you mean"),
+        (
+            ("conv1", 6, 0, 0),
+            IndexError,
+            "channel must be from 0 to 5, but was 6: conv1 is 6×24×24",
+        ),
+        (
+            ("conv1", 0, 24, 0),
+            IndexError,
+            "row must be from 0 to 23, but was 24: a map of conv1 is",
+        ),
+        (("conv1", 0, 0, -1), IndexError, "col must be from 0 to 23, but was -1"),
+        (("fc3", 10, 0, 0), IndexError, "channel must be from 0 to 9, but was 10: fc3 is 10"),
+    ],
+)
+def test_a_place_that_is_not_there_is_named(where, error, sentence):
+    model = models.build("lenet", seed=0)
+    with pytest.raises(error) as caught:
+        arithmetic.trace(model, torch.zeros(1, 1, 28, 28), *where)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_an_image_without_a_batch_axis_is_told_so():
+    with pytest.raises(ValueError, match=r"x must be a batch \(N, C, H, W\), but had"):
+        arithmetic.trace(models.build("mlp", seed=0), torch.zeros(784), "linear1", 0)
