@@ -50,7 +50,7 @@ def layers(
 
     At the left stand the input, what it was read as, and the probabilities P0, P1, … (the ten
     likeliest of more than ten classes); the winner is the blue bar, the label is underlined. Beside
-    it are all channels of the layer, the chosen one in a frame and once more large; the values of
+    it are all channels of the layer, light grey between them, the chosen one in a frame and again large; the values of
     a vector are bars. White is zero, blue positive and orange negative, and grey is no number; the
     legend's ends are the greatest absolute value of the map, of the layer (the default) or of the
     whole network for that image. Below are the numbers, of all values, not rounded before.

@@ -27,11 +27,11 @@ export function written(value, peak) {
   return signed(value.toFixed(peak >= 1000 ? 0 : peak >= 100 ? 1 : peak >= 10 ? 2 : 3));
 }
 
-// How many decimals of numbers up to `peak` fit: for three digits, two or one; null if none fit.
-export function decimals(peak, fits) {
-  const exponent = Math.floor(Math.log10(peak || 1));
-  const choices = [3, 2, 1].map((digits) => Math.max(0, digits - 1 - exponent));
-  return choices.find((choice) => choice < 9 && fits((-peak).toFixed(choice))) ?? null;
+// How many decimals of these values fit, of which the largest has three digits or two; else null.
+export function decimals(values, fits) {
+  const { min, max, peak } = statistics(values), exponent = Math.floor(Math.log10(peak || 1));
+  const choices = [3, 2].map((digits) => Math.max(0, digits - 1 - exponent));
+  return choices.find((n) => n < 9 && [min, max].every((value) => fits(value.toFixed(n)))) ?? null;
 }
 
 // A share with three decimals, not called 0 or 1 where it is not.

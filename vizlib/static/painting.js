@@ -1,7 +1,8 @@
 // Pictures: the input, the mosaic of all maps, the chosen one large, bars for vectors, the legend.
 // Sizes are device pixels; `pixel` makes them of CSS pixels.
 
-const DARK = "#1a1a1a", PALE = "#e3e6eb", EDGE = "#6b6b6b"; // on white, whatever the theme
+const DARK = "#1a1a1a", EDGE = "#6b6b6b", PALE = "#e3e6eb"; // on white, whatever the theme
+const BETWEEN = "#d3d8e0"; // maps, where white ones and their black frame can both be seen
 
 // A small picture grows by a whole number, one that is too large shrinks by a whole number.
 export function zoom(size, box) {
@@ -73,15 +74,16 @@ function paintInput(context, { pixel, colour, scene }, box) {
 
 // Paints all maps and returns which of them a point of the canvas shows.
 function paintMosaic(context, view, x, box) {
-  const { stage, picture, pixel, colour, channel } = view, gap = pixel(4);
-  const { columns, scale, tile } = grid(stage.count, stage.height, stage.width, box, gap);
+  const { stage, picture, pixel, channel } = view, gap = pixel(4);
+  const { columns, rows, tile } = grid(stage.count, stage.height, stage.width, box, gap);
   const [wide, high] = [tile[0] + gap, tile[1] + gap];
   const corner = (i) => [x + gap + (i % columns) * wide, gap + Math.floor(i / columns) * high];
+  context.fillStyle = BETWEEN;
+  context.fillRect(x, 0, columns * wide + gap, rows * high + gap);
   for (let i = 0; i < stage.count; i++) {
     context.drawImage(picture, ...source(i, stage), ...corner(i), ...tile);
-    if (scale >= 1) frame(context, corner(i), tile, pixel(1), colour.line);
   }
-  frame(context, corner(channel), tile, gap, colour.ink);
+  frame(context, corner(channel), tile, gap, DARK);
   return (px, py) => {
     const column = Math.floor((px - x) / wide), row = Math.floor(py / high);
     const found = row * columns + column;
@@ -103,14 +105,15 @@ function paintLarge(context, view, x, box) {
   writeValues(context, view, x + edge, edge, scale);
 }
 
-function room(context, { peak, pixel, colour }, width) {
+// Sets the letters' size for cells of this width and returns the decimals that there is room for.
+function room(context, { pixel, colour }, values, width) {
   if (width < pixel(24)) return null;
-  context.font = `${Math.min(pixel(15), width * 0.4)}px ${colour.font}`;
-  return decimals(peak, (text) => context.measureText(text).width < width * 0.95);
+  context.font = `${Math.min(pixel(15), width * 0.37)}px ${colour.font}`;
+  return decimals(values, (text) => context.measureText(signed(text)).width < width * 0.92);
 }
 
 function writeValues(context, view, x, y, scale) {
-  const { stage, values, limit } = view, places = room(context, view, scale);
+  const { stage, values, limit } = view, places = room(context, view, values, scale);
   if (places === null) return;
   values.forEach((value, i) => {
     const column = i % stage.width, row = Math.floor(i / stage.width);
@@ -129,7 +132,7 @@ function paintBars(context, view, x, [width, height]) {
   for (const part of [0.25, 0.75]) context.fillRect(x, Math.round(height * part), width, pixel(1));
   const wide = Math.max(step, pixel(5)), middle = x + (channel + 0.5) * step;
   context.fillRect(middle - wide / 2, 0, wide, height);
-  const places = room(context, view, step);
+  const places = room(context, view, all, step);
   all.forEach((value, i) => paintBar(context, view, value, x + (i + 0.5) * step, step, height, places));
   context.fillStyle = DARK;
   context.fillRect(x, Math.round(height / 2), width, pixel(1));
