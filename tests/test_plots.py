@@ -757,11 +757,16 @@ EVERY = {
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_figure_shows_itself(name):
+@pytest.mark.parametrize("pyplot", [False, True])
+def test_a_figure_shows_itself(name, pyplot):
     from IPython.core.interactiveshell import InteractiveShell
+    from IPython.core.pylabtools import select_figure_formats
 
+    shell = InteractiveShell.instance()
+    select_figure_formats(shell, ["png"] if pyplot else [])
     figure = EVERY[name]()
-    shown, _ = InteractiveShell.instance().display_formatter.format(figure)
+    shown, _ = shell.display_formatter.format(figure)
+    assert base64.b64decode(shown["image/png"]) == figure.to_png()
     picture = Image.open(io.BytesIO(base64.b64decode(shown["image/png"])))
     width, height = picture.size
     assert shown["text/plain"] == repr(figure)

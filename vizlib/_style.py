@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import sys
 import textwrap
 from collections.abc import Callable, Iterable
 from math import ceil
@@ -83,6 +84,11 @@ class Figure(mpl.figure.Figure):
     showing a figure would cut its margins and depend on what was set elsewhere.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what matplotlib's figure takes."""
+        super().__init__(*args, **kwargs)
+        _tell_notebook()
+
     def to_png(self) -> bytes:
         """Return the picture as the bytes of a PNG file."""
         return _png.encode(self.pixels())
@@ -93,9 +99,15 @@ class Figure(mpl.figure.Figure):
             self.canvas.draw()
         return np.asarray(self.canvas.buffer_rgba()).copy()
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        picture = base64.b64encode(self.to_png()).decode("ascii")
-        return {"text/plain": repr(self), "image/png": picture}
+    def _repr_png_(self) -> str:
+        return base64.b64encode(self.to_png()).decode("ascii")
+
+
+def _tell_notebook() -> None:
+    """Have IPython, if this is a notebook, show our figures our way even beside pyplot's."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None:
+        shell.display_formatter.formatters["image/png"].for_type(Figure, Figure._repr_png_)
 
 
 def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
