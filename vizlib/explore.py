@@ -50,10 +50,11 @@ def layers(
 
     At the left stand the input, what it was read as, and the probabilities P0, P1, … (the ten
     likeliest of more than ten classes); the winner is the blue bar, the label is underlined. Beside
-    it are all channels of the layer, light grey between them, the chosen one in a frame and again large; the values of
-    a vector are bars. White is zero, blue positive and orange negative, and grey is no number; the
-    legend's ends are the greatest absolute value of the map, of the layer (the default) or of the
-    whole network for that image. Below are the numbers, of all values, not rounded before.
+    it are all channels of the layer, with light grey between them, the chosen one in a black frame
+    and again large; the values of a vector are bars. White is zero, blue positive, orange negative,
+    and dark grey is no number. The legend's ends are plus and minus the greatest absolute value of
+    the map, of the layer (the default) or of the whole network for that image. Below are the
+    numbers: rounded for the eye, computed from the full values.
 
     `state` opens the view at a place, such as "layer=conv2 channel=5"; `.state` of a view is the
     place where it is. `.figure()` draws that place for print.
