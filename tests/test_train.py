@@ -298,6 +298,12 @@ def test_a_setting_that_does_not_exist_is_named(mlp, embedded):
         run(mlp, embedded, lr=0.1)
 
 
+@pytest.mark.parametrize("device", ["cuda:9", "gpu", "xpu"])
+def test_a_device_that_is_not_here_is_named(mlp, embedded, device):
+    with pytest.raises(ValueError, match=f"there is no device '{device}' here; choose "):
+        run(mlp, embedded, device=device)
+
+
 def test_any_module_of_your_own_trains(embedded):
     torch.manual_seed(0)
     own = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))

@@ -33,9 +33,16 @@ __all__ = ["History", "Metrics", "Recipe", "evaluate", "fit", "pick_device"]
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """Return the device to compute on; "auto" is CUDA, then Apple's MPS, then the CPU."""
+    """Return the device to compute on; "auto" is CUDA, then Apple's MPS, then the CPU.
+
+    Raises ValueError for a device that is not here.
+    """
     if str(device) != "auto":
-        return torch.device(device)
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError):
+            best = pick_device()
+            raise ValueError(f"there is no device {str(device)!r} here; choose {best}") from None
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,0 +1,429 @@
+"""The command line: what it computes against the library, what it writes, and how it complains."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from typer.testing import CliRunner
+
+from vizlib import data, handwriting, models, plots, recipes, train, weights
+from vizlib.cli import app
+from vizlib.history import History
+
+DIGITS = ["--data", "digits"]
+QUICK = [*DIGITS, "--no-gpu"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Commands write into the folder where they are started."""
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def done(*arguments):
+    result = call(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def facts(*arguments):
+    """What a command prints with --json: the whole of stdout."""
+    return json.loads(done(*arguments, "--json").stdout)
+
+
+def picture(path, mode="RGB"):
+    with Image.open(path) as opened:
+        return np.asarray(opened.convert(mode))
+
+
+# --- Help ----------------------------------------------------------------------------------
+
+OPTIONS = {
+    "train": "--model --epochs --batch-size --test-batch-size --learning-rate --lr --gamma "
+    "--schedule --optimizer --augment --no-augment --precision --seed --weights --resume --out "
+    "--save --no-save --dry-run --log-interval --quiet --data --device --no-gpu --json",
+    "test": "--model --weights --first --test-batch-size --out --data --device --no-gpu --json",
+    "curves": "--out --json",
+    "compare": "--out --json",
+    "maps": "--model --weights --image --index --out --layer --scale --values --data --json",
+    "read": "--model --weights --labelled --out --json",
+    "info": "--json",
+}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help_names_every_option_and_shows_an_example(command):
+    text = done(command, "--help").stdout
+    offered = set(re.findall(r"^ +(.*?)(?:  |$)", text.split("Options:")[1], re.MULTILINE))
+    words = set(re.findall(r"--[\w-]+", " ".join(offered)))
+    assert words == {*OPTIONS[command].split(), "--help"}
+    assert f"\n    python -m vizlib {command}" in text
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_every_example_in_a_help_is_understood(command):
+    """Each is parsed, and nothing is run: a help must not name an option that is not there."""
+    examples = re.findall(r"^ +python -m vizlib (.*)$", done(command, "-h").stdout, re.MULTILINE)
+    assert examples
+    for example in examples:
+        parsed = call(*example.replace('"', "").split(), "--help")
+        assert parsed.exit_code == 0, example
+        offered = parsed.stdout
+        for option in re.findall(r"--?[a-z][\w-]*", example.split(maxsplit=1)[-1]):
+            assert re.search(rf"(?<![\w-]){option}\b", offered), f"{option} in {example}"
+
+
+def test_no_command_at_all_is_a_question_for_help():
+    assert done().stdout == done("--help").stdout
+    assert all(f"\n  {command} " in done().stdout for command in OPTIONS)
+
+
+def test_help_is_there_at_once():
+    """Without the seconds that torch and matplotlib take."""
+    code = "import sys; from vizlib import cli; print(*sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "matplotlib", "numpy", "PIL"} & set(run.stdout.split())
+
+
+def test_the_module_runs_as_a_program():
+    run = subprocess.run(
+        [sys.executable, "-m", "vizlib", "info", "lenet", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(run.stdout)["parameters"] == 44_426
+    assert run.stderr == ""
+
+
+# --- Complaints ----------------------------------------------------------------------------
+
+COMPLAINTS = {
+    "train --modl lenet": "No such option: --modl",
+    "train --model lenett": "no network is called 'lenett'; did you mean 'lenet'?",
+    "train --model vgg11": "vgg11 reads images of 3×32×32, and the digits have 1×28×28",
+    "train --epochs many": "Invalid value for '--epochs'",
+    "train --epochs -1": "epochs must be at least 0, but was -1",
+    "train --batch-size 0": "batch_size must be at least 1, but was 0",
+    "train --gamma 0.5 --schedule cosine": "--gamma goes with --schedule step, not cosine",
+    "train --device gpu": "there is no device 'gpu' here; choose ",
+    "train --weights none.pt": "there is no file none.pt",
+    "train --data cifar": "no data set is called 'cifar'; choose from auto, mnist, digits",
+    "train --model mlp --dry-run --optimizer sgdd --data digits": "no optimizer is called 'sgdd'",
+    "train --model mlp --lr 1e30 --epochs 1 -q --data digits": "it was probably too large, try",
+    "test --first 0 --data digits": "first must be at least 1, but was 0",
+    "test --model vgg16": "there are no trained weights for 'vgg16', only for lenet",
+    "curves nowhere": "nowhere is neither a folder or file with a training's history, nor one of",
+    "curves lenet --out curves.pdf": "pictures are written as PNG, so curves.pdf must end in .png",
+    "compare": "Missing argument",
+    "maps --image none.png": "No such file or directory: none.png",
+    "maps --index -1 --data digits": "--index is one of 360 test images of digits, from 0, but",
+    "maps --layer conv9 --data digits": "no stage is called 'conv9'; did you mean 'conv2'?",
+    "maps --scale wild --data digits": "--scale is map, layer or network, but was 'wild'",
+    "read .": "there is no picture in .",
+    "info lenett": "no network is called 'lenett'; did you mean 'lenet'?",
+    "draw": "No such command 'draw'",
+}
+
+
+@pytest.mark.parametrize("arguments", COMPLAINTS)
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments):
+    result = call(*arguments.split())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    complaint = result.stderr.splitlines()[-1]
+    assert complaint.startswith("vizlib: ")
+    assert COMPLAINTS[arguments] in complaint
+    assert "Traceback" not in result.stderr
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(models, "names", lambda: {}["bug"])
+    assert isinstance(call("info").exception, KeyError)
+
+
+# --- Training ------------------------------------------------------------------------------
+
+
+def test_train_does_what_fit_does_and_keeps_it(embedded):
+    settings = {"epochs": 3, "batch_size": 100, "learning_rate": 0.02}
+    told = facts("train", "-m", "mlp256", "--epochs", 3, "--batch-size", 100, "--lr", 0.02,
+                 "--no-augment", "--seed", 4, "--optimizer", "adam", *QUICK)  # fmt: skip
+    model = models.build("mlp256", seed=4)
+    history = train.fit(
+        model, embedded, seed=4, augment=None, optimizer="adam", optimizer_options={},
+        progress=False, device="cpu", **settings,
+    )  # fmt: skip
+    folder = Path("runs/mlp256")
+    kept = weights.load_into(models.build("mlp256"), folder / "weights.safetensors")
+    for ours, theirs in zip(kept.parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert History.load(folder / "history.json").step_loss == history.step_loss
+    metrics = train.evaluate(model, embedded)
+    assert told["accuracy"] == metrics.accuracy
+    assert told["loss"] == pytest.approx(metrics.loss)
+    assert told["val_accuracy"] == max(history.val_accuracy)
+    assert told["epochs"], told["best_epoch"] == (3, history.best_epoch)
+    assert told["files"]["weights"] == str(folder / "weights.safetensors")
+
+
+def test_gamma_is_the_factor_after_each_epoch():
+    done("train", "-m", "mlp256", "--epochs", 3, "--lr", 0.1, "--gamma", 0.5, "-o", "here", *QUICK)
+    rates = History.load("here/history.json").learning_rate
+    assert rates == pytest.approx([0.05, 0.025, 0.0125])
+
+
+def test_resume_goes_on_as_if_nothing_had_happened(embedded):
+    recipe = recipes.Recipe(**{**vars(recipes.recipe("mlp256")), "epochs": 3})
+    arguments = ["train", "-m", "mlp256", "--epochs", 3, "-q", *QUICK]
+    done(*arguments, "-o", "whole")
+
+    def stop(history):
+        raise InterruptedError(history.epochs)
+
+    with pytest.raises(InterruptedError, match="1"):
+        train.fit(models.build("mlp256", seed=0), embedded, recipe=recipe, progress=False,
+                  device="cpu", checkpoint="part/checkpoint.pt", on_epoch=stop)  # fmt: skip
+    assert "nothing to resume" not in done(*arguments, "-o", "part", "--resume").stderr
+    whole, part = (History.load(f"{name}/history.json") for name in ("whole", "part"))
+    assert part.step_loss == whole.step_loss
+    assert part.epochs == 3
+
+
+def test_resume_without_a_checkpoint_begins_and_says_so():
+    arguments = ["train", "-m", "mlp256", "--epochs", 1, "--resume", "-q", *QUICK]
+    assert "nothing to resume yet: starting from the beginning" in done(*arguments).stderr
+
+
+def test_start_from_weights(embedded):
+    weights.save(models.build("mlp256", seed=9), "start.safetensors")
+    told = facts("train", "-m", "mlp256", "--epochs", 0, "-w", "start.safetensors", *QUICK)
+    assert told["accuracy"] == train.evaluate(models.build("mlp256", seed=9), embedded).accuracy
+    assert "files" not in told
+    assert told["val_accuracy"] is None
+
+
+def test_a_dry_run_writes_nothing():
+    told = facts("train", "-m", "mlp256", "--dry-run", "--test-batch-size", 7, *QUICK)
+    assert told["epochs"] == 1
+    assert told["tested"] == 7
+    assert list(Path().iterdir()) == []
+
+
+def test_no_save_writes_nothing():
+    done("train", "-m", "mlp256", "--epochs", 1, "--no-save", *QUICK)
+    assert list(Path().iterdir()) == []
+
+
+def test_the_log_tells_the_losses_and_the_bar_the_steps():
+    arguments = ["--epochs", 2, "--batch-size", 300, "--log-interval", 2, *QUICK]
+    told = done("train", "-m", "mlp256", *arguments).stderr
+    losses = History.load("runs/mlp256/history.json").step_loss
+    expected = [
+        f"epoch {e + 1}, step {s + 1} of 5: loss {losses[5 * e + s]:.4f}"
+        for e, s in ((0, 1), (0, 3), (1, 0), (1, 2), (1, 4))
+    ]
+    assert re.findall(r"epoch \d.*loss [\d.]+", told) == expected
+    assert "10/10" in told
+
+
+def test_json_is_alone_on_stdout_when_a_training_is_interrupted(monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vizlib._run.evaluate", stop)
+    result = done("train", "-m", "mlp256", "--epochs", 2, "--json", "-q", *QUICK)
+    assert json.loads(result.stdout)["interrupted"]
+    assert "Stopped after 0 of 2 epochs" in result.stderr
+
+
+# --- Testing, curves, comparison -----------------------------------------------------------
+
+
+def test_test_counts_as_one_would_by_hand(embedded):
+    told = facts("test", "-m", "lenet", "--first", 100, "-o", "confusion.png", *QUICK)
+    with torch.no_grad():
+        given = weights.load("lenet")(embedded.normalize(embedded.test.images[:100])).argmax(1)
+    right = int((given == embedded.test.labels[:100]).sum())
+    assert told["accuracy"] == pytest.approx(right / 100)
+    assert sum(told["confusion"][k][k] for k in range(10)) == right
+    text = done("test", "-m", "lenet", "--first", 100, *QUICK).stdout
+    assert f"lenet on 100 test images of digits: {right}.00 % right, {100 - right} wrong" in text
+    assert picture("confusion.png").shape[1] > 300
+
+
+def test_curves_draws_a_history():
+    history = History("mine", "digits", val_accuracy=[0.5, 0.75], val_loss=[1.0, 0.5],
+                      train_accuracy=[0.4, 0.6], train_loss=[2.0, 1.0])  # fmt: skip
+    history.save("run/history.json")
+    told = facts("curves", "run", "-o", "new/curves.png")
+    assert (told["epochs"], told["best_epoch"], told["val_accuracy"]) == (2, 2, 0.75)
+    expected = picture("new/curves.png").shape
+    assert expected == plots.curves(history).pixels()[..., :3].shape
+    assert "run/history.json: 2 epochs, best 2" in done("curves", "run/history.json").stdout
+
+
+def test_compare_prints_what_is_known():
+    History("mine", val_accuracy=[0.5, 0.75, 0.6], val_loss=[1, 1, 1]).save("run/history.json")
+    text = done("compare", "lenet", "mlp", "run").stdout
+    lenet = weights.info("lenet")
+    row = text.splitlines()[1].split()
+    assert row[:3] == ["lenet", str(lenet["epochs"]), str(lenet["best_epoch"])]
+    assert row[3] == f"{100 * lenet['val_accuracy']:.2f}"
+    assert row[5] == f"{100 * lenet['accuracy']:.2f}"
+    assert text.splitlines()[3].split() == ["run", "3", "2", "75.00", "%", "–"]
+    assert picture("compare.png").shape[1] > 300
+
+
+# --- Looking -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def photo(embedded):
+    """A digit of the test split in dark ink on bright paper, and what it is."""
+    image, label = embedded.test[5]
+    large = F.interpolate(image[None, None].float(), scale_factor=8, mode="bilinear")[0, 0]
+    Image.fromarray((235 - 0.8 * large).byte().numpy()).save(f"{int(label)}_photo.png")
+    return Path(f"{int(label)}_photo.png")
+
+
+def test_every_map_of_every_layer_is_a_file_in_its_colours(embedded):
+    told = facts("maps", "-m", "lenet", "--index", 3, "-o", "maps", *DIGITS)
+    assert json.loads(Path("maps/index.json").read_text("utf-8")) | {"folder": "maps"} == told
+    assert [len(stage.get("maps", [])) for stage in told["stages"]] == [6] * 3 + [16] * 3 + [0] * 6
+    model = weights.load("lenet")
+    with torch.no_grad():
+        x = embedded.normalize(embedded.test.images[3])
+        conv1 = F.conv2d(x, model.conv1.weight, model.conv1.bias)[0]
+        scores = model(x)[0]
+    for channel, entry in enumerate(told["stages"][0]["maps"]):
+        pixels = picture(f"maps/{entry['file']}")
+        times = len(pixels) // 24
+        expected = plots.colours(conv1[channel], float(conv1.abs().max()))
+        assert np.array_equal(pixels, np.kron(expected, np.ones((times, times, 1), np.uint8)))
+        assert entry["least"] == pytest.approx(float(conv1[channel].min()), rel=1e-5)
+    assert told["scores"] == pytest.approx(scores.tolist(), rel=1e-4, abs=1e-4)
+    assert told["answer"] == int(scores.argmax())
+    assert told["stages"][-1]["values"] == told["scores"]
+
+
+def test_the_index_shows_every_picture_and_says_what_it_is():
+    done("maps", "-o", "maps", *DIGITS)
+    page = Path("maps/index.html").read_text("utf-8")
+    pictures = dict(re.findall(r'<img src="([^"]+)" alt="([^"]+)"', page))
+    files = {str(path.relative_to("maps")) for path in Path("maps").rglob("*.png")}
+    assert set(pictures) == {file.replace("\\", "/") for file in files}
+    assert len(pictures) == 1 + 12 + 3 * 6 + 3 * 16
+    assert page.count("<img") == len(pictures)
+    assert re.fullmatch(r"conv1, channel 2, from \S+ to \S+", pictures["01_conv1/02.png"])
+    assert '<html lang="en">' in page
+
+
+def test_the_scale_says_what_the_darkest_colour_is():
+    ends = {}
+    for scale in ("map", "layer", "network"):
+        stages = facts("maps", "-o", scale, "--scale", scale, "--layer", "conv", *DIGITS)["stages"]
+        ends[scale] = [[entry["end"] for entry in stage["maps"]] for stage in stages]
+    first, second = ends["map"]
+    assert len(set(first)) > 1
+    assert ends["layer"] == [[max(first)] * 6, [max(second)] * 16]
+    assert ends["network"] == [[max(first + second)] * 6, [max(first + second)] * 16]
+
+
+def test_values_of_the_fully_connected_layers_are_printed():
+    text = done("maps", "--layer", "fc*", "--values", *DIGITS).stdout
+    told = facts("maps", "--layer", "fc*", *DIGITS)
+    assert [stage["name"] for stage in told["stages"]] == ["fc1", "fc2", "fc3"]
+    printed = next(line for line in text.splitlines() if line.startswith("fc2: ")).split()[1:]
+    assert [float(value) for value in printed] == pytest.approx(
+        told["stages"][1]["values"], rel=1e-3
+    )
+    assert f"answer: {told['answer']}" in text
+
+
+def test_maps_of_a_photograph_see_what_handwriting_prepares(photo):
+    told = facts("maps", "--image", photo, "-o", "maps")
+    prepared = handwriting.prepare(photo).image
+    x = ((torch.from_numpy(prepared) / 255 - data.MEAN) / data.STD)[None, None]
+    with torch.no_grad():
+        scores = weights.load("lenet")(x)[0]
+    assert told["scores"] == pytest.approx(scores.tolist(), rel=1e-4, abs=1e-4)
+    assert told["image"] == photo.name
+    shown = picture("maps/input.png", "L")[::4, ::4]
+    assert np.array_equal(shown, prepared)
+
+
+def test_maps_of_a_colour_photograph(monkeypatch):
+    """The middle square, scaled: left half red, right half blue, and grey beyond the square."""
+    pixels = np.full((64, 128, 3), 127, np.uint8)
+    pixels[:, 32:64], pixels[:, 64:96] = (255, 0, 0), (0, 0, 255)
+    Image.fromarray(pixels).save("photo.png")
+    weights.save(models.build("vgg11", seed=0), "vgg11.safetensors")
+    monkeypatch.setattr(plots, "feature_maps", lambda *_, **__: plots.images(np.zeros((2, 2))))
+    arguments = ["-m", "vgg11", "-w", "vgg11.safetensors", "--layer", "features.0", "-o", "maps"]
+    told = facts("maps", *arguments, "--image", "photo.png")
+    shown = picture("maps/input.png")
+    assert shown[60, 20].tolist() == [255, 0, 0]
+    assert shown[60, 100].tolist() == [0, 0, 255]
+    assert told["stages"][0]["shape"] == [64, 32, 32]
+    Path("broken.png").write_bytes(b"no picture")
+    result = call("maps", *arguments, "--image", "broken.png")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_read_says_what_each_photograph_is(photo):
+    Image.new("L", (50, 50), 255).save("empty.png")
+    Path("notes.txt").write_text("no picture", encoding="utf-8")
+    told = facts("read", ".", "--labelled", "-o", "seen/read.png")
+    reading = handwriting.read(weights.load("lenet"), photo)
+    first, second = told["pictures"]
+    assert (first["file"], first["digit"]) == (photo.name, reading.digit)
+    assert first["probabilities"] == pytest.approx(reading.probabilities.tolist(), abs=1e-5)
+    assert first["right"] == (reading.digit == int(photo.name[0]))
+    assert second["digit"] is None
+    assert "there is no digit in" in second["error"]
+    assert told["right"] == int(first["right"])
+    assert Path("seen/read.png").is_file()
+    text = done("read", photo, "--labelled").stdout
+    assert text.startswith(f"{photo}: {reading.digit} (")
+    assert f"lenet: {int(first['right'])} of 1 right" in text
+
+
+def test_a_wrong_reading_is_called_wrong(photo):
+    label = (int(photo.name[0]) + 1) % 10
+    wrong = photo.rename(f"{label}.png")
+    text = done("read", wrong, "--labelled").stdout
+    assert f"wrong: it is a {label}" in text
+    assert "lenet: 0 of 1 right" in text
+
+
+def test_info_lists_every_network():
+    rows = facts("info")
+    assert [row["network"] for row in rows] == models.names()
+    counted = {row["network"]: row["parameters"] for row in rows}
+    assert counted["lenet"] == 44_426
+    assert counted["alexnet"] == 61_100_840
+    assert [row["network"] for row in rows if row["trained"]] == weights.names()
+    lines = done("info").stdout.splitlines()
+    assert len(lines) == 1 + len(rows)
+    assert lines[1].split()[:3] == ["lenet", "1×28×28", "44,426"]
+
+
+def test_info_shows_one_network_and_where_its_weights_came_from():
+    told, text = facts("info", "lenet"), done("info", "lenet").stdout
+    assert told["trained"] == weights.info("lenet")
+    assert told["multiply_adds"] == models.summary(models.build("lenet")).multiply_adds
+    assert repr(models.summary(models.build("lenet"))) in text
+    assert "optimizer sgd" in text
+    assert "There are no trained weights for it." in done("info", "arithmetic").stdout
