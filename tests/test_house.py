@@ -38,7 +38,7 @@ PARTS = {
     "handwriting": ["_ink", "_photo"],
     "plots": ["_charts", "_maps", "_mosaic", "_png", "_style", "_together"],
     "explore": ["_recordings"],
-    "cli": ["__main__", "_atlas", "_console", "_job", "_lesson"],
+    "cli": ["__main__", "_atlas", "_console", "_job", "_look"],
 }
 OWNER = {part: whole for whole, parts in PARTS.items() for part in parts}
 # The one module that may import a heavy library.
