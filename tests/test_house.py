@@ -36,7 +36,10 @@ PARTS = {
         *("_readers", "_transposed", "_windows"),
     ],
     "handwriting": ["_ink", "_photo"],
-    "plots": ["_charts", "_maps", "_mosaic", "_png", "_style", "_together"],
+    "plots": [
+        *("_board", "_charts", "_equations", "_landscapes", "_maps", "_mosaic"),
+        *("_png", "_style", "_together"),
+    ],
     "explore": ["_recordings"],
     "cli": ["__main__", "_atlas", "_console", "_job", "_look"],
 }
