@@ -12,8 +12,10 @@ from scipy import ndimage
 
 FAINTEST = 0.08  # of the light missing: fainter marks are shades of the paper
 OWN_SIZE = 28  # pixels: a digit that is no larger is as grey at its edges as MNIST's
+REACH, MASS = 0.25, 0.03  # a quarter of a digit's length away, a piece has 3 % of its ink
 _LEAST_BLUR = 0.3  # pixels: less changes nothing
-_FEW_LINES = 3  # parallel ones: no digit has so many
+_LINES, _THROUGH = 5, 2  # parallel ones: no digit has so many, or so many that fill the picture
+_RESOLVED = 64  # pixels: below, printed lines and strokes are equally thin
 _FEW_PIXELS = 4  # no digit has so few
 _SLOPES = np.tan(np.radians(np.arange(-15, 16, 2.5)))
 
@@ -42,7 +44,7 @@ def absorbed(grey: np.ndarray, *, dark: bool) -> np.ndarray:
     sheet as sharp as it is.
     """
     bright = smooth(grey if dark else 255 - grey)
-    paper = ndimage.grey_closing(bright, max(3, min(bright.shape) // 3))
+    paper = ndimage.grey_closing(bright, max(15, min(bright.shape) // 3))
     ink = 1 - bright / np.maximum(paper, 8)
     if not dark:
         ink /= light_on_board(255 - paper)
@@ -80,6 +82,8 @@ def noise(grey: np.ndarray) -> float:
 
 def without_ruling(ink: np.ndarray) -> np.ndarray:
     """Take the printed lines away, and leave the strokes that cross them whole."""
+    if min(ink.shape) < _RESOLVED:
+        return ink
     block = max(1, round(max(ink.shape) / 270))
     small = blocks(ink, block)
     lines = np.maximum(ruling(small), ruling(small.T).T)
@@ -102,20 +106,18 @@ def blocks(ink: np.ndarray, side: int) -> np.ndarray:
 def ruling(ink: np.ndarray) -> np.ndarray:
     """Return the strength (H, W) of lines that run from left to right, and 0 elsewhere.
 
-    What survives an opening by a long straight segment is straight. It is printed where it runs
-    from border to border, or where there are three or more that are half as long.
+    What survives an opening by a long straight segment is straight. It is printed where two or
+    more run from border to border, or five or more, as on a sheet that is seen as a whole, run
+    across half of the picture.
     """
     thin = ink - ndimage.grey_opening(ink, (max(4, min(ink.shape) // 30), 1))
     straight = openings(thin, max(5, ink.shape[1] // 4))
     labels, _ = ndimage.label(straight > FAINTEST / 2)
-    width, kept, half = ink.shape[1], [], []
-    for number, (_, across) in enumerate(ndimage.find_objects(labels), start=1):
-        if across.start <= width * 0.02 and across.stop >= width * 0.98:
-            kept.append(number)
-        elif across.stop - across.start >= width / 2:
-            half.append(number)
-    if len(half) >= _FEW_LINES:
-        kept += half
+    spans = [(across.start, across.stop) for _, across in ndimage.find_objects(labels)]
+    width = ink.shape[1]
+    through = [n for n, (a, b) in enumerate(spans, 1) if a <= width / 50 and b >= width * 0.98]
+    long = [n for n, (a, b) in enumerate(spans, 1) if b - a >= width / 2]
+    kept = long if len(long) >= _LINES else through if len(through) >= _THROUGH else []
     return straight * np.isin(labels, kept)
 
 
@@ -167,7 +169,7 @@ def sharpened(ink: np.ndarray, length: int) -> np.ndarray:
     or drawn lightly. The smaller the digit, the more of its edge's pixels are truly grey: at
     MNIST's own size all of them.
     """
-    strength = np.percentile(ink[ink > 0], 90)
+    strength = np.percentile(ink[ink > 0], 98)
     if length <= OWN_SIZE:
         return np.minimum(ink / strength, 1)
     nearby = ndimage.maximum_filter(ink, length // 8)
@@ -237,20 +239,24 @@ def at_border(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
 
 
 def with_neighbours(labels: np.ndarray, ink: np.ndarray, main: int) -> np.ndarray:
-    """Add the marks that are near: the bar of a 5, the pieces of a broken stroke; not specks."""
-    boxes = ndimage.find_objects(labels)
-    reach = 0.25 * max(side.stop - side.start for side in boxes[main - 1])
-    around = tuple(
-        slice(max(0, round(side.start - reach)), round(side.stop + reach))
-        for side in boxes[main - 1]
-    )
-    near = ndimage.distance_transform_edt(labels[around] != main) <= reach
-    longest, least = length_of(boxes[main - 1]), 0.03 * ink[labels == main].sum()
-    kept = [
-        number
-        for number in np.unique(labels[around][near])
-        if number
-        and length_of(boxes[number - 1]) <= longest
-        and ink[labels == number].sum() >= least
-    ]
-    return np.isin(labels, kept)
+    """Add what is near: the bar of a 5, the pieces of a broken stroke; the farther, the larger."""
+    box = ndimage.find_objects(labels)[main - 1]
+    longest = length_of(box)
+    around = tuple(slice(max(0, side.start - longest), side.stop + longest) for side in box)
+    mask = np.zeros_like(labels, bool)
+    mask[around] = grown(labels[around], ink[around], main, longest)
+    return mask
+
+
+def grown(labels: np.ndarray, ink: np.ndarray, main: int, longest: int) -> np.ndarray:
+    """Return the main mark with all that is near it, and near what was near, and so on."""
+    boxes = enumerate(ndimage.find_objects(labels), start=1)
+    short = np.array([n for n, box in boxes if box and length_of(box) <= longest])
+    masses = ndimage.sum(ink, labels, short)
+    digit, last = labels == main, 0
+    least = MASS * ink[digit].sum() / (REACH * longest)
+    while digit.sum() > last:
+        last = digit.sum()
+        gaps = ndimage.minimum(ndimage.distance_transform_edt(~digit), labels, short)
+        digit |= np.isin(labels, short[(gaps <= REACH * longest) & (masses >= least * gaps)])
+    return digit

@@ -25,13 +25,19 @@ _RETRY = "save it anew as JPEG or PNG and try that"
 
 def read_grey(image: Any) -> tuple[np.ndarray, str]:
     """Return the picture as float32 (H, W) in 0…255, no side over `SIDE`, and what to call it."""
+    values, name = read_colours(image)
+    return in_grey(values), name
+
+
+def read_colours(image: Any) -> tuple[np.ndarray, str]:
+    """Return the same before it is made grey, (H, W) or (H, W, 3), and what to call it."""
     if isinstance(image, np.ndarray | torch.Tensor):
-        return in_grey(colours(from_array(image))), f"the array of shape {tuple(image.shape)}"
+        return colours(from_array(image)), f"the array of shape {tuple(image.shape)}"
     name = name_of(image)
     with warnings.catch_warnings():
         # Pillow warns of large pictures and of odd metadata; the limit is ours, and pixels count.
         warnings.simplefilter("ignore")
-        return in_grey(colours(from_file(image, name))), name
+        return colours(from_file(image, name)), name
 
 
 def name_of(image: Any) -> str:

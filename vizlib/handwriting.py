@@ -33,8 +33,9 @@ STEPS = (
     *("scaled to 20", "centred by mass"),
 )
 BOX, SIDE = 20, 28
-# Of MNIST's strokes, in its pixels: a twentieth are thinner, a hundredth thicker.
-THINNEST, THICKEST = 1.8, 4.8
+# Widths of MNIST's strokes, in its pixels: nineteen of twenty lie in the first range, all in the
+# second, which is for digits as small as MNIST's: too few pixels to draw anew without need.
+WIDTHS, ALL_WIDTHS = (1.8, 4.8), (1.0, 6.0)
 _EDGE = 0.5  # an edge runs where half of a pixel is covered
 _LARGE = 160  # pixels: a digit of that length can be made a little thicker
 
@@ -93,6 +94,20 @@ def prepare(image: Any) -> Prepared:
     return Prepared(steps[STEPS[-1]], steps)
 
 
+def in_colour(image: Any) -> np.ndarray:
+    """Return any picture as uint8 (H, W, 3), upright and shrunk to at most 800 pixels a side.
+
+    For networks that read photographs: nothing is looked for in it. Takes and raises what
+    `prepare` does.
+
+    >>> in_colour(np.zeros((30, 40), np.uint8)).shape
+    (30, 40, 3)
+    """
+    values, _ = _photo.read_colours(image)
+    values = values if values.ndim > len("HW") else np.stack([values] * len("RGB"), axis=-1)
+    return in_bytes(values / 255)
+
+
 def read(model: nn.Module, image: Any) -> Reading:
     """Prepare a picture and ask the model, in eval mode, what it is.
 
@@ -138,7 +153,8 @@ def even_stroke(digit: np.ndarray) -> np.ndarray:
     Each edge moves by half of what is missing or too much, on an image large enough for that.
     """
     width = stroke_width(digit) * BOX / max(digit.shape)
-    wanted = float(np.clip(width, THINNEST, THICKEST))
+    small = max(digit.shape) <= SIDE
+    wanted = float(np.clip(width, *(ALL_WIDTHS if small else WIDTHS)))
     if wanted == width:
         return digit
     large = _LARGE / max(digit.shape)
