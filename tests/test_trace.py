@@ -195,6 +195,12 @@ def test_each_step_goes_on_to_what_matters_most(name):
                 assert step.step is None
 
 
+def test_the_winner_is_followed_where_a_smaller_value_is_farther_from_zero():
+    x = torch.tensor([[[[-9.0, 1.0], [-3.0, -2.0]]]])
+    way = arithmetic.trace(nn.Sequential(nn.MaxPool2d(2)), x, "0", 0, 0, 0)
+    assert way[-1].place == (0, 0, 1)
+
+
 def test_float32_is_explained_to_its_last_digits():
     model = models.build("lenet", seed=0)
     way = arithmetic.trace(model, torch.randn(3, 1, 28, 28), "fc3", 4)

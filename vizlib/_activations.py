@@ -21,7 +21,7 @@ _FORMULAS: dict[str, tuple[str, Callable[..., Tensor]]] = {
         lambda x, low=0.0, high=6.0: torch.where((x > low) & (x < high), x, x.clamp(low, high)),
     ),
     "leaky_relu": (
-        "x, or slope · x below 0",
+        "x, or negative_slope · x below 0",
         lambda x, negative_slope=0.01: torch.where(x > 0, x, negative_slope * x),
     ),
     "prelu": (
@@ -58,7 +58,7 @@ _FORMULAS: dict[str, tuple[str, Callable[..., Tensor]]] = {
         lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2,
     ),
     "hardtanh": (
-        "min(max(−1, x), 1)",
+        "min(max(min_val, x), max_val)",
         lambda x, min_val=-1.0, max_val=1.0: torch.where(
             (x > min_val) & (x < max_val), x, x.clamp(min_val, max_val)
         ),
@@ -104,7 +104,7 @@ def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
     >>> activation("relu", [-2.0, 0.0, 3.0]).slope.tolist()
     [0.0, 0.0, 1.0]
     >>> activation("prelu", -2.0, weight=0.25)
-    ActivationStep(prelu(x) = x, or weight · x below 0; x = -2: -0.5, slope 0.25)
+    ActivationStep(prelu(x) = x, or 0.25 · x below 0; x = -2: -0.5, slope 0.25)
     """
     if name not in _FORMULAS:
         close = difflib.get_close_matches(name, _FORMULAS, n=1)
@@ -117,4 +117,21 @@ def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
     with torch.enable_grad():
         y = function(values, **parameters)
         (slope,) = torch.autograd.grad(y.sum(), values)
+    defaults = dict(zip(*_parameters(function), strict=True))
+    formula = _filled(formula, {**defaults, **parameters})
     return ActivationStep(name, formula, values.detach(), y.detach(), slope)
+
+
+def _parameters(function: Callable[..., Tensor]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the names of what a formula can be set to, and what it is set to by itself."""
+    defaults = function.__defaults__ or ()
+    names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+    return names, defaults
+
+
+def _filled(formula: str, parameters: dict[str, Any]) -> str:
+    """Put the numbers in place of their names, where there is one for all values."""
+    for name, value in parameters.items():
+        if not torch.is_tensor(value) or value.numel() == 1:
+            formula = formula.replace(name, f"{float(value):.4g}".replace("-", "−"))
+    return formula

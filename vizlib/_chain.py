@@ -59,6 +59,8 @@ class Traced:
     """ConvStep, PoolStep, LinearStep, NormStep or ActivationStep; None where a value only moves."""
     field: Box
     """The input pixels that this value can depend on."""
+    before: Tensor | None
+    """What the layer read, (C, H, W) or (F,) float64; None for the image itself."""
 
     @property
     def difference(self) -> float:
@@ -159,7 +161,7 @@ class Chain:
         if place is not None:
             value = self.image[place].item()
             seen = [{position} for position in place[1:]]
-            found.append(Traced(INPUT, INPUT, place, value, value, None, self._box(seen)))
+            found.append(Traced(INPUT, INPUT, place, value, value, None, self._box(seen), None))
         return Trace(found)
 
     def _index(self, stage: str) -> int:
@@ -183,9 +185,8 @@ class Chain:
                 f"{stage.name} gave {value:.6g}, but its weights and its input make {total:.6g}: "
                 "it does more than its class says, or has learnt something since"
             )
-        return Traced(
-            stage.name, stage.kind, place, value, total, step, self._seen_by(index, place)
-        )
+        field, before = self._seen_by(index, place), self._readers[index].before
+        return Traced(stage.name, stage.kind, place, value, total, step, field, before)
 
     def _seen_by(self, index: int, place: Place) -> Box:
         """Return the field of one value, which is followed alone as long as it is only moved."""

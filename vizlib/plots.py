@@ -11,6 +11,8 @@ anything that a word, a number or a shape does not say as well.
 """
 
 from vizlib._charts import compare, confusion, curves, probabilities
+from vizlib._equations import convolution, pooling
+from vizlib._landscapes import activation, contours, regions
 from vizlib._maps import feature_maps, images, kernels, largest
 from vizlib._png import encode as png
 from vizlib._style import Figure, colours
@@ -18,15 +20,20 @@ from vizlib._together import together
 
 __all__ = [
     "Figure",
+    "activation",
     "colours",
     "compare",
     "confusion",
+    "contours",
+    "convolution",
     "curves",
     "feature_maps",
     "images",
     "kernels",
     "largest",
     "png",
+    "pooling",
     "probabilities",
+    "regions",
     "together",
 ]
