@@ -808,10 +808,13 @@ def test_nothing_is_cut_off(name):
 
 
 def test_sizes_are_whole_pixels():
-    for columns in range(1, 20):
-        figure = plots.images(np.zeros((columns, 7, 5), np.uint8), columns=columns)
-        height, width = figure.pixels().shape[:2]
+    from vizlib import _style
+
+    for pixels in range(440, 520):
+        figure, _ = _style.sheet(pixels / 140, pixels / 140)
+        width, height = figure.canvas.get_width_height()
         assert f"size {width}x{height} with" in repr(figure)
+        assert width >= pixels
 
 
 def test_a_long_title_is_wrapped_and_a_narrow_figure_widened():
