@@ -24,13 +24,13 @@ ROOT = Path(__file__).parents[1]
 # A module imports only from its left.
 ORDER = [
     *("models", "data", "weights", "history", "recipes", "train", "capture"),
-    *("arithmetic", "handwriting", "plots", "explore", "lessons", "cli"),
+    *("arithmetic", "features", "handwriting", "plots", "explore", "lessons", "cli"),
 ]
 # Modules that are no idea of their own belong to one that is, and only it may import them.
 PARTS = {
     "models": ["_classics", "_network", "_summary"],
     "train": ["_evaluate", "_run"],
-    "capture": ["_kinds", "_restore", "_stages", "_watch"],
+    "capture": ["_kinds", "_probe", "_record", "_restore", "_stages", "_watch"],
     "arithmetic": [
         *("_activations", "_chain", "_convolution", "_layers", "_neurons", "_pooling"),
         *("_readers", "_transposed", "_windows"),
@@ -49,6 +49,7 @@ SOLE_IMPORTER = {
     "torchvision.datasets": "data",
     "sklearn": "data",
     "safetensors": "weights",
+    "skimage": "features",
     "PIL": "handwriting",
     "matplotlib": "plots",
     "ipywidgets": "explore",
@@ -56,7 +57,7 @@ SOLE_IMPORTER = {
     "typer": "cli",
 }
 HOOKS = re.compile(r"register_\w*hook|Torch(Function|Dispatch)Mode")
-DISTRIBUTION = {"PIL": "pillow", "sklearn": "scikit-learn"}
+DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 CONDA_NAME = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
 SHAPELESS = {"util", "utils", "helper", "helpers", "common", "misc"}
 MODULE_LINES, MEDIAN_FUNCTION_LINES = 250, 8
