@@ -810,9 +810,11 @@ def test_nothing_is_cut_off(name):
 def test_sizes_are_whole_pixels():
     from vizlib import _style
 
-    for pixels in range(440, 520):
-        figure, _ = _style.sheet(pixels / 140, pixels / 140)
-        width, height = figure.canvas.get_width_height()
+    for pixels in range(425, 475):
+        with _style._settings():
+            figure, _ = _style.sheet(pixels / 140, pixels / 140)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        width, height = int(renderer.width), int(renderer.height)
         assert f"size {width}x{height} with" in repr(figure)
         assert width >= pixels
 
