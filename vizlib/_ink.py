@@ -16,6 +16,7 @@ REACH, MASS = 0.25, 0.03  # a quarter of a digit's length away, a piece has 3 % 
 _LEAST_BLUR = 0.3  # pixels: less changes nothing
 _LINES, _THROUGH = 5, 2  # parallel ones: no digit has so many, or so many that fill the picture
 _RESOLVED = 64  # pixels: below, printed lines and strokes are equally thin
+_BINS = 128  # of a histogram
 _FEW_PIXELS = 4  # no digit has so few
 _SLOPES = np.tan(np.radians(np.arange(-15, 16, 2.5)))
 
@@ -193,10 +194,14 @@ def digit_mask(ink: np.ndarray) -> np.ndarray | None:
 def otsu(values: np.ndarray) -> float:
     """Return the threshold that splits values in 0…1 into two classes farthest apart (Otsu, 1979).
 
+    Where all are about the same there is one class, and the threshold is its least.
+
     >>> 0.2 < otsu(np.array([0.1, 0.15, 0.2, 0.8, 0.9])) <= 0.8
     True
     """
-    counts, edges = np.histogram(values, 128, (0, 1))
+    if np.ptp(values) < 1 / _BINS:
+        return float(values.min())
+    counts, edges = np.histogram(values, _BINS, (0, 1))
     middles = (edges[1:] + edges[:-1]) / 2
     below, mass = counts.cumsum(), (counts * middles).cumsum()
     above = below[-1] - below

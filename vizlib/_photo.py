@@ -73,7 +73,10 @@ def from_file(image: Any, name: str) -> Image.Image:
 
 def opened(file: Any) -> Image.Image:
     """Read a file's header, and ask for few pixels: JPEG can be unpacked at a half or a quarter."""
-    picture = Image.open(io.BytesIO(file) if isinstance(file, bytes | bytearray) else file)
+    if isinstance(file, str | PathLike):
+        file = Path(file).read_bytes()
+    held = isinstance(file, bytes | bytearray | memoryview)
+    picture = Image.open(io.BytesIO(file) if held else file)
     if picture.width * picture.height <= MOST_PIXELS:
         picture.draft(None, (SIDE, SIDE))
     return picture
