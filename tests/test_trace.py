@@ -367,7 +367,16 @@ class Loose(nn.Module):
             "1 is LPPool2d; only max and average pooling are taken apart",
         ),
         (nn.Sequential(nn.Softmax(dim=1)), "0", "0 is taken over maps"),
-        (nn.Sequential(nn.Conv2d(1, 1, 3), nn.GELU("tanh")), "1", "1 makes something else"),
+        (
+            nn.Sequential(nn.GELU("tanh")),
+            "0",
+            "0 is gelu with approximate='tanh'; only 'none' is taken apart",
+        ),
+        (
+            nn.Sequential(nn.Softplus(beta=2)),
+            "0",
+            "0 is softplus with beta=2; only 1.0 is taken apart",
+        ),
     ],
 )
 def test_what_is_no_chain_is_told_so(model, stage, sentence):

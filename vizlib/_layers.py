@@ -188,5 +188,5 @@ def equal(one: Tensor, other: Tensor, dtype: torch.dtype) -> bool:
     if one.shape != other.shape:
         return False
     largest = other.nan_to_num(0, 0, 0).abs().max().item()
-    near = min(max(1000 * torch.finfo(dtype).eps, 1e-9), 0.05) * largest
+    near = min(max(100 * torch.finfo(dtype).eps, 1e-9), 0.05) * largest
     return bool(torch.allclose(one, other, rtol=0, atol=near, equal_nan=True))

@@ -15,7 +15,8 @@ Place = tuple[int, ...]
 Seen = list[set[int]]
 Step = ConvStep | PoolStep | LinearStep | NormStep | ActivationStep
 
-# What a module of an activation is set to.
+# What a formula takes for granted, and what a module of an activation is set to.
+_USUAL = {"gelu": {"approximate": "none"}, "softplus": {"beta": 1.0, "threshold": 20.0}}
 _SETTINGS = {
     "prelu": ("weight",),
     "leaky_relu": ("negative_slope",),
@@ -90,6 +91,12 @@ class Activation(Reader):
         """Find the formula by the name of the class or of the function."""
         super().__init__(stage, before)
         self.name = operation(stage)
+        for setting, usual in _USUAL.get(self.name, {}).items():
+            if getattr(self.module, setting, usual) != usual:
+                raise NoReaderError(
+                    f"is {self.name} with {setting}={getattr(self.module, setting)!r}; "
+                    f"only {usual!r} is taken apart"
+                )
         settings = _SETTINGS.get(self.name, ()) if self.module is not None else ()
         self.settings = {name: getattr(self.module, name) for name in settings}
         if "weight" in self.settings:
