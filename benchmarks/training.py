@@ -32,8 +32,14 @@ MNIST = 60_000
 PIECE = {"lenet": 6_400, "mlp": 12_800, "newnet": 1_536}
 BATCHES = {"lenet": (64, 128, 256, 512), "mlp": (64, 128, 256, 512), "newnet": (64, 128)}
 PLAIN = Recipe(epochs=1, learning_rate=1e-3, optimizer="adam", schedule="constant")
-# To 99 % in few epochs: no augmentation, as there is no time to profit from it.
-FAST = Recipe(epochs=3, batch_size=128, learning_rate=3e-3, optimizer="adamw")
+# To 99 % in few epochs: small steps of a large rate, and images changed but a little.
+FAST = Recipe(
+    epochs=3,
+    batch_size=64,
+    learning_rate=5e-3,
+    optimizer="adamw",
+    augment=data.Affine(degrees=5, scale=0.05, shift=1, shear=0.05),
+)
 GOAL = 0.99
 
 Way = Callable[[int], float]  # train on so many images and return the seconds

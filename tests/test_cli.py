@@ -129,7 +129,7 @@ COMPLAINTS = {
     "compare": "Missing argument",
     "maps --image none.png": "No such file or directory: none.png",
     "maps --index -1 --data digits": "--index is one of 360 test images of digits, from 0, but",
-    "maps --layer conv9 --data digits": "no stage is called 'conv9'; did you mean 'conv2'?",
+    "maps --layer conv9 --data digits": "no stage is called 'conv9'; did you mean 'conv",
     "maps --scale wild --data digits": "--scale is map, layer or network, but was 'wild'",
     "read .": "there is no picture in .",
     "info lenett": "no network is called 'lenett'; did you mean 'lenet'?",
