@@ -124,8 +124,9 @@ def epoch(network: str, digits: data.Digits, rounds: int, count: int) -> None:
     """Print an epoch's seconds in each way, and how much faster ours is than the best usual."""
     usual = {f"DataLoader, {w} workers, batch 64": usual_way(network, w) for w in (0, 2)}
     ours = {f"fit, batch {b}": our_way(network, digits, b, "float32") for b in BATCHES[network]}
-    if network == "newnet":
-        ours["fit, batch 128, bfloat16"] = our_way(network, digits, 128, "bfloat16")
+    if network != "mlp":
+        most = BATCHES[network][-1]
+        ours[f"fit, batch {most}, bfloat16"] = our_way(network, digits, most, "bfloat16")
     taken = in_turn(usual | ours, count, rounds)
     best = min(usual, key=lambda name: statistics.median(taken[name]))
     print(f"\n{network}: one epoch of {MNIST:,} images, from pieces of {count:,}")
