@@ -78,14 +78,13 @@ def prepare(image: Any) -> Prepared:
     """
     grey, name = _photo.read_grey(image)
     dark = _ink.is_dark_on_bright(grey)
-    ink = _ink.absorbed(grey, dark=dark)
-    found = _ink.find(ink)
+    found = _ink.find(grey, dark=dark)
     if found is None:
         raise ValueError(
             f"there is no digit in {name}: write one large digit with a dark pen on bright paper, "
             "or with chalk on a board, and leave some room around it"
         )
-    place, digit = found
+    ink, place, digit = found
     scaled = in_box(digit)
     centred = by_mass(scaled)
     even = 1 - ink if dark else ink
@@ -152,7 +151,7 @@ def even_stroke(digit: np.ndarray) -> np.ndarray:
 
     Each edge moves by half of what is missing or too much, on an image large enough for that.
     """
-    width = stroke_width(digit) * BOX / max(digit.shape)
+    width = _ink.stroke_width(digit > _EDGE) * BOX / max(digit.shape)
     small = max(digit.shape) <= SIDE
     wanted = float(np.clip(width, *(ALL_WIDTHS if small else WIDTHS)))
     if wanted == width:
@@ -163,19 +162,6 @@ def even_stroke(digit: np.ndarray) -> np.ndarray:
     inner, outer = (ndimage.distance_transform_edt(side) for side in (inside, ~inside))
     moved = (wanted - width) / 2 * _LARGE / BOX
     return np.clip(inner - outer + moved + _EDGE, 0, 1)
-
-
-def stroke_width(digit: np.ndarray) -> float:
-    """Return the mean width of the strokes in pixels.
-
-    On a stroke of width w the distance to its nearer edge goes from 0 up to w / 2: w is four
-    times the mean. (Pixels are counted to their centres, which adds about a quarter.)
-    """
-    inside = digit > _EDGE
-    if not inside.any():
-        return 1.0
-    distances = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1][inside]
-    return 4 * (float(distances.mean()) - 0.25)
 
 
 def by_mass(digit: np.ndarray) -> np.ndarray:
