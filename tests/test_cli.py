@@ -242,7 +242,7 @@ def test_json_is_alone_on_stdout_when_a_training_is_interrupted(monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vizlib._run.evaluate", stop)
+    monkeypatch.setattr("vizlib.train._run.evaluate", stop)
     result = done("train", "-m", "mlp256", "--epochs", 2, "--json", "-q", *QUICK)
     assert json.loads(result.stdout)["interrupted"]
     assert "Stopped after 0 of 2 epochs" in result.stderr

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vizlib import _recordings, data, explore, models, plots
+from vizlib import data, explore, models, plots
+from vizlib.explore import _recordings
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -26,24 +26,6 @@ ORDER = [
     *("models", "data", "weights", "history", "recipes", "train", "capture"),
     *("arithmetic", "features", "handwriting", "plots", "explore", "lessons", "cli"),
 ]
-# Modules that are no idea of their own belong to one that is, and only it may import them.
-PARTS = {
-    "models": ["_classics", "_network", "_summary"],
-    "train": ["_evaluate", "_run"],
-    "capture": ["_kinds", "_probe", "_record", "_restore", "_stages", "_watch"],
-    "arithmetic": [
-        *("_activations", "_chain", "_convolution", "_layers", "_neurons", "_pooling"),
-        *("_readers", "_transposed", "_windows"),
-    ],
-    "handwriting": ["_ink", "_photo"],
-    "plots": [
-        *("_board", "_charts", "_equations", "_landscapes", "_maps", "_mosaic"),
-        *("_png", "_style", "_together"),
-    ],
-    "explore": ["_recordings"],
-    "cli": ["__main__", "_atlas", "_console", "_job", "_look"],
-}
-OWNER = {part: whole for whole, parts in PARTS.items() for part in parts}
 # The one module that may import a heavy library.
 SOLE_IMPORTER = {
     "torchvision.datasets": "data",
@@ -134,35 +116,46 @@ def imported(source: str, *, types_too: bool = True) -> list[str]:
 
 
 def owner(module: str) -> str:
-    return OWNER.get(module, module)
+    """The idea that a module is a part of: `plots` for `plots._style`."""
+    return "cli" if module == "__main__" else module.split(".", maxsplit=1)[0]
 
 
 # --- The rules -----------------------------------------------------------------------------
 
 
 def unknown_modules(sources: dict[str, str]) -> list[str]:
-    known = {"__init__", *ORDER, *OWNER}
-    return [f"{module} is not in the table of modules" for module in sources if module not in known]
+    known = {"__init__", *ORDER}
+    return [
+        f"{module} is not in the table of modules"
+        for module in sources
+        if owner(module) not in known or not all(part[0] == "_" for part in module.split(".")[1:])
+    ]
 
 
 def wrong_direction(sources: dict[str, str]) -> list[str]:
     return [
         f"{module} must not import {target}"
         for module, source in sources.items()
-        for target in sorted({name.split(".")[1] for name in imported(source) if is_ours(name)})
+        for target in sorted({imported_part(n) for n in imported(source) if is_ours(n)})
         if not may_import(module, target)
     ]
 
 
 def is_ours(name: str) -> bool:
     first, _, rest = name.partition(".")
-    return first == "vizlib" and rest.split(".")[0] in {*ORDER, *OWNER, "*"}
+    return first == "vizlib" and rest.split(".")[0] in {*ORDER, "__main__", "*"}
+
+
+def imported_part(name: str) -> str:
+    """`plots` for `vizlib.plots.images`, and `plots._style` for anything in that."""
+    parts = name.split(".")[1:3]
+    return ".".join(parts) if parts[-1].startswith("_") else parts[0]
 
 
 def may_import(module: str, target: str) -> bool:
     if owner(module) == owner(target):
         return True
-    if target in OWNER or target == "*" or owner(module) not in ORDER:
+    if "." in target or target in {"__main__", "*"} or owner(module) not in ORDER:
         return False
     return ORDER.index(target) < ORDER.index(owner(module))
 
@@ -349,7 +342,15 @@ def tracked() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def sources() -> dict[str, str]:
-    return {path.stem: path.read_text("utf-8") for path in (ROOT / "vizlib").glob("**/*.py")}
+    folder = ROOT / "vizlib"
+    paths = folder.rglob("*.py")
+    return {dotted(path.relative_to(folder)): path.read_text("utf-8") for path in paths}
+
+
+def dotted(path: Path) -> str:
+    """`plots` for plots/__init__.py, `plots._style` for plots/_style.py."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
 @pytest.fixture(scope="module")
@@ -489,6 +490,13 @@ def test_types_may_be_named_anywhere_but_only_as_types():
     assert wrong_direction({"models": typed.replace("matplotlib.figure", "vizlib.plots")}) != []
 
 
+def test_the_parts_of_a_module_are_its_own():
+    for spelling in ("from vizlib.plots import _style", "import vizlib.plots._style"):
+        assert wrong_direction({"explore": spelling}) == ["explore must not import plots._style"]
+        assert wrong_direction({"plots._maps": spelling, "plots": spelling}) == []
+    assert wrong_direction({"plots._maps": "from vizlib import explore"}) != []
+
+
 def test_owned_modules_are_their_owners_alone():
     assert wrong_direction({"cli": "from vizlib import __main__"}) == []
     assert wrong_direction({"explore": "from vizlib import __main__"}) != []
@@ -501,9 +509,9 @@ def test_the_package_itself_imports_none_of_its_modules():
 
 
 def test_an_unknown_module_is_found():
-    assert unknown_modules({"models": "", "_secret": ""}) == [
-        "_secret is not in the table of modules"
-    ]
+    assert unknown_modules({"models": "", "models._network": ""}) == []
+    for name in ("_secret", "secret", "models.public"):
+        assert unknown_modules({name: ""}) == [f"{name} is not in the table of modules"]
 
 
 @pytest.mark.parametrize(

@@ -808,7 +808,7 @@ def test_nothing_is_cut_off(name):
 
 
 def test_sizes_are_whole_pixels():
-    from vizlib import _style
+    from vizlib.plots import _style
 
     for pixels in range(425, 475):
         with _style._settings():
@@ -828,7 +828,7 @@ def test_a_long_title_is_wrapped_and_a_narrow_figure_widened():
 def test_a_picture_with_more_colours_than_a_palette_holds():
     y, x = np.mgrid[:128, :128]
     pixels = np.stack([2 * x, 2 * y, 255 - x - y], axis=-1).astype(np.uint8)
-    from vizlib import _png
+    from vizlib.plots import _png
 
     file = np.asarray(Image.open(io.BytesIO(_png.encode(pixels))).convert("RGB")).astype(int)
     assert np.abs(file - pixels).max() <= 32
@@ -858,6 +858,6 @@ def test_pyplot_is_never_imported():
     ],
 )
 def test_numbers_are_short(value, text):
-    from vizlib import _style
+    from vizlib.plots import _style
 
     assert _style.short(value) == text

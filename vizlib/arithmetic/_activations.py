@@ -1,0 +1,137 @@
+"""The functions that follow a neuron's sum, each with its formula and its derivative."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vizlib.arithmetic._windows import numbers
+
+# Written out rather than called, so that a formula here and torch's own can be compared.
+_FORMULAS: dict[str, tuple[str, Callable[..., Tensor]]] = {
+    "identity": ("x", lambda x: x * 1),
+    "relu": ("max(0, x)", lambda x: torch.where(x > 0, x, 0 * x)),
+    "relu6": (
+        "min(max(0, x), 6)",
+        lambda x, low=0.0, high=6.0: torch.where((x > low) & (x < high), x, x.clamp(low, high)),
+    ),
+    "leaky_relu": (
+        "x, or negative_slope · x below 0",
+        lambda x, negative_slope=0.01: torch.where(x > 0, x, negative_slope * x),
+    ),
+    "prelu": (
+        "x, or weight · x below 0",
+        lambda x, weight=0.25: torch.where(x > 0, x, weight * x),
+    ),
+    "elu": (
+        "x, or alpha · (e^x − 1) below 0",
+        lambda x, alpha=1.0: torch.where(
+            x > 0, x, alpha * torch.expm1(torch.where(x > 0, 0 * x, x))
+        ),
+    ),
+    "selu": (
+        "1.0507 · (x, or 1.6733 · (e^x − 1) below 0)",
+        lambda x: (
+            1.0507009873554804934193349852946
+            * torch.where(
+                x > 0,
+                x,
+                1.6732632423543772848170429916717 * torch.expm1(torch.where(x > 0, 0 * x, x)),
+            )
+        ),
+    ),
+    "sigmoid": ("1 / (1 + e^−x)", lambda x: 1 / (1 + torch.exp(-x.clamp(min=-700)))),
+    "tanh": ("(e^2x − 1) / (e^2x + 1)", lambda x: 1 - 2 / (torch.exp(2 * x.clamp(max=350)) + 1)),
+    "softplus": (
+        "log(1 + e^x)",
+        lambda x: torch.logaddexp(x, 0 * x),
+    ),
+    "softsign": ("x / (1 + |x|)", lambda x: x / (1 + x.abs())),
+    "silu": ("x / (1 + e^−x)", lambda x: x / (1 + torch.exp(-x.clamp(min=-700)))),
+    "gelu": (
+        "x · Φ(x), Φ the normal distribution",
+        lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2,
+    ),
+    "hardtanh": (
+        "min(max(min_val, x), max_val)",
+        lambda x, min_val=-1.0, max_val=1.0: torch.where(
+            (x > min_val) & (x < max_val), x, x.clamp(min_val, max_val)
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationStep:
+    """An activation of values x: y = f(x), and its derivative there, all float64 and of one shape.
+
+    Where f has a corner, as ReLU has at 0, `slope` is what PyTorch takes: 0 for ReLU.
+    """
+
+    name: str
+    formula: str
+    x: Tensor
+    y: Tensor
+    slope: Tensor
+
+    @property
+    def total(self) -> float:
+        """The result, where x is one number."""
+        return self.y.item()
+
+    def __repr__(self) -> str:
+        """Return the formula, with the numbers where there is one value only."""
+        if self.x.numel() != 1:
+            return f"ActivationStep({self.name}(x) = {self.formula}, {self.x.numel()} values)"
+        numbers = f"x = {self.x.item():.6g}: {self.total:.6g}, slope {self.slope.item():.6g}"
+        return f"ActivationStep({self.name}(x) = {self.formula}; {numbers})"
+
+
+def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
+    """Return what an activation makes of values `x` of any shape, and its slope at each.
+
+    `name` is one of identity, relu, relu6, leaky_relu, prelu, elu, selu, sigmoid, tanh, softplus,
+    softsign, silu, gelu, hardtanh; `parameters` are called as in torch.nn.functional: `weight` of
+    prelu, `negative_slope` of leaky_relu, `alpha` of elu, `min_val` and `max_val` of hardtanh.
+
+    Raises ValueError for another name.
+
+    >>> activation("relu", [-2.0, 0.0, 3.0]).slope.tolist()
+    [0.0, 0.0, 1.0]
+    >>> activation("prelu", -2.0, weight=0.25)
+    ActivationStep(prelu(x) = x, or 0.25 · x below 0; x = -2: -0.5, slope 0.25)
+    """
+    if name not in _FORMULAS:
+        close = difflib.get_close_matches(name, _FORMULAS, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(
+            f"no activation is called {name!r}; {hint}there are {', '.join(_FORMULAS)}"
+        )
+    formula, function = _FORMULAS[name]
+    values = numbers(x).requires_grad_()
+    with torch.enable_grad():
+        y = function(values, **parameters)
+        (slope,) = torch.autograd.grad(y.sum(), values)
+    defaults = dict(zip(*_parameters(function), strict=True))
+    formula = _filled(formula, {**defaults, **parameters})
+    return ActivationStep(name, formula, values.detach(), y.detach(), slope)
+
+
+def _parameters(function: Callable[..., Tensor]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the names of what a formula can be set to, and what it is set to by itself."""
+    defaults = function.__defaults__ or ()
+    names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+    return names, defaults
+
+
+def _filled(formula: str, parameters: dict[str, Any]) -> str:
+    """Put the numbers in place of their names, where there is one for all values."""
+    for name, value in parameters.items():
+        if not torch.is_tensor(value) or value.numel() == 1:
+            formula = formula.replace(name, f"{float(value):.4g}".replace("-", "−"))
+    return formula

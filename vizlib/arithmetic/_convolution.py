@@ -1,0 +1,263 @@
+"""One value of a convolution: a patch times a kernel, product by product."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vizlib.arithmetic._windows import (
+    PADDING_MODES,
+    SIDES,
+    Axis,
+    Sliding,
+    each,
+    gather,
+    numbers,
+    one_image,
+    refuse_outside,
+    under,
+    whole,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ConvStep:
+    """How one value of a convolution comes about: total = Σ patch · kernel + bias.
+
+    All tensors are float64, with one entry for each input channel that the kernel reads (C / groups
+    of them); in one dimension (C / groups, k) stands for (C / groups, kh, kw).
+    """
+
+    patch: Tensor
+    """(C / groups, kh, kw): the input under the kernel, padding filled in."""
+    kernel: Tensor
+    """(C / groups, kh, kw): the weights."""
+    products: Tensor
+    """(C / groups, kh, kw): patch · kernel."""
+    channel_sums: Tensor
+    """(C / groups,): the sum of each input channel's products."""
+    bias: float
+    total: float
+    channel: int
+    """The output channel."""
+    place: tuple[int, ...]
+    """The row and column of the value in its map."""
+    channels: range
+    """The input channels that are read."""
+    places: tuple[tuple[int | None, ...], ...]
+    """The input rows, and the input columns, under the kernel; outside the input in padding."""
+    sources: tuple[tuple[int | None, ...], ...]
+    """The rows and columns that are read there; None where padding is zero."""
+    is_padding: Tensor
+    """(kh, kw) bool: the cells that lie outside the input."""
+
+    def __repr__(self) -> str:
+        """Return the sum in one line."""
+        where = ", ".join(map(str, self.place))
+        return (
+            f"ConvStep(channel {self.channel} at ({where}): {self.products.numel()} products "
+            f"{self.products.sum().item():.6g} + bias {self.bias:.6g} = {self.total:.6g})"
+        )
+
+
+def conv2d_step(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    row: int,
+    col: int,
+    channel: int = 0,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+) -> ConvStep:
+    """Return how a convolution makes the value at `row`, `col` of output channel `channel`.
+
+    `x` is one image (C, H, W), `weight` is (O, C / groups, kh, kw) and `bias` (O,) or None; an
+    image (H, W) has one channel, and so has a kernel (kh, kw). The other arguments are those of
+    `torch.nn.Conv2d`, `padding="same"` and all four padding modes among them. The sum is made in
+    float64 and equals torch's:
+
+    y[o, r, c] = bias[o] + Σ x[i, r·stride − padding + u·dilation, …] · weight[o, i, u, v]
+
+    over the input channels i of the group and the kernel's rows u and columns v.
+
+    Raises ValueError for shapes that do not fit together, and IndexError for a place that the
+    output does not have.
+
+    >>> image = [[3, 3, 2, 1, 0], [2, 3, 2, 1, 0], [3, 3, 2, 1, 0]]
+    >>> step = conv2d_step(image, [[0, 1, 2], [2, 2, 0], [0, 1, 2]], row=0, col=0)
+    >>> step.products[0].int().tolist()
+    [[0, 3, 4], [4, 6, 0], [0, 3, 4]]
+    >>> step
+    ConvStep(channel 0 at (0, 0): 9 products 24 + bias 0 = 24)
+    """
+    maps, kernels = one_image(x, 2), as_kernels(weight, 2)
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "mode": padding_mode}
+    axes = conv_axes(maps.shape[1:], kernels.shape[2:], **settings)
+    return conv_step(maps, kernels, bias, axes, place=(channel, row, col), groups=groups)
+
+
+def conv1d_step(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    position: int,
+    channel: int = 0,
+    stride: int = 1,
+    padding: int | str = 0,
+    dilation: int = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+) -> ConvStep:
+    """Return how a convolution in one dimension makes the value at `position`.
+
+    `x` is (C, L) or (L,), `weight` is (O, C / groups, k) or (k,); all else is as in `conv2d_step`.
+
+    >>> step = conv1d_step([1, 2, 3, 4, 5], [1, 0, -1], position=0, padding=1)
+    >>> step.patch.tolist(), step.total
+    ([[0.0, 1.0, 2.0]], -2.0)
+    """
+    maps, kernels = one_image(x, 1), as_kernels(weight, 1)
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "mode": padding_mode}
+    axes = conv_axes(maps.shape[1:], kernels.shape[2:], **settings)
+    return conv_step(maps, kernels, bias, axes, place=(channel, position), groups=groups)
+
+
+def conv_axes(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    mode: str = "zeros",
+) -> list[Sliding]:
+    """Return how the kernel slides along each axis."""
+    if mode not in PADDING_MODES:
+        raise ValueError(
+            f"padding_mode must be one of {', '.join(PADDING_MODES)}, but was {mode!r}"
+        )
+    count = len(size)
+    strides, dilations = each("stride", stride, count), each("dilation", dilation, count)
+    before, after = _ends(padding, kernel, strides, dilations)
+    rows = zip(size, kernel, strides, before, after, dilations, SIDES[count], strict=True)
+    return [
+        Sliding(n, k, step, low, high, apart, mode=mode, side=side if count > 1 else "")
+        for n, k, step, low, high, apart, side in rows
+    ]
+
+
+def _ends(
+    padding: Any, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the padding before and after the input, for each axis."""
+    if padding == "valid":
+        padding = 0
+    if not isinstance(padding, str):
+        both = each("padding", padding, len(kernel))
+        return both, both
+    if padding != "same":
+        raise ValueError(f'padding must be numbers, "same" or "valid", but was {padding!r}')
+    if any(stride != 1 for stride in strides):
+        raise ValueError(
+            'padding="same" keeps the size, which only stride 1 can; '
+            f"the stride was {', '.join(map(str, strides))}"
+        )
+    totals = [apart * (k - 1) for k, apart in zip(kernel, dilations, strict=True)]
+    return [total // 2 for total in totals], [total - total // 2 for total in totals]
+
+
+def conv_step(
+    maps: Tensor,
+    kernels: Tensor,
+    bias: Any,
+    axes: Sequence[Axis],
+    *,
+    place: tuple[int, ...],
+    groups: int = 1,
+) -> ConvStep:
+    """Return the value at `place` (channel, row, column), in any number of dimensions."""
+    outputs, depth = kernels.shape[:2]
+    check_groups(len(maps), outputs, groups)
+    if depth * groups != len(maps):
+        raise ValueError(
+            f"the input has {len(maps)} channels, but the kernels are {depth} deep"
+            + (f" in each of {groups} groups, which makes {depth * groups}" if groups > 1 else "")
+            + "; a kernel is as deep as the channels that it reads"
+        )
+    channel = place[0]
+    refuse_outside("channel", channel, outputs, f"there are {outputs} kernels")
+    first = channel // (outputs // groups) * depth
+    return multiply(maps, kernels[channel], bias, axes, place, range(first, first + depth))
+
+
+def multiply(
+    maps: Tensor,
+    kernel: Tensor,
+    bias: Any,
+    axes: Sequence[Axis],
+    place: tuple[int, ...],
+    channels: range,
+) -> ConvStep:
+    """Return the sum of one kernel's products with the pixels that its window reads."""
+    places, sources = under(axes, place[1:])
+    patch = gather(maps[channels.start : channels.stop], sources)
+    products = patch * kernel
+    channel_sums = products.flatten(1).sum(1)
+    offset = 0.0 if bias is None else numbers(bias).flatten()[place[0]].item()
+    return ConvStep(
+        patch=patch,
+        kernel=kernel,
+        products=products,
+        channel_sums=channel_sums,
+        bias=offset,
+        total=channel_sums.sum().item() + offset,
+        channel=place[0],
+        place=place[1:],
+        channels=channels,
+        places=places,
+        sources=sources,
+        is_padding=_padding(places, maps.shape[1:]),
+    )
+
+
+def _padding(places: Sequence[Sequence[int | None]], size: Sequence[int]) -> Tensor:
+    padding = torch.zeros((), dtype=torch.bool)
+    for positions, count in zip(places, size, strict=True):
+        beyond = [p is None or not 0 <= p < count for p in positions]
+        padding = padding[..., None] | torch.tensor(beyond)
+    return padding
+
+
+def check_groups(inputs: int, outputs: int, groups: int) -> None:
+    """Raise ValueError where the channels cannot be shared evenly."""
+    whole("groups", groups, 1)
+    for what, count in {"input": inputs, "output": outputs}.items():
+        if count % groups:
+            raise ValueError(
+                f"{count} {what} channels cannot be shared by {groups} groups: "
+                f"{count} / {groups} leaves {count % groups}"
+            )
+
+
+def as_kernels(weight: Any, axes: int) -> Tensor:
+    """Return the kernels (O, C, …) in float64, from (…) where there is one of one channel."""
+    kernels = numbers(weight)
+    if kernels.dim() == axes:
+        kernels = kernels[None, None]
+    if kernels.dim() != axes + 2 or not kernels.numel():
+        expected = "(O, C, kh, kw)" if axes == len("HW") else "(O, C, k)"
+        raise ValueError(
+            f"weight must have the shape {expected}, such as model.conv1.weight, "
+            f"but had {tuple(kernels.shape)}"
+        )
+    return kernels

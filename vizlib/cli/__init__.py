@@ -1,0 +1,298 @@
+"""The command line: `python -m vizlib train`, `test`, `curves`, `compare`, `maps`, `read`, `info`.
+
+Results go to stdout, as text or with `--json` as JSON and nothing else; progress and complaints go
+to stderr. Whatever is wrong with what was asked is said in one sentence, with exit code 2.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vizlib.cli import _console, _look
+from vizlib.cli._console import DataSet, Device, Json, Model, NoGpu, TestBatch, Weights
+
+if TYPE_CHECKING:
+    from vizlib.history import History
+
+# Heavy libraries are imported by the commands that need them: help is there at once.
+app = typer.Typer(
+    cls=_console.OneSentence,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def vizlib(context: typer.Context) -> None:
+    """See what every layer of a convolutional network does to a handwritten digit.
+
+    \b
+    Train a network, see how it went, and look inside:
+      python -m vizlib train --model lenet --epochs 3
+      python -m vizlib curves runs/lenet
+      python -m vizlib maps --model lenet --image photo.jpg
+
+    Every command explains itself, with examples: python -m vizlib train --help.
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def train(
+    *,
+    model: Model = "lenet",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    test_batch_size: TestBatch = 500,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", "--lr", help="The largest learning rate.")
+    ] = None,
+    gamma: Annotated[
+        float | None, typer.Option(help="Factor on the learning rate after each epoch.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="onecycle, cosine, step (which takes gamma), constant, …")
+    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw, adadelta, …")] = None,
+    augment: Annotated[
+        bool | None,
+        typer.Option("--augment/--no-augment", help="Turn, scale, shear, shift images a little."),
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides every random number.")] = 0,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", "-w", help="Start from the weights in this file.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the run in the folder was stopped.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The folder to write; runs/MODEL if not given."),
+    ] = None,
+    save: Annotated[
+        bool, typer.Option("--save/--no-save", help="Write weights, history and checkpoint.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="One step, nothing written: does everything work?")
+    ] = False,
+    log_interval: Annotated[
+        int, typer.Option(min=0, help="Print the loss after every so many steps; 0 for never.")
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    data: DataSet = "auto",
+    device: Device = "auto",
+    no_gpu: NoGpu = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network and keep its best weights.
+
+    What is not given comes from the network's own recipe. The best epoch is the one that reads
+    most of the validation images right, which are held out of the training; the test images are
+    read once, at the end. The bar shows how much time is left. Ctrl-C keeps the best so far, and
+    --resume, with the same options, goes on later.
+
+    \b
+    LeNet to 99 %, in a minute or less:
+      python -m vizlib train --model lenet --epochs 3
+    As PyTorch's own example trains, for comparison:
+      python -m vizlib train --optimizer adadelta --lr 1 --gamma 0.7 --no-augment
+    Does everything work here?
+      python -m vizlib train --model newnet --dry-run
+
+    Into the folder go weights.safetensors, history.json and checkpoint.pt.
+    """  # noqa: D301
+    from vizlib import data as data_sets
+    from vizlib.cli import _job
+    from vizlib.train import evaluate, pick_device
+
+    recipe = _job.plan(
+        model,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        gamma=gamma,
+        schedule=schedule,
+        optimizer=optimizer,
+        precision=precision,
+        augment=augment,
+    )
+    target = pick_device("cpu" if no_gpu else device)
+    network, digits = _job.untrained(model, seed, weights), data_sets.load(data)
+    folder = (out or Path("runs") / model) if save and not dry_run else None
+    history = _job.learn(
+        network,
+        digits,
+        recipe,
+        folder,
+        dry_run=dry_run,
+        resume=resume,
+        log_interval=log_interval,
+        seed=seed,
+        device=target,
+        progress=not quiet,
+    )
+    first = test_batch_size if dry_run else None
+    metrics = evaluate(network.to(target), digits, first=first, batch_size=test_batch_size)
+    facts = _job.facts(history, metrics)
+    if folder and history.epochs:
+        facts["files"] = _job.keep(network, history, facts, folder)
+    _console.show(facts, _job.report(facts), as_json=as_json)
+
+
+@app.command("test")
+def measure(
+    *,
+    model: Model = "lenet",
+    weights: Weights = None,
+    first: Annotated[int | None, typer.Option(help="Only so many of the test images.")] = None,
+    test_batch_size: TestBatch = 500,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Draw what was confused with what, as PNG.")
+    ] = None,
+    data: DataSet = "auto",
+    device: Device = "auto",
+    no_gpu: NoGpu = False,
+    as_json: Json = False,
+) -> None:
+    """Count what a trained network reads right.
+
+    \b
+    All 10,000, or the first 1,000:
+      python -m vizlib test --model newnet
+      python -m vizlib test --model lenet --first 1000
+    A network of your own:
+      python -m vizlib test --weights runs/lenet/weights.safetensors --out confusion.png
+    """  # noqa: D301
+    from vizlib import data as data_sets
+    from vizlib import plots
+    from vizlib.train import evaluate, pick_device
+
+    network = _console.trained(model, weights).to(pick_device("cpu" if no_gpu else device))
+    digits = data_sets.load(data)
+    metrics = evaluate(network, digits, first=first, batch_size=test_batch_size)
+    confusion = metrics.confusion.tolist()
+    tested = sum(map(sum, confusion))
+    facts = {
+        "network": model,
+        "data": digits.name,
+        "images": tested,
+        "accuracy": metrics.accuracy,
+        "loss": metrics.loss,
+        "confusion": confusion,
+    }
+    if out:
+        facts["picture"] = _console.save_picture(plots.confusion(metrics), out)
+    _console.show(facts, _test_report(facts), as_json=as_json)
+
+
+def _test_report(facts: dict[str, Any]) -> str:
+    counts = facts["confusion"]
+    pairs = [(counts[t][a], t, a) for t in range(10) for a in range(10) if t != a and counts[t][a]]
+    often = [f"{t} read as {a}: {count}" for count, t, a in sorted(pairs, reverse=True)[:5]]
+    wrong = sum(count for count, *_ in pairs)
+    what = f"{facts['network']} on {facts['images']:,} test images of {facts['data']}"
+    right = f"{_console.percent(facts['accuracy'])} right, {wrong:,} wrong"
+    return "\n".join([f"{what}: {right}, loss {facts['loss']:.4f}", *often])
+
+
+@app.command()
+def curves(
+    *,
+    source: Annotated[
+        str, typer.Argument(help="A folder of vizlib train, a history.json, or a network's name.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to write.")] = Path(
+        "curves.png"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Draw the loss and accuracy of a training.
+
+    \b
+      python -m vizlib curves runs/lenet --out curves.png
+      python -m vizlib curves newnet
+    """  # noqa: D301
+    from vizlib import plots
+
+    history = _history(source)
+    path = _console.save_picture(plots.curves(history), out)
+    facts = _row(source, history) | {"picture": path}
+    text = f"{source}: {history.epochs} epochs, best {history.best_epoch}; drawn to {path}"
+    _console.show(facts, text, as_json=as_json)
+
+
+@app.command()
+def compare(
+    *,
+    sources: Annotated[
+        list[str], typer.Argument(help="Names of networks, folders of vizlib train, or both.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to write.")] = Path(
+        "compare.png"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Draw and list several trainings together.
+
+    The curves are those on the validation images. The test accuracy is that of the best epoch,
+    where it is known: for the networks that come with vizlib.
+
+    \b
+      python -m vizlib compare lenet newnet mlp
+      python -m vizlib compare lenet runs/lenet --out mine.png
+    """  # noqa: D301
+    from vizlib import plots
+
+    histories = {source: _history(source) for source in sources}
+    path = _console.save_picture(plots.curves(histories), out)
+    rows = [_row(source, history) for source, history in histories.items()]
+    cells = [
+        (
+            *(row["source"], str(row["epochs"]), str(row["best_epoch"])),
+            *(_console.percent(row["val_accuracy"]), _console.percent(row["accuracy"])),
+        )
+        for row in rows
+    ]
+    head = ("network", "epochs", "best", "validation", "test")
+    text = f"{_console.table(head, cells)}\ndrawn to {path}"
+    _console.show({"networks": rows, "picture": path}, text, as_json=as_json)
+
+
+def _history(source: str) -> History:
+    from vizlib import weights
+    from vizlib.history import History
+
+    if source in weights.names():
+        return History(network=source, **weights.info(source).get("history", {}))
+    path = Path(source) / "history.json" if Path(source).is_dir() else Path(source)
+    if path.is_file():
+        return History.load(path)
+    raise ValueError(
+        f"{source} is neither a folder or file with a training's history, nor one of the networks "
+        f"that come trained: {', '.join(weights.names())}"
+    )
+
+
+def _row(source: str, history: History) -> dict[str, Any]:
+    from vizlib import weights
+
+    best = history.best_epoch
+    known = weights.info(source) if source in weights.names() else {}
+    return {
+        "source": source,
+        "network": history.network,
+        "epochs": history.epochs,
+        "best_epoch": best,
+        "val_accuracy": history.val_accuracy[best - 1] if best else None,
+        "accuracy": known.get("accuracy"),
+    }
+
+
+for look in (_look.maps, _look.read, _look.info):
+    app.command()(look)

@@ -1,0 +1,123 @@
+"""One training as the command line runs it: its settings, its log, and the files it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+import vizlib
+from vizlib import data, models, recipes, train, weights
+from vizlib.cli._console import percent, times
+from vizlib.data import Digits
+from vizlib.history import History
+from vizlib.recipes import Recipe
+from vizlib.train import Metrics, OnStep
+
+_DRY = {"epochs": 1, "steps_per_epoch": 1}
+
+
+def plan(name: str, *, augment: bool | None, **settings: Any) -> Recipe:
+    """Return the network's recipe with those settings in it that are not None."""
+    given = {key: value for key, value in settings.items() if value is not None}
+    if "gamma" in given and given.setdefault("schedule", "step").lower() != "step":
+        raise ValueError(f"--gamma goes with --schedule step, not {given['schedule']}")
+    if augment is not None:
+        given["augment"] = data.Affine() if augment else None
+    if "optimizer" in given:
+        given["optimizer_options"] = {}  # the recipe's are those of its own optimizer
+    return replace(recipes.recipe(name), **given)
+
+
+def untrained(name: str, seed: int, start: Path | None) -> nn.Module:
+    """Build a network that can learn digits, with the weights in the file `start` if given."""
+    model = models.build(name, seed=seed)
+    if model.input_shape != (1, 28, 28):
+        raise ValueError(
+            f"{name} reads images of {times(model.input_shape)}, and the digits have 1×28×28"
+        )
+    return weights.load_into(model, start) if start else model
+
+
+def learn(
+    model: nn.Module,
+    digits: Digits,
+    recipe: Recipe,
+    folder: Path | None,
+    *,
+    dry_run: bool,
+    resume: bool,
+    log_interval: int,
+    **options: Any,
+) -> History:
+    """Train, with a checkpoint in the folder and a line on stderr every so many steps."""
+    checkpoint = folder / "checkpoint.pt" if folder else None
+    if resume and not (checkpoint and checkpoint.is_file()):
+        sys.stderr.write("There is nothing to resume yet: starting from the beginning.\n")
+    steps = 1 if dry_run else math.ceil(len(digits.train) / recipe.batch_size)
+    # What a training says on stdout, when it is interrupted, would be no JSON.
+    with contextlib.redirect_stdout(sys.stderr):
+        return train.fit(
+            model,
+            digits,
+            recipe=recipe,
+            checkpoint=checkpoint,
+            resume=resume,
+            on_step=_log(log_interval, steps) if log_interval else None,
+            **options | (_DRY if dry_run else {}),
+        )
+
+
+def _log(every: int, steps: int) -> OnStep:
+    def on_step(step: int, loss: torch.Tensor) -> None:
+        if step % every == 0:
+            epoch, number = divmod(step - 1, steps)
+            line = f"epoch {epoch + 1}, step {number + 1} of {steps}: loss {float(loss):.4f}"
+            tqdm.write(line, file=sys.stderr)
+
+    return on_step
+
+
+def keep(model: nn.Module, history: History, facts: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Write the weights, with what is known about them, and the history; return their paths."""
+    files = {"weights": folder / "weights.safetensors", "history": folder / "history.json"}
+    provenance = facts | {"recipe": history.recipe, "version": vizlib.__version__}
+    weights.save(model, files["weights"], **provenance)
+    history.save(files["history"])
+    return {name: str(path) for name, path in files.items()}
+
+
+def facts(history: History, metrics: Metrics) -> dict[str, Any]:
+    """Return what came out of a training, in the names that `weights.info` has for it."""
+    best = history.best_epoch
+    return {
+        "network": history.network,
+        "data": history.data,
+        "seed": history.recipe["seed"],
+        "epochs": history.epochs,
+        "best_epoch": best,
+        "val_accuracy": history.val_accuracy[best - 1] if best else None,
+        "accuracy": metrics.accuracy,
+        "loss": metrics.loss,
+        "tested": int(metrics.confusion.sum()),
+        "seconds": round(sum(history.seconds), 1),
+        "interrupted": history.interrupted,
+    }
+
+
+def report(facts: dict[str, Any]) -> str:
+    """Return the same in words."""
+    lines = [
+        f"{facts['network']}, {facts['epochs']} epochs of {facts['data']}: {facts['seconds']} s",
+        f"best epoch  {facts['best_epoch']}",
+        f"validation  {percent(facts['val_accuracy'])}",
+        f"test        {percent(facts['accuracy'])} of {facts['tested']:,} images",
+    ]
+    return "\n".join(lines + [f"written     {path}" for path in facts.get("files", {}).values()])

@@ -1,0 +1,258 @@
+"""The commands that look into a network or with it: maps, read and info."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vizlib.cli import _console
+from vizlib.cli._console import DataSet, Json, Model, Weights, percent, times
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_PHOTOGRAPHS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+
+
+def maps(
+    *,
+    model: Model = "lenet",
+    weights: Weights = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", "-i", help="A photograph or drawing of a digit.")
+    ] = None,
+    index: Annotated[int, typer.Option(help="Which test image, where there is no --image.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder to write; else runs/MODEL/maps.")
+    ] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layer", "-l", help="Only this layer, kind or pattern; may be repeated."),
+    ] = None,
+    scale: Annotated[
+        str, typer.Option(help="What the darkest colour stands for: map, layer or network.")
+    ] = "layer",
+    values: Annotated[
+        bool, typer.Option("--values", help="Print every value of the fully connected layers.")
+    ] = False,
+    data: DataSet = "auto",
+    as_json: Json = False,
+) -> None:
+    """Write every feature map as a PNG file.
+
+    Every channel of every layer, an overview of each layer, and an index to leaf through: open
+    index.html in the folder; index.json says the same to a program. A photograph of a digit is
+    prepared as MNIST was: grey, white on black, cropped, centred in 28×28.
+
+    \b
+    What LeNet makes of a photograph, and of test image 61:
+      python -m vizlib maps --model lenet --image photo.jpg --out maps
+      python -m vizlib maps --model lenet --index 61
+    Only the convolutions, each map on its own scale; only the fully connected layers, in numbers:
+      python -m vizlib maps --model newnet --layer conv --scale map
+      python -m vizlib maps --layer "fc*" --values
+    """  # noqa: D301 - \b keeps the lines of an example apart
+    from vizlib import data as data_sets
+    from vizlib.cli import _atlas
+
+    network = _console.trained(model, weights)
+    if image:
+        picture = _atlas.photograph(image, network.input_shape)
+    else:
+        picture = _atlas.of_the_test(data_sets.load(data), index, network.input_shape)
+    folder = out or Path("runs") / model / "maps"
+    facts = _atlas.write(folder, network, picture, layers=layers, scale=scale)
+    text = _maps_report(facts, folder, values=values)
+    _console.show(facts | {"folder": str(folder)}, text, as_json=as_json)
+
+
+def _maps_report(facts: dict[str, Any], folder: Path, *, values: bool) -> str:
+    head = ("layer", "kind", "output", "least", "greatest", "picture")
+    rows = [
+        (
+            *(stage["name"], stage["kind"], times(stage["shape"])),
+            *(f"{stage['least']:.4g}", f"{stage['greatest']:.4g}", stage["overview"]),
+        )
+        for stage in facts["stages"]
+    ]
+    vectors = [stage for stage in facts["stages"] if values and "values" in stage]
+    lines = [_console.table(head, rows)]
+    lines += [f"{each['name']}: {_numbers(each['values'])}" for each in vectors]
+    lines += [
+        f"scores: {_numbers(facts['scores'][:10])}",
+        f"answer: {facts['answer']}, with a probability of {max(facts['probabilities']):.4f}",
+        f"open {folder / 'index.html'}",
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
+
+
+def read(
+    *,
+    pictures: Annotated[list[Path], typer.Argument(help="Folders of photographs, or files.")],
+    model: Model = "lenet",
+    weights: Weights = None,
+    labelled: Annotated[
+        bool, typer.Option("--labelled", help="File names begin with the digit that is right.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Draw what the network saw, as PNG.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read photographs of handwritten digits.
+
+    One digit in each, dark on bright or bright on dark, upright and with some room around it.
+
+    \b
+    Every picture in a folder; how many are right, if their names are 3.jpg, 3b.jpg, 7.jpg, …:
+      python -m vizlib read photos
+      python -m vizlib read photos --model newnet --labelled --out seen.png
+    """  # noqa: D301 - as above
+    from vizlib import plots
+
+    network = _console.trained(model, weights)
+    readings = [_read(network, path) for path in _files(pictures)]
+    rows = [row | _right(row, labelled=labelled) for _, row in readings]
+    facts: dict[str, Any] = {"network": model, "pictures": rows}
+    if labelled:
+        facts["right"] = sum(row.get("right", False) for row in rows)
+    seen = [(image, f"{row['digit']}") for image, row in readings if image is not None]
+    if out and seen:
+        images, titles = zip(*seen, strict=True)
+        facts["picture"] = _console.save_picture(plots.images(list(images), titles), out)
+    _console.show(facts, _read_report(facts), as_json=as_json)
+
+
+def _files(places: list[Path]) -> list[Path]:
+    files = []
+    for place in places:
+        inside = sorted(place.iterdir()) if place.is_dir() else [place]
+        files += [path for path in inside if path == place or path.suffix.lower() in _PHOTOGRAPHS]
+    if not files:
+        raise ValueError(f"there is no picture in {', '.join(map(str, places))}")
+    return files
+
+
+def _read(network: nn.Module, path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return what the network saw, None where there was no digit, and what it read."""
+    from vizlib import handwriting
+
+    try:
+        reading = handwriting.read(network, path)
+    except ValueError as error:
+        return None, {"file": str(path), "digit": None, "error": str(error)}
+    shares = [round(share, 6) for share in reading.probabilities.tolist()]
+    row = {"file": str(path), "digit": reading.digit, "probabilities": shares}
+    return reading.prepared.image, row
+
+
+def _right(row: dict[str, Any], *, labelled: bool) -> dict[str, Any]:
+    label = re.match(r"\d", Path(row["file"]).name)
+    if not (labelled and label):
+        return {}
+    return {"label": int(label[0]), "right": row["digit"] == int(label[0])}
+
+
+def _read_report(facts: dict[str, Any]) -> str:
+    lines = [_read_line(row) for row in facts["pictures"]]
+    if "right" in facts:
+        known = sum("right" in row for row in facts["pictures"])
+        lines.append(f"{facts['network']}: {facts['right']} of {known} right")
+    lines += [f"drawn to {facts['picture']}"] if "picture" in facts else []
+    return "\n".join(lines)
+
+
+def _read_line(row: dict[str, Any]) -> str:
+    if row["digit"] is None:
+        return f"{row['file']}: {row['error']}"
+    order = sorted(range(10), key=row["probabilities"].__getitem__, reverse=True)
+    first, second = (f"{k} ({percent(row['probabilities'][k])})" for k in order[:2])
+    verdict = "" if row.get("right", True) else f"  wrong: it is a {row['label']}"
+    return f"{row['file']}: {first}, else {second}{verdict}"
+
+
+def info(
+    *,
+    network: Annotated[str | None, typer.Argument(help="A network, by name.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the networks, or show one.
+
+    For one: its layers with shapes and costs, and where its trained weights came from.
+
+    \b
+      python -m vizlib info
+      python -m vizlib info lenet
+    """  # noqa: D301 - as above
+    facts = _one(network) if network else _all()
+    text = _one_report(facts) if network else _all_report(facts)
+    _console.show(facts, text, as_json=as_json)
+
+
+def _all() -> list[dict[str, Any]]:
+    import torch
+
+    from vizlib import models, weights
+
+    known = {name: weights.info(name) for name in weights.names()}
+    rows = []
+    for name in models.names():
+        with torch.device("meta"):  # shapes without numbers: nothing to fill
+            model = models.build(name)
+        row = {"network": name, "input_shape": list(model.input_shape)}
+        row["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        facts = known.get(name, {})
+        row |= {key: facts.get(key) for key in ("val_accuracy", "accuracy", "epochs")}
+        rows.append(row | {"trained": name in known})
+    return rows
+
+
+def _all_report(rows: list[dict[str, Any]]) -> str:
+    head = ("network", "input", "parameters", "trained for", "validation", "test")
+    cells = [
+        (
+            *(row["network"], times(row["input_shape"]), f"{row['parameters']:,}"),
+            *(f"{row['epochs']} epochs" if row["trained"] else "–", percent(row["val_accuracy"])),
+            percent(row["accuracy"]),
+        )
+        for row in rows
+    ]
+    return _console.table(head, cells)
+
+
+def _one(name: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from vizlib import models, weights
+
+    table = models.summary(models.build(name))
+    trained = weights.info(name) if name in weights.names() else None
+    return {
+        "network": name,
+        "parameters": table.parameters,
+        "multiply_adds": table.multiply_adds,
+        "layers": [asdict(layer) for layer in table.layers],
+        "trained": trained,
+        "summary": repr(table),
+    }
+
+
+def _one_report(facts: dict[str, Any]) -> str:
+    trained = facts["trained"]
+    if trained is None:
+        return f"{facts['summary']}\n\nThere are no trained weights for it."
+    lines = [f"{key}: {_said(value)}" for key, value in trained.items() if key != "history"]
+    return "\n".join([facts["summary"], "", "Where the trained weights came from", *lines])
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_said(each)}" for key, each in value.items() if each != {})
+    return str(value)

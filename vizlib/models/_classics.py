@@ -1,0 +1,69 @@
+"""The networks for colour images: VGG, AlexNet, and two branches side by side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vizlib.models._network import Network
+
+
+class TwoBranch(nn.Module):
+    """Two VGG blocks side by side on two images; their maps meet on the channel axis."""
+
+    def __init__(self) -> None:
+        """Build both branches and the linear layer that reads them together."""
+        super().__init__()
+        self.name = "twobranch"
+        self.input_shape = (3, 32, 32)
+        self.left = nn.Sequential(*_vgg_block(3, 64))
+        self.right = nn.Sequential(*_vgg_block(3, 64))
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(2 * 64 * 16 * 16, 10)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return the logits (N, 10) of two batches of colour images (N, 3, 32, 32)."""
+        maps = torch.cat([self.left(left), self.right(right)], dim=1)
+        return self.fc(self.flatten(maps))
+
+
+def _vgg_block(inputs: int, outputs: int) -> list[nn.Module]:
+    return [
+        *(nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU()),
+        nn.MaxPool2d(2),
+    ]
+
+
+# The columns A, B, D and E of Table 1 in Simonyan and Zisserman, "Very Deep Convolutional
+# Networks for Large-Scale Image Recognition" (2015); "M" is a 2×2 max-pool.
+VGG = {
+    "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "vgg13": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "vgg16": [64, 64, "M", 128, 128, "M", *[256] * 3, "M", *[512] * 3, "M", *[512] * 3, "M"],
+    "vgg19": [64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M"],
+}
+
+
+def vgg(name: str) -> Network:
+    layers: list[nn.Module] = []
+    inputs = 3
+    for width in VGG[name]:
+        if width == "M":
+            layers.append(nn.MaxPool2d(2))
+            continue
+        layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+        inputs = width
+    features = nn.Sequential(*layers)
+    return Network(
+        name, (3, 32, 32), features=features, flatten=nn.Flatten(), classifier=nn.Linear(512, 10)
+    )
+
+
+def alexnet() -> nn.Module:
+    # torchvision takes two seconds to import, which only this network should cost.
+    from torchvision import models
+
+    model = models.alexnet(weights=None)
+    model.name, model.input_shape = "alexnet", (3, 224, 224)
+    return model

@@ -1,0 +1,39 @@
+"""Arrays in, a figure out: every static picture of the course.
+
+Nothing here runs a model or shows anything by itself. A function takes arrays, tensors or what
+another module returned, and returns a matplotlib figure that a notebook shows as the last line of
+a cell. One style holds for all: white is zero, blue positive, orange negative, and no colour says
+anything that a word, a number or a shape does not say as well.
+
+>>> import numpy as np
+>>> feature_maps(np.zeros((6, 24, 24)), title="conv1")
+<Figure size 635x442 with 1 Axes>
+"""
+
+from vizlib.plots._charts import compare, confusion, curves, probabilities
+from vizlib.plots._equations import convolution, pooling
+from vizlib.plots._landscapes import activation, contours, regions
+from vizlib.plots._maps import feature_maps, images, kernels, largest
+from vizlib.plots._png import encode as png
+from vizlib.plots._style import Figure, colours
+from vizlib.plots._together import together
+
+__all__ = [
+    "Figure",
+    "activation",
+    "colours",
+    "compare",
+    "confusion",
+    "contours",
+    "convolution",
+    "curves",
+    "feature_maps",
+    "images",
+    "kernels",
+    "largest",
+    "png",
+    "pooling",
+    "probabilities",
+    "regions",
+    "together",
+]

@@ -1,0 +1,329 @@
+"""Numbers as bars, lines and tables: probabilities, training curves, comparisons, confusions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from vizlib.history import History
+from vizlib.plots import _style
+from vizlib.plots._style import BLUE, GAP, GREY, LIGHT, ORANGE, WIDTH, Figure, styled
+
+_BARS, _LIKELIEST = 20, 10
+_PERCENT = PercentFormatter(1, symbol=" %")
+_STAR = {"marker": "*", "markersize": 15, "markerfacecolor": "white", "zorder": 5, "ls": "none"}
+
+
+@styled
+def probabilities(
+    p: Any,
+    *,
+    label: int | None = None,
+    names: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw the probability of each class as a bar, with its value above it.
+
+    `p` is (K,) or (1, K), each in 0…1 and together 1, as softmax returns them. `label` is the true
+    class, if it is known, and `names` are written instead of P0, P1, … Of more than 20 classes
+    only the ten likeliest are drawn, the likeliest first.
+
+    The winner is the dark bar with "answer" above it; the true class has "label" below its name.
+    Without a `title` of your own, the title says in words whether they agree.
+
+    Raises ValueError for another shape, for scores that did not go through softmax, and for a
+    label or names that do not fit.
+
+    >>> probabilities([0.1, 0.7, 0.2], label=1)
+    <Figure size 840x385 with 1 Axes>
+    """
+    values = _as_probabilities(p)
+    verdict = _verdict(_as_names(names, "", len(values)), int(values.argmax()), label)
+    names = _as_names(names, "P", len(values))
+    few = len(values) <= _BARS
+    drawn = np.arange(len(values)) if few else (-values).argsort(kind="stable")[:_LIKELIEST]
+    figure, axes = _style.sheet(WIDTH - 0.1, 2.4, title=verdict if title is None else title)
+    _bars(axes, values, drawn)
+    marked = [f"{names[k]}\nlabel" if k == label else names[k] for k in drawn]
+    axes.set_xticks(range(len(drawn)), marked)
+    axes.set(ylim=(0, 1.3), yticks=[0, 0.5, 1], ylabel="probability")
+    axes.set_xlabel("" if few else f"the {_LIKELIEST} likeliest of {len(values):,}")
+    axes.grid(visible=False, axis="x")
+    return figure
+
+
+def _bars(axes: Axes, values: np.ndarray, drawn: np.ndarray) -> None:
+    winner = values.argmax()
+    colours = [BLUE if k == winner else LIGHT for k in drawn]
+    axes.bar(range(len(drawn)), values[drawn], color=colours, edgecolor=GREY, width=0.8)
+    for x, k in enumerate(drawn):
+        text, weight = _share(values[k]), "normal"
+        if k == winner:
+            text, weight = f"answer\n{text}", "bold"
+        axes.text(x, values[k] + 0.02, text, ha="center", fontsize=9, weight=weight)
+
+
+def _share(value: float) -> str:
+    """Return a share with three decimals, without calling it 0 or 1 where it is not."""
+    if 0 < value < 0.0005:  # noqa: PLR2004 - half of the last decimal
+        return "<0.001"
+    return ">0.999" if 0.9995 <= value < 1 else f"{value:.3f}"  # noqa: PLR2004 - and again
+
+
+def _as_probabilities(p: Any) -> np.ndarray:
+    values = np.asarray(_style.array(p), np.float64)
+    shape = values.shape
+    values = values[0] if len(shape) > 1 and shape[0] == 1 else values
+    if values.ndim != 1 or not values.size:
+        raise ValueError(
+            f"probabilities have the shape (K,), one for each class, but had {shape}; "
+            "choose one image with p[0]"
+        )
+    _style.finite(values, "the probabilities")
+    if values.min() < 0 or abs(values.sum() - 1) > 0.01:  # noqa: PLR2004 - room for 16-bit floats
+        raise ValueError(
+            f"probabilities lie in 0…1 and add up to 1, but these lie in {values.min():.3g}…"
+            f"{values.max():.3g} and add up to {values.sum():.3g}; "
+            "if they are scores, use torch.softmax(scores, dim=-1)"
+        )
+    return values
+
+
+def _as_names(names: Sequence[str] | None, prefix: str, count: int) -> list[str]:
+    names = [f"{prefix}{k}" for k in range(count)] if names is None else list(map(str, names))
+    if len(names) != count:
+        raise ValueError(f"there are {count} classes, but {len(names)} names; give one for each")
+    return names
+
+
+def _verdict(names: Sequence[str], winner: int, label: int | None) -> str:
+    if label is None:
+        return f"answer: {names[winner]}"
+    if not 0 <= label < len(names):
+        raise ValueError(f"label must be a class from 0 to {len(names) - 1}, but was {label}")
+    right = "right" if winner == label else "wrong"
+    return f"{right}: the answer is {names[winner]}, the label {names[label]}"
+
+
+@styled
+def curves(
+    histories: History | Sequence[History] | Mapping[str, History],
+    *,
+    title: str | None = None,
+    lowest: float | None = None,
+) -> Figure:
+    """Draw how one training went, or the validation accuracies of several in one picture.
+
+    One History gives two axes over epochs, accuracy and loss, each with the training curve dashed
+    in orange and the validation curve solid in blue. Several, in a list or under names of your
+    own, give one axes with one line each, apart by colour, dash and marker; at the right stands a
+    piece of each line with its name and its best accuracy. A star is the best epoch, the one
+    whose weights were kept.
+
+    Accuracies are shares in 0…1 drawn in percent, losses mean cross-entropies in nats. `lowest` is
+    the share where the axis of accuracies begins, to look closely at the last epochs.
+
+    Raises ValueError where there is no complete epoch to draw.
+
+    >>> one = History(network="lenet", train_accuracy=[0.9, 0.98], val_accuracy=[0.97, 0.98],
+    ...               train_loss=[0.3, 0.1], val_loss=[0.1, 0.08])
+    >>> curves(one), curves({"LeNet": one, "again": one})
+    (<Figure size 840x455 with 2 Axes>, <Figure size 840x511 with 1 Axes>)
+    """
+    named = _by_name(histories)
+    draw = _one if len(named) == 1 else _several
+    figure = draw(named, title, lowest)
+    figure.axes[0].yaxis.set_major_formatter(_PERCENT)
+    for each in figure.axes:
+        each.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        each.set_xlabel("epoch")
+    return figure
+
+
+def _by_name(histories: Any) -> dict[str, History]:
+    if isinstance(histories, History):
+        histories = [histories]
+    if not isinstance(histories, Mapping):
+        histories = _numbered(list(histories))
+    empty = [name for name, history in histories.items() if not history.epochs]
+    if empty or not histories:
+        raise ValueError(
+            f"there is no complete epoch to draw of {', '.join(empty) or 'no history at all'}; "
+            "a History has one after train.fit(…, epochs=1)"
+        )
+    return dict(histories)
+
+
+def _numbered(histories: list[History]) -> dict[str, History]:
+    """Name each after its network; a name that comes again gets a number."""
+    named: dict[str, History] = {}
+    for history in histories:
+        name = history.network or "network"
+        again = sum(other.network == history.network for other in named.values())
+        named[f"{name} ({again + 1})" if again else name] = history
+    return named
+
+
+def _one(named: Mapping[str, History], title: str | None, lowest: float | None) -> Figure:
+    (name, history), *_ = named.items()
+    heading = f"{title or name or 'training'}: best is epoch {history.best_epoch}, {_best(history)}"
+    figure, (left, right) = _style.sheet(WIDTH - 0.1, 2.9, title=heading, columns=2)
+    _train_and_validation(left, history.train_accuracy, history.val_accuracy)
+    _train_and_validation(right, history.train_loss, history.val_loss)
+    _star(left, history, BLUE)
+    left.set_ylim(bottom=lowest)
+    left.set_title("accuracy", weight="normal")
+    left.legend(loc="lower right", fontsize=9)
+    right.set_title("loss (nats)", weight="normal")
+    right.set_ylim(bottom=0)
+    return figure
+
+
+def _train_and_validation(axes: Axes, train: Sequence[float], val: Sequence[float]) -> None:
+    axes.plot(_epochs(train), train, "--", marker=".", color=ORANGE, label="training")
+    axes.plot(_epochs(val), val, "-", marker=".", color=BLUE, label="validation")
+
+
+def _epochs(values: Sequence[float]) -> range:
+    return range(1, len(values) + 1)
+
+
+def _star(axes: Axes, history: History, colour: str) -> None:
+    best = history.best_epoch
+    axes.plot([best], [history.val_accuracy[best - 1]], color=colour, label="best epoch", **_STAR)
+
+
+def _best(history: History) -> str:
+    return f"{history.val_accuracy[history.best_epoch - 1]:.2%}".replace("%", " %")
+
+
+def _several(named: Mapping[str, History], title: str | None, lowest: float | None) -> Figure:
+    title = title or "validation accuracy, with a star at the best epoch"
+    figure, axes = _style.sheet(WIDTH - 0.1, 3.3, title=title)
+    for number, (name, history) in enumerate(named.items()):
+        look = _style.line(number)
+        axes.plot(_epochs(history.val_accuracy), history.val_accuracy, label=name, **look)
+        _star(axes, history, look["color"])
+    axes.set_ylim(bottom=lowest)
+    _name_lines(axes, named)
+    return figure
+
+
+def _name_lines(axes: Axes, named: Mapping[str, History]) -> None:
+    """Put a piece of each line with its name at the right, as near to the line's end as fits."""
+    low, high = axes.get_ylim()
+    last = [max(low, history.val_accuracy[-1]) for history in named.values()]
+    ends = [(value - low) / (high - low) for value in last]
+    places = _apart(ends, 1 / 14)
+    at = {"transform": axes.transAxes, "clip_on": False}
+    for number, (name, history) in enumerate(named.items()):
+        y, look = places[number], _style.line(number)
+        axes.plot([1.02, 1.06, 1.1], [y] * 3, **look, **at)
+        axes.text(1.12, y, f"{name} {_best(history)}", va="center", fontsize=9, **at)
+
+
+def _apart(values: Sequence[float], gap: float) -> list[float]:
+    """Return places in the order of the values, near them, and at least `gap` apart.
+
+    >>> _apart([0.5, 0.5, 2.0], gap=0.25)
+    [0.375, 0.625, 2.0]
+    """
+    order = np.argsort(values, kind="stable")
+    # Less their share of gaps, places only have to rise: those that do not are put at their mean.
+    groups: list[list[float]] = []
+    for place, index in enumerate(order):
+        groups.append([float(values[index]) - place * gap])
+        while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    level = [float(np.mean(group)) for group in groups for _ in group]
+    ranks = np.argsort(order, kind="stable").tolist()
+    return [level[rank] + rank * gap for rank in ranks]
+
+
+@styled
+def compare(accuracies: Mapping[str, Any], *, title: str | None = None) -> Figure:
+    """Draw the test accuracies of several networks as dots, the best at the top.
+
+    `accuracies` maps a name to a share in 0…1 or to what `train.evaluate` returned. The value
+    stands beside each dot. The axis does not begin at zero: compare places, not lengths.
+
+    Raises ValueError where there is nothing to draw or a share lies outside 0…1.
+
+    >>> compare({"mlp": 0.982, "lenet": 0.992})
+    <Figure size 840x217 with 1 Axes>
+    """
+    shares = {name: float(getattr(value, "accuracy", value)) for name, value in accuracies.items()}
+    if not shares or not all(0 <= share <= 1 for share in shares.values()):
+        raise ValueError(f"accuracies are shares in 0…1, one for each network, but were {shares}")
+    names = sorted(shares, key=shares.__getitem__)
+    title = title or "accuracy on the test split"
+    figure, axes = _style.sheet(WIDTH - 0.1, 0.5 + 0.35 * len(names), title=title)
+    axes.plot([shares[name] for name in names], range(len(names)), "o", color=BLUE, markersize=9)
+    for row, name in enumerate(names):
+        text = f"{shares[name]:.2%}".replace("%", " %")
+        at = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(text, (shares[name], row), **at)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.5, len(names) - 0.5)
+    axes.margins(x=0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(_PERCENT)
+    return figure
+
+
+@styled
+def confusion(
+    matrix: Any, *, names: Sequence[str] | None = None, title: str | None = None
+) -> Figure:
+    """Draw how often each class (row) was read as each class (column), with the counts printed.
+
+    `matrix` is int (K, K), counts by [true class, answer], or what `train.evaluate` returned. The
+    diagonal, which is right, is grey, so that the mistakes show: the darker orange, the more
+    often. An empty cell is a zero.
+
+    Raises ValueError for another shape, negative counts, or names that do not fit.
+
+    >>> confusion(np.eye(3, dtype=int), names=["cat", "dog", "hen"])
+    <Figure size 588x609 with 1 Axes>
+    """
+    counts = _as_counts(matrix)
+    names = _as_names(names, "", len(counts))
+    wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    title = title or f"{wrong.sum():,} of {counts.sum():,} are wrong"
+    figure, axes = _style.sheet(4.1, 4.0, title=title)
+    axes.imshow(wrong, cmap=_style.COUNTS, vmin=0, vmax=wrong.max() or 1)
+    _style.bare(axes)
+    for k in range(len(counts)):
+        axes.add_patch(Rectangle((k - 0.5, k - 0.5), 1, 1, facecolor=GAP))
+    _rule(axes, len(counts))
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="answer", ylabel="label")
+    texts = [f"{count:,}" if count else "" for count in counts.flat]
+    _style.print_cells(axes, counts.shape, texts, wrong.flat > wrong.max() / 2)
+    return figure
+
+
+def _as_counts(matrix: Any) -> np.ndarray:
+    counts = _style.array(getattr(matrix, "confusion", matrix))
+    square = counts.ndim == 2 and counts.shape[0] == counts.shape[1] > 0  # noqa: PLR2004 - K × K
+    if not square or counts.min() < 0:
+        raise ValueError(
+            "a confusion matrix has the shape (K, K) and holds counts, but this had "
+            f"{counts.shape}" + (f" and a count of {counts.min()}" if square else "")
+        )
+    return counts
+
+
+def _rule(axes: Axes, count: int) -> None:
+    """Draw thin lines between the cells of a table."""
+    edges = np.arange(count + 1) - 0.5
+    axes.set_xticks(edges, minor=True)
+    axes.set_yticks(edges, minor=True)
+    axes.grid(which="minor", color=LIGHT, linewidth=0.6)
+    axes.tick_params(which="minor", length=0)

@@ -1,0 +1,321 @@
+"""The arithmetic behind one value, drawn with every number: convolution and pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from vizlib import arithmetic
+from vizlib.plots._board import GAP, HEAD, MARGIN, THUMB, Board, Thumb, grid, rounded
+from vizlib.plots._style import GREY, WIDTH, Figure, short, styled
+
+_ROWS_HEIGHT, _LARGEST, _NARROWEST = 3.7, 0.44, 0.75
+_LISTED = 12
+_COLOURS = "White is zero, blue positive, orange negative"
+
+
+@styled
+def convolution(
+    step: arithmetic.ConvStep | arithmetic.Traced | arithmetic.Trace,
+    *,
+    image: Any = None,
+    output: Any = None,
+    expected: float | None = None,
+    after: Sequence[Any] = (),
+    limit: int | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw the whole sum behind one value of a convolution, and what becomes of it.
+
+    `step` is what `arithmetic.conv2d_step` returned, or a trace, of whose first convolution the
+    sum is drawn; a trace knows all the rest by itself. `image` (C, H, W) or (H, W) is what the
+    layer reads, and `output` (H, W) the map that it makes; `expected` is the value that PyTorch
+    has there. `after` are the steps of the layers that follow, in their order.
+
+    Each row is an input channel: where the kernel lies (black frame), patch × kernel = products,
+    and their sum. White is zero, blue positive, orange negative, and each column has one scale for
+    all rows. Hatched cells are padding. Of many channels those with the largest sums, of either
+    sign, are drawn, at most `limit`; the rest are one term that counts in full. Numbers are
+    rounded to be read, but summed as they are, and the difference from PyTorch is printed.
+
+    Raises TypeError where `step` is no such step, ValueError for a trace without a convolution or
+    an image of another shape.
+
+    >>> image = np.arange(25.0).reshape(5, 5)
+    >>> step = arithmetic.conv2d_step(image, [[0, 1, 2], [2, 2, 0], [0, 1, 2]], row=0, col=1)
+    >>> convolution(step, image=image, expected=68.0)
+    <Figure size 840x448 with 1 Axes>
+    """
+    step, known = _found(step, arithmetic.ConvStep, "conv2d_step")
+    image = known.get("image") if image is None else image
+    expected = known.get("expected") if expected is None else expected
+    rows = _Rows(step, None if image is None else _maps(image, step), limit)
+    board = Board(WIDTH)
+    top = board.heading(title or f"{known.get('name', 'convolution')}: {_where(step)}")
+    top = rows.draw(board, top)
+    lines = [_sum(step, rows.shown), *_checked(step.total, expected)]
+    lines += _afterwards(after or known.get("after", ()))
+    bottom = top if output is None else _result(board, output, step, top)
+    top = board.lines(lines, top, WIDTH - (0 if output is None else THUMB + GAP))
+    return board.finish(board.caption(rows.caption(), max(top, bottom)))
+
+
+@styled
+def pooling(
+    step: arithmetic.PoolStep | arithmetic.Traced | arithmetic.Trace,
+    *,
+    image: Any = None,
+    output: Any = None,
+    expected: float | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw which values a pooled value is made of, and which of them won.
+
+    `step` is what `arithmetic.pool_step` returned, or a trace, whose first pooling is drawn.
+    `image` (H, W) or (C, H, W) is what the layer reads, `output` (H, W) what it makes, and
+    `expected` PyTorch's value.
+
+    White is zero, blue positive, orange negative, on one scale. The frame in the map shows where
+    the window lies, the frame in the window the winner of max pooling. Hatched cells are padding,
+    which never wins.
+
+    Raises TypeError or ValueError as `convolution` does.
+
+    >>> pooling(arithmetic.pool_step([[1, 5, 0, 2], [3, 4, 9, 1]], row=0, col=1))
+    <Figure size 840x367 with 1 Axes>
+    """
+    step, known = _found(step, arithmetic.PoolStep, "pool_step")
+    image = known.get("image") if image is None else image
+    expected = known.get("expected") if expected is None else expected
+    board = Board(WIDTH)
+    top = board.heading(title or f"{known.get('name', step.kind + ' pooling')}: {_where(step)}")
+    bottom = _window(board, step, None if image is None else _maps(image, step), output, top)
+    lines = [_pooled(step), *_winner(step), *_checked(step.total, expected)]
+    top = board.lines(lines, bottom)
+    return board.finish(board.caption(f"{_COLOURS}{_hatching(step)}.", top))
+
+
+class _Rows:
+    """The rows of patch × kernel = products, one for each input channel that is drawn."""
+
+    def __init__(
+        self, step: arithmetic.ConvStep, maps: np.ndarray | None, limit: int | None
+    ) -> None:
+        self.step, self.maps = step, maps
+        parts = {"patch": step.patch, "kernel": step.kernel, "products": step.products}
+        self.columns = {name: grid(part.numpy()) for name, part in parts.items()}
+        self.ends = {name: np.abs(part).max() or 1.0 for name, part in self.columns.items()}
+        self.rows, self.wide = self.columns["patch"].shape[1:]
+        room = WIDTH - 2 * MARGIN - 2 * GAP - (0 if maps is None else THUMB + GAP)
+        self.side = min(_LARGEST, room / 3 / self.wide)
+        fit = int(_ROWS_HEIGHT / self.height)
+        largest = step.channel_sums.abs().argsort(descending=True, stable=True).tolist()
+        self.shown = sorted(largest[: max(1, fit if limit is None else limit)])
+        # Rounded together, or one row would show more decimals than the next.
+        self.texts = {
+            name: rounded(part[self.shown].ravel()) for name, part in self.columns.items()
+        }
+
+    @property
+    def height(self) -> float:
+        """The inches of a row."""
+        thumb = 0 if self.maps is None else Thumb(self.maps.shape[1:], self.step.places).height
+        return HEAD + max(self.rows * self.side, thumb) + 0.06
+
+    @property
+    def lefts(self) -> dict[str, float]:
+        """Where each column begins."""
+        first = MARGIN + (0 if self.maps is None else THUMB + GAP)
+        step = max(self.wide * self.side, _NARROWEST) + GAP
+        columns = {name: first + number * step for number, name in enumerate(self.columns)}
+        return columns if self.maps is None else {"input": MARGIN, **columns}
+
+    def draw(self, board: Board, top: float) -> float:
+        """Draw the columns' names and every row, and return where they end."""
+        signs = {"kernel": "× ", "products": "= "}
+        for name, left in self.lefts.items():
+            board.write(signs.get(name, "") + name, left, top, 10, color=GREY)
+        top += 0.2
+        for index in range(len(self.shown)):
+            self._draw(board, index, top)
+            top += self.height
+        return top + 0.06
+
+    def _draw(self, board: Board, index: int, top: float) -> None:
+        number = self.shown[index]
+        channel, total = self.step.channels[number], self.step.channel_sums[number].item()
+        text = f"channel {channel}: products sum to {short(total, 4)}"
+        board.write(text, MARGIN, top + 0.03, 10, weight="bold")
+        size = self.rows * self.wide
+        for name, values in self.columns.items():
+            corner, end = (self.lefts[name], top + HEAD), self.ends[name]
+            hatched = grid(self.step.is_padding.numpy())[0] if name == "patch" else None
+            texts = self.texts[name][index * size : (index + 1) * size]
+            look = {"texts": texts, "letters": max(map(len, self.texts[name]))}
+            board.cells(values[number], corner, self.side, end, hatched=hatched, **look)
+        if self.maps is not None:
+            end = np.abs(self.maps).max() or 1.0
+            whole = self.maps[channel if len(self.maps) > 1 else 0]
+            Thumb(whole.shape, self.step.places).draw(board, whole, (MARGIN, top + HEAD), end)
+
+    def caption(self) -> str:
+        """Return what the darkest colours stand for."""
+        ends = ", ".join(f"{name} ±{short(end)}" for name, end in self.ends.items())
+        return f"{_COLOURS}; darkest: {ends}{_hatching(self.step)}."
+
+
+def _found(step: Any, kind: type, maker: str) -> tuple[Any, dict[str, Any]]:
+    """Return the step, and what a trace knows about it."""
+    if isinstance(step, kind):
+        return step, {}
+    trace = [step] if isinstance(step, arithmetic.Traced) else step
+    if not isinstance(trace, list | tuple):
+        raise TypeError(
+            f"step must be what arithmetic.{maker} or arithmetic.trace returned, "
+            f"but was a {type(step).__name__}"
+        )
+    places = [number for number, traced in enumerate(trace) if isinstance(traced.step, kind)]
+    if not places:
+        stages = ", ".join(traced.stage for traced in trace)
+        raise ValueError(f"no {kind.__name__} is in this trace: its stages are {stages}")
+    traced = trace[places[0]]
+    known = {"name": traced.stage, "expected": traced.value, "image": traced.before}
+    return traced.step, {**known, "after": trace[: places[0]][::-1]}
+
+
+def _maps(image: Any, step: Any) -> np.ndarray:
+    """Return what the layer reads as (C, H, W)."""
+    maps = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image, dtype=float)
+    if len(step.places) == 1:
+        maps = maps[..., None, :]
+    maps = maps[None] if maps.ndim == len("HW") else maps
+    least = step.channels.stop if isinstance(step, arithmetic.ConvStep) else step.channel + 1
+    if maps.ndim != len("CHW") or (len(maps) < least and len(maps) > 1):
+        raise ValueError(
+            f"image must be what the layer reads, (C, H, W) with at least {least} channels, "
+            f"but had the shape {maps.shape}"
+        )
+    return maps
+
+
+def _where(step: Any) -> str:
+    names = ("position",) if len(step.place) == 1 else ("row", "column")
+    places = ", ".join(f"{name} {at}" for name, at in zip(names, step.place, strict=True))
+    return f"channel {step.channel}, {places}"
+
+
+def _hatching(step: Any) -> str:
+    return "; hatched: padding" if step.is_padding.any() else ""
+
+
+def _sum(step: arithmetic.ConvStep, shown: Sequence[int]) -> str:
+    sums = step.channel_sums
+    terms = [short(sums[number].item(), 4) for number in shown]
+    if rest := len(sums) - len(shown):
+        others = sums.sum() - sums[list(shown)].sum()
+        terms.append(f"{short(others.item(), 4)} ({rest} other{'s' * (rest > 1)})")
+    terms.append(f"{short(step.bias)} (bias)")
+    # A line that is too long breaks before the result, never behind its sign.
+    return f"{_added(terms)} =\u00a0{short(step.total, 6)}"
+
+
+def _added(terms: Sequence[str]) -> str:
+    """Join terms with + and −."""
+    text = " + ".join(terms)
+    return text.replace("+ −", "− ")
+
+
+def _checked(total: float, expected: float | None) -> list[str]:
+    if expected is None:
+        return []
+    values = f"PyTorch: {short(expected, 8)}, here: {short(total, 8)}"
+    return [f"{values}, difference {short(total - expected, 2)}"]
+
+
+def _afterwards(after: Iterable[Any]) -> list[str]:
+    """Tell what the layers that follow make of the value, up to the next that reads many."""
+    lines = []
+    for entry in after:
+        step = entry.step if isinstance(entry, arithmetic.Traced) else entry
+        name = entry.stage if isinstance(entry, arithmetic.Traced) else ""
+        if isinstance(step, arithmetic.ConvStep | arithmetic.LinearStep):
+            return [*lines, f"then {name or 'the next layer'} reads it, with much else"]
+        if step is not None:
+            lines.append(f"then {name}: {_then(step)}".replace("then :", "then"))
+    return lines
+
+
+def _then(step: Any) -> str:
+    if isinstance(step, arithmetic.PoolStep):
+        return _pooled(step)
+    if isinstance(step, arithmetic.NormStep):
+        scale = f"√({short(step.variance)} + {step.eps:g})"
+        centred = _added([short(step.x.item(), 4), short(-step.mean)])
+        scaled = _added([f"({centred}) / {scale} · {short(step.weight)}", short(step.bias)])
+        return f"{scaled} = {short(step.total, 4)}"
+    return f"{step.name}(x) = {step.formula}, which is {short(step.total, 4)}"
+
+
+def _pooled(step: arithmetic.PoolStep) -> str:
+    values = [
+        v for v, out in zip(step.patch.ravel(), step.is_padding.ravel(), strict=True) if not out
+    ]
+    texts = [short(value.item(), 4) for value in values]
+    if len(texts) > _LISTED:
+        texts = [*texts[:4], "…", *texts[-4:]]
+    if step.kind == "avg":
+        return f"({_added(texts)}) / {short(step.divisor)} = {short(step.total, 6)}"
+    if len(values) < 2:  # noqa: PLR2004 - nothing to compare
+        return f"{short(step.total, 6)} is alone under the window"
+    return f"the largest of {', '.join(texts)} is {short(step.total, 6)}"
+
+
+def _winner(step: arithmetic.PoolStep) -> list[str]:
+    if step.source is None:
+        return []
+    row, column = (0, *step.source)[-2:]
+    return [f"it stands in row {row}, column {column} of the input"]
+
+
+def _window(
+    board: Board, step: arithmetic.PoolStep, maps: np.ndarray | None, output: Any, top: float
+) -> float:
+    """Draw the map, the window with its winner, and the output, and return where they end."""
+    left, bottom = MARGIN, top
+    patch, hatched = grid(step.patch.numpy())[0], grid(step.is_padding.numpy())[0]
+    end = np.abs(patch[np.isfinite(patch)]).max(initial=0) or 1.0
+    if maps is not None:
+        board.write("input", left, top + 0.04, 9, color=GREY)
+        values = maps[step.channel if len(maps) > 1 else 0]
+        end = np.abs(values).max() or 1.0
+        thumb = Thumb(values.shape, step.places)
+        thumb.draw(board, values, (left, top + HEAD), end)
+        left, bottom = left + THUMB + GAP, top + HEAD + thumb.height
+    side = min(0.55, 1.5 / max(patch.shape))
+    board.write("window", left, top + 0.04, 9, color=GREY)
+    board.cells(patch, (left, top + HEAD), side, end, hatched=hatched)
+    if step.winner is not None:
+        row, column = (0, *step.winner)[-2:]
+        board.frame((left + column * side, top + HEAD + row * side), side, side, line=3)
+    bottom = max(bottom, top + HEAD + len(patch) * side)
+    middle = top + HEAD + len(patch) * side / 2
+    left += patch.shape[1] * side + GAP
+    board.write(f"→ {short(step.total, 4)}", left, middle, 16, va="center", weight="bold")
+    if output is not None:
+        bottom = max(bottom, _result(board, output, step, top))
+    return bottom + 0.1
+
+
+def _result(board: Board, output: Any, step: Any, top: float) -> float:
+    """Draw the map that the layer makes at the right, with a frame around this value."""
+    values = grid(np.asarray(output, dtype=float))[0]
+    side = THUMB / max(values.shape)
+    left = WIDTH - MARGIN - THUMB
+    board.write("output", left, top + 0.04, 9, color=GREY)
+    end = np.abs(np.nan_to_num(values)).max() or 1.0
+    board.cells(values, (left, top + HEAD), side, end)
+    row, column = (0, *step.place)[-2:]
+    board.frame((left + column * side, top + HEAD + row * side), side, side)
+    return top + HEAD + values.shape[0] * side + 0.1

@@ -1,0 +1,302 @@
+"""Functions as pictures: activation curves, decision regions, and the loss as a landscape."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.ticker import MaxNLocator
+
+from vizlib import arithmetic
+from vizlib.plots import _style
+from vizlib.plots._style import (
+    BLUE,
+    GREY,
+    INK,
+    MARKERS,
+    ORANGE,
+    PALETTE,
+    WIDTH,
+    Figure,
+    short,
+    styled,
+)
+
+_ABREAST, _LEVELS, _TINT, _JUMP, _LETTER = 3, 14, 0.3, 0.3, 0.085
+_PLANE, _HALF, _ROUNDS = 2, 0.5, 3
+
+
+@styled
+def activation(
+    steps: arithmetic.ActivationStep | Sequence[arithmetic.ActivationStep],
+    *,
+    at: float | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw activations and their derivatives over x, side by side.
+
+    `steps` is what `arithmetic.activation` makes of a range of x, or a list of up to three. The
+    blue line is the function and the dashed orange line its derivative: the factor by which
+    back-propagation multiplies. `at` marks the x nearest to it, with both values.
+
+    Raises ValueError where there is no curve to draw.
+
+    >>> activation(arithmetic.activation("relu", np.linspace(-3, 3, 61)), at=1.5)
+    <Figure size 574x448 with 1 Axes>
+    """
+    steps = [steps] if isinstance(steps, arithmetic.ActivationStep) else list(steps)
+    if not 1 <= len(steps) <= _ABREAST or any(step.x.numel() < _PLANE for step in steps):
+        raise ValueError(
+            f"activation draws one to {_ABREAST} curves, each over several x, such as "
+            f'arithmetic.activation("relu", np.linspace(-3, 3, 61)), but got {steps!r}'
+        )
+    width = 4.0 if len(steps) == 1 else WIDTH
+    figure, axes = _style.sheet(width, 3.1, title=title, columns=len(steps))
+    for own, step in zip(np.atleast_1d(axes), steps, strict=True):
+        _curve(own, step, letters=int(width / len(steps) / _LETTER), at=at)
+    np.atleast_1d(axes)[0].legend(loc="upper left", fontsize=9, framealpha=0.9)
+    return figure
+
+
+def _curve(axes: Axes, step: arithmetic.ActivationStep, *, letters: int, at: float | None) -> None:
+    order = step.x.ravel().argsort()
+    x, y, slope = (values.ravel()[order].numpy() for values in (step.x, step.y, step.slope))
+    axes.axhline(0, color=GREY, linewidth=0.8, zorder=1)
+    axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
+    axes.plot(x, y, color=BLUE, label="function", linewidth=2.5)
+    axes.plot(*_cut_at_jumps(x, slope), "--", color=ORANGE, label="derivative")
+    notes = textwrap.wrap(f"{step.name}(x) = {step.formula}", letters)
+    if at is not None:
+        nearest = np.abs(x - at).argmin()
+        axes.plot(x[nearest], y[nearest], "o", color=BLUE, markersize=9)
+        axes.plot(x[nearest], slope[nearest], "s", color=ORANGE, markersize=8)
+        notes += [f"at x = {short(x[nearest])}: {short(y[nearest])}"]
+        notes += [f"derivative there: {short(slope[nearest])}"]
+    axes.set_title(step.name, size=11)
+    axes.set_xlabel("\n".join(["x", *notes]), size=9)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _cut_at_jumps(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Part a curve where it jumps: a slanting line would show slopes that it does not have."""
+    jumps = np.flatnonzero(np.abs(np.diff(y)) > _JUMP * (np.ptp(y) or 1.0)) + 1
+    return np.insert(x, jumps, np.nan), np.insert(y, jumps, np.nan)
+
+
+@styled
+def regions(
+    predictions: Any,
+    *,
+    extent: Sequence[float],
+    points: Any = None,
+    labels: Any = None,
+    lines: Any = None,
+    names: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw which class a network answers at each point of the plane.
+
+    `predictions` (H, W) are classes 0, 1, … over `extent` = (left, right, bottom, top), the first
+    row at the bottom, as `np.meshgrid` orders them; probabilities between 0 and 1 count as class 1
+    from a half on. `points` (N, 2) are samples with `labels` (N,). `lines` (K, 3) are neurons
+    w1·x + w2·y + b = 0, drawn dashed: the straight lines that the regions are cut out with.
+
+    Each class has a pale colour for its region, and the same colour and a shape of its own for
+    its points; points in a region that is not theirs have a black ring. A black line parts the
+    regions.
+
+    Raises ValueError for another shape.
+
+    >>> x, y = np.meshgrid(np.linspace(-1, 1, 50), np.linspace(-1, 1, 50))
+    >>> regions(x + y > 0, extent=(-1, 1, -1, 1), points=[[0.5, 0.5], [-0.5, 0]], labels=[1, 0])
+    <Figure size 700x490 with 1 Axes>
+    """
+    classes = _classes(predictions)
+    left, right, bottom, top = _four(extent)
+    figure, axes = _style.sheet(4.9 if points is not None else 3.7, 3.4, title=title)
+    count = int(max(classes.max(), 1, *np.ravel([] if labels is None else labels))) + 1
+    tints = ListedColormap([_tint(PALETTE[k % len(PALETTE)]) for k in range(count)])
+    box = {"extent": (left, right, bottom, top), "origin": "lower"}
+    axes.imshow(classes, cmap=tints, vmin=-0.5, vmax=count - 0.5, aspect="auto", **box)
+    _borders(axes, _style.array(predictions), classes, box)
+    for w1, w2, b in np.reshape([] if lines is None else lines, (-1, 3)):
+        _dashed(axes, w1, w2, b, extent)
+    if points is not None:
+        _scatter(axes, _style.array(points), labels, classes, extent, names)
+    axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
+    axes.grid(visible=False)
+    axes.set_box_aspect((top - bottom) / (right - left))
+    return _settled(figure)
+
+
+def _settled(figure: Figure) -> Figure:
+    """Lay the figure out until nothing is cut off: axes of a fixed shape need some rounds."""
+    FigureCanvasAgg(figure)
+    for _ in range(_ROUNDS):
+        figure.draw_without_rendering()
+    return figure
+
+
+def _classes(predictions: Any) -> np.ndarray:
+    values = _style.array(predictions)
+    if values.ndim != _PLANE or min(values.shape) < _PLANE:
+        raise ValueError(
+            "predictions must be a grid (H, W) of classes, such as "
+            f"scores.argmax(1).reshape(H, W), but had the shape {values.shape}"
+        )
+    _style.finite(values.astype(float), "the predictions")
+    whole = values == np.round(values)
+    return np.asarray(values if whole.all() else values >= _HALF, dtype=int)
+
+
+def _four(extent: Sequence[float]) -> tuple[float, ...]:
+    if len(extent) != 4 or extent[0] >= extent[1] or extent[2] >= extent[3]:  # noqa: PLR2004
+        raise ValueError(f"extent must be (left, right, bottom, top), but was {tuple(extent)}")
+    return tuple(extent)
+
+
+def _tint(colour: str) -> tuple[float, ...]:
+    return tuple(1 - _TINT * (1 - part) for part in to_rgb(colour))
+
+
+def _borders(axes: Axes, values: np.ndarray, classes: np.ndarray, box: Mapping[str, Any]) -> None:
+    """Draw the lines between the regions, smooth ones where there are probabilities."""
+    if values.dtype.kind == "f" and classes.max() <= 1:
+        levels = [_HALF]
+    else:
+        values, levels = classes, np.arange(classes.min(), classes.max()) + 0.5
+    if len(levels) and values.min() < levels[0] < values.max():
+        axes.contour(values, levels, colors=[INK], linewidths=1.2, **box)
+
+
+def _dashed(axes: Axes, w1: float, w2: float, b: float, extent: Sequence[float]) -> None:
+    left, right, bottom, top = extent
+    if abs(w2) >= abs(w1):
+        xs = np.array([left, right])
+        axes.plot(xs, -(w1 * xs + b) / (w2 or 1), "--", color=GREY, linewidth=1.3)
+    else:
+        ys = np.array([bottom, top])
+        axes.plot(-(w2 * ys + b) / w1, ys, "--", color=GREY, linewidth=1.3)
+
+
+def _scatter(
+    axes: Axes,
+    points: np.ndarray,
+    labels: Any,
+    classes: np.ndarray,
+    extent: Sequence[float],
+    names: Sequence[str] | None,
+) -> None:
+    given = labels is not None
+    labels = _style.array(labels).astype(int) if given else _answers(points, classes, extent)
+    if points.ndim != _PLANE or points.shape[1] != _PLANE or len(labels) != len(points):
+        raise ValueError(
+            f"points must be (N, 2) with N labels, but were {points.shape} with {len(labels)}"
+        )
+    wrong = _answers(points, classes, extent) != labels
+    for k in np.unique(labels):
+        own = labels == k
+        look = {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k % len(MARKERS)]}
+        name = names[k] if names else f"class {k}"
+        rings = np.where(wrong[own], 1.8, 0.5)
+        edges = [INK if bad else "white" for bad in wrong[own]]
+        axes.scatter(
+            *points[own].T, s=38, linewidths=rings, edgecolors=edges, label=name, zorder=4, **look
+        )
+    title = f"{wrong.sum()} of {len(labels)} wrong" if given else None
+    axes.figure.legend(loc="outside right upper", fontsize=9, title=title)
+
+
+def _answers(points: np.ndarray, classes: np.ndarray, extent: Sequence[float]) -> np.ndarray:
+    """Return the class of the cell that each point lies in, −1 outside."""
+    left, right, bottom, top = extent
+    columns = np.floor((points[:, 0] - left) / (right - left) * classes.shape[1]).astype(int)
+    rows = np.floor((points[:, 1] - bottom) / (top - bottom) * classes.shape[0]).astype(int)
+    inside = (rows >= 0) & (rows < len(classes)) & (columns >= 0) & (columns < classes.shape[1])
+    found = np.full(len(points), -1)
+    found[inside] = classes[rows[inside], columns[inside]]
+    return found
+
+
+@styled
+def contours(
+    losses: Any,
+    *,
+    extent: Sequence[float],
+    paths: Any = None,
+    names: tuple[str, str] = ("w1", "w2"),
+    title: str | None = None,
+) -> Figure:
+    """Draw the loss over two weights as a map with contour lines, and the way down.
+
+    `losses` (H, W) is the loss over `extent` = (left, right, bottom, top), the first row at the
+    bottom; or a mapping from headings to several such maps, drawn side by side on the same axes,
+    as before and after normalization. `paths` (T, 2) are the weights after each step, one for each
+    map; a mapping as well where there are several.
+
+    The lighter, the lower the loss; from line to line it grows faster and faster. The circle is
+    the start, each dot a step, the star the last, and the heading says how many there were.
+
+    Raises ValueError for another shape and for a loss that is nan or infinite.
+
+    >>> x, y = np.meshgrid(np.linspace(-3, 3, 40), np.linspace(-3, 3, 40))
+    >>> contours(x**2 + 9 * y**2, extent=(-3, 3, -3, 3), paths=[[2, 2], [1, -1], [0.5, 0.2]])
+    <Figure size 504x490 with 1 Axes>
+    """
+    losses = losses if isinstance(losses, Mapping) else {"": losses}
+    paths = paths if isinstance(paths, Mapping) else dict.fromkeys(losses, paths)
+    extent = _four(extent)
+    width = 3.5 if len(losses) == 1 else WIDTH
+    figure, axes = _style.sheet(
+        width, 3.1 + 0.3 * (len(losses) == 1), title=title, columns=len(losses)
+    )
+    for own, (heading, loss) in zip(np.atleast_1d(axes), losses.items(), strict=True):
+        _landscape(own, _as_losses(loss), extent)
+        steps = _descent(own, paths.get(heading), extent)
+        own.set_title(": ".join(filter(None, [heading, steps])), size=10)
+        own.set(xlabel=names[0], xlim=extent[:2], ylim=extent[2:])
+        own.set_box_aspect(1)
+        own.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    np.atleast_1d(axes)[0].set_ylabel(names[1])
+    return _settled(figure)
+
+
+def _as_losses(loss: Any) -> np.ndarray:
+    values = _style.array(loss).astype(float)
+    if values.ndim != _PLANE or min(values.shape) < _PLANE:
+        raise ValueError(f"losses must be a grid (H, W), but had the shape {values.shape}")
+    return _style.finite(values, "the losses")
+
+
+def _landscape(axes: Axes, loss: np.ndarray, extent: Sequence[float]) -> None:
+    low, high = loss.min(), loss.max()
+    # Squared, so that the lines stay apart around the bottom of a bowl.
+    levels = low + (high - low or 1.0) * np.linspace(0, 1, _LEVELS) ** 2
+    box = {"extent": extent, "origin": "lower"}
+    axes.contourf(loss, levels, cmap="Greys", alpha=0.45, **box)
+    axes.contour(loss, levels[1:], colors=[GREY], linewidths=0.8, **box)
+    axes.grid(visible=False)
+
+
+def _descent(axes: Axes, path: Any, extent: Sequence[float]) -> str:
+    """Draw the way down and return how many steps it had."""
+    if path is None:
+        return ""
+    path = _style.array(path).astype(float)
+    if path.ndim != _PLANE or path.shape[1] != _PLANE or not len(path):
+        raise ValueError(f"a path must be (T, 2), two weights a step, but had {path.shape}")
+    left, right, bottom, top = extent
+    axes.plot(*path.T, "-", color=BLUE, linewidth=1.5)
+    axes.plot(*path.T, ".", color=BLUE, markersize=6)
+    axes.plot(*path[0], "o", color="white", markeredgecolor=BLUE, markersize=9, markeredgewidth=2)
+    axes.plot(*path[-1], "*", color=ORANGE, markeredgecolor=INK, markersize=15, zorder=5)
+    x, y = path[-1]
+    lost = "" if left <= x <= right and bottom <= y <= top else ", off the map"
+    count = len(path) - 1
+    return f"{count} step{'s' * (count != 1)}{lost}"
