@@ -166,3 +166,10 @@ def test_images_of_another_shape_are_refused_kindly(shape, advice):
 def test_a_flat_network_takes_vectors_too():
     model, x = models.build("mlp", seed=0), torch.randn(3, 1, 28, 28)
     assert torch.equal(model(x), model(x.reshape(3, 784)))
+
+
+def test_a_network_can_be_cut_like_any_chain():
+    model, x = models.build("lenet", seed=0), torch.randn(1, 1, 28, 28)
+    head, tail = model[:3], model[3:]
+    assert list(head.state_dict()) == ["conv1.weight", "conv1.bias"]
+    assert torch.equal(tail(head(x)), model(x))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,6 +12,7 @@ from vizlib import capture
 from vizlib.arithmetic._layers import equal, reader
 from vizlib.arithmetic._readers import NoReaderError, Place, Reader, Seen, Step
 from vizlib.arithmetic._windows import refuse_outside
+from vizlib.train import eval_mode
 
 INPUT = "input"
 _NEAR = 1e-3
@@ -99,7 +98,7 @@ class Chain:
         that there are for another, and ValueError where a layer up to it does more than to read
         the one before, or is of a kind that is not taken apart.
         """
-        with _evaluating(model):
+        with eval_mode(model):
             x = _first_image(model, x)
             recording = capture.record(model, x)
             last = recording[stage].name if stage is not None else list(recording)[-1]
@@ -251,17 +250,6 @@ def trace(model: nn.Module, x: Any, stage: str, channel: int, row: int = 0, col:
     input[0, 3, 0] = 4  sees rows 3–3, columns 0–0
     """
     return Chain(model, x, stage).trace(stage, channel, row, col)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _first_image(model: nn.Module, x: Any) -> Tensor:

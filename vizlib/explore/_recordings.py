@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vizlib import capture, data
+from vizlib.train import eval_mode
 
 # Of the recordings so many bytes are kept here, and so many travel along when a view opens.
 _KEPT, _OPENING, _OPENING_DIGITS = 1 << 28, 1 << 20, 16
@@ -41,7 +41,7 @@ class Recordings:
     def _record(self, x: Tensor) -> capture.Recording:
         kind = next((p.dtype for p in self.model.parameters()), x.dtype)
         try:
-            with _evaluating(self.model):
+            with eval_mode(self.model):
                 recording = capture.record(self.model, x.to(kind))
         except RuntimeError as error:
             raise ValueError(
@@ -76,17 +76,6 @@ class Recordings:
         count = min(_OPENING // max(1, _size(self[image])), _OPENING_DIGITS)
         for near in sorted(range(len(self)), key=lambda other: abs(other - image))[:count]:
             yield self.packet(near, range(len(self[image])))
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _size(recording: capture.Recording) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,12 @@ class Network(nn.Sequential):
         self.input_shape = input_shape
         for layer_name, layer in layers.items():
             self.add_module(layer_name, layer)
+
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        """Return a layer, or a part of the chain as a plain `nn.Sequential`."""
+        if isinstance(index, slice):
+            return nn.Sequential(OrderedDict(list(self.named_children())[index]))
+        return super().__getitem__(index)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, 10) of a batch (N, C, H, W); a flat network takes (N, C·H·W) too.

@@ -52,7 +52,7 @@ def evaluate(
     if first is not None and first < 1:
         raise ValueError(f"first must be at least 1, but was {first}")
     device = next(model.parameters()).device
-    with _eval_mode(model):
+    with eval_mode(model):
         batches = digits.batches(split, batch_size, device=device)
         enough = None if first is None else ceil(first / batch_size)
         answers = [(model(images), labels) for images, labels in islice(batches, enough)]
@@ -65,7 +65,16 @@ def evaluate(
 
 
 @contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put the model in eval mode within the `with` block, and give each module its mode back.
+
+    >>> model = nn.Dropout().train()
+    >>> with eval_mode(model):
+    ...     model.training
+    False
+    >>> model.training
+    True
+    """
     # Module by module: one flag for the whole model would wake a frozen BatchNorm.
     modes = {module: module.training for module in model.modules()}
     try:
