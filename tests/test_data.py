@@ -1,6 +1,7 @@
 """The data: whole, split without overlap, normalized by the book, and kind when it is damaged."""
 
 import os
+import shutil
 import socket
 import struct
 from pathlib import Path
@@ -283,3 +284,34 @@ def test_mnist_itself():
     fractions = torch.cat([digits.train.images, digits.val.images]).double() / 255
     assert fractions.mean().item() == pytest.approx(data.MEAN, abs=1e-4)
     assert fractions.std().item() == pytest.approx(data.STD, abs=1e-4)
+
+
+def test_what_is_downloaded_is_found_again_in_the_users_cache(nowhere, small, monkeypatch):
+    """A stand-in for torchvision's class, which downloads into the folder that it is given."""
+    given = []
+
+    def download(folder, *, download):
+        assert download
+        given.append(Path(folder))
+        shutil.copytree(small / "MNIST", Path(folder) / "MNIST")
+
+    monkeypatch.setattr("torchvision.datasets.MNIST", download)
+    assert data.load().name == "mnist"
+    assert data.load().name == "mnist"
+    assert len(given) == 1
+    assert not given[0].exists()
+    assert {path.name for path in nowhere.iterdir()} == {"MNIST"}
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_download_that_fails_halfway_leaves_nothing(monkeypatch, tmp_path):
+    def download(folder, *, download):
+        assert download
+        (Path(folder) / "MNIST").mkdir()
+        raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
+
+    monkeypatch.setattr("torchvision.datasets.MNIST", download)
+    patience = socket.getdefaulttimeout()
+    assert data.load().name == "digits"
+    assert list(tmp_path.iterdir()) == []
+    assert socket.getdefaulttimeout() == patience
