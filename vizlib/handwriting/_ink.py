@@ -13,7 +13,6 @@ from scipy import ndimage
 FAINTEST = 0.08  # of the light missing: fainter marks are shades of the paper
 OWN_SIZE = 28  # pixels: a digit that is no larger is as grey at its edges as MNIST's
 REACH, MASS = 0.25, 0.03  # a quarter of a digit's length away, a piece has 3 % of its ink
-PALER = 0.4  # and is not paler than so much of it
 FAINT, CONTRAST = 0.25, 2.2  # a digit that is fainter is this much stronger than all the rest
 Place = tuple[slice, slice]
 _LEAST_BLUR = 0.3  # pixels: less changes nothing
@@ -29,17 +28,15 @@ def is_dark_on_bright(grey: np.ndarray) -> bool:
 
     Wherever there is contrast, ink is the rarer of the two: look around each pixel, as far as
     strokes are wide, and see on which side of the middle between the darkest and the brightest
-    the pixels lie. Each counts by its contrast, and more in the middle of the picture than at its
-    border. Logarithms make a shadow the same step everywhere.
+    the pixels lie, counting each by its contrast.
     """
     step = max(1, min(grey.shape) // 200)
     small = ndimage.uniform_filter(grey, step)[::step, ::step] if step > 1 else grey
-    window = max(15, min(small.shape) // 4)
-    wide = np.pad(np.log(small + 16), window, mode="edge")
+    window = max(3, min(small.shape) // 4)
+    wide = np.pad(small, window, mode="edge")
     low, high = ndimage.minimum_filter(wide, window), ndimage.maximum_filter(wide, window)
-    votes = (high - low) * (wide - (low + high) / 2)
-    y, x = (np.linspace(-2, 2, length) for length in wide.shape)
-    return float(np.exp(-(y**2)) @ votes @ np.exp(-(x**2))) >= 0
+    contrast = high - low
+    return float((contrast * (wide - (low + high) / 2)).sum()) >= 0
 
 
 def absorbed(grey: np.ndarray, *, dark: bool, window: int) -> np.ndarray:
@@ -71,12 +68,12 @@ def closing(bright: np.ndarray, window: int) -> np.ndarray:
 
 
 def light_on_board(board: np.ndarray) -> np.ndarray:
-    """Return how much light falls on each place of a board, about 1 where it is brightest.
+    """Return how much light falls on each place of a board, 1 in the middle of all.
 
     What chalk adds to the board is a share of that light, not of what lacks to white. A black
     ground, as MNIST has, tells nothing of the light: then it is 1 everywhere.
     """
-    return np.clip((board + 4) / (np.percentile(board, 90) + 4), 0.2, 2)
+    return np.clip((board + 4) / (np.median(board) + 4), 0.25, 4)
 
 
 def smooth(grey: np.ndarray) -> np.ndarray:
@@ -136,10 +133,7 @@ def ruling(ink: np.ndarray) -> np.ndarray:
     through = [n for n, (a, b) in enumerate(spans, 1) if a <= width / 50 and b >= width * 0.98]
     long = [n for n, (a, b) in enumerate(spans, 1) if b - a >= width / 2]
     kept = long if len(long) >= _LINES else through if len(through) >= _THROUGH else []
-    # A straight stroke may run along a printed line, which is no darker for it.
-    most = np.zeros(len(spans) + 1)
-    most[kept] = [1.2 * np.median(straight[labels == number]) for number in kept]
-    return np.minimum(straight, most[labels])
+    return straight * np.isin(labels, kept)
 
 
 def openings(ink: np.ndarray, length: int) -> np.ndarray:
@@ -195,8 +189,7 @@ def stroke_width(inside: np.ndarray) -> float:
     On a stroke of width w the distance to its nearer edge goes from 0 up to w / 2: w is four
     times the mean. (Pixels are counted to their centres, which adds about a quarter.)
     """
-    whole = ndimage.binary_closing(np.pad(inside, 3), iterations=2)  # chalk leaves pinholes
-    distances = ndimage.distance_transform_edt(whole)[3:-3, 3:-3]
+    distances = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     return 4 * (float(distances[inside].mean()) - 0.25)
 
 
@@ -238,9 +231,9 @@ def digit_mask(ink: np.ndarray) -> np.ndarray | None:
         return None
     strong = otsu(marks)
     labels, count = ndimage.label(ink > max(FAINTEST, strong / 2), np.ones((3, 3)))
-    sure = np.zeros(count + 1, bool)
-    sure[labels[ink >= strong]] = True
-    mask = chosen(labels * sure[labels], ink)
+    sure = ndimage.maximum(ink, labels, np.arange(count + 1)) >= strong
+    sure[0] = False
+    mask = chosen(np.where(sure[labels], labels, 0), ink)
     return mask if mask is not None and stands_out(mask, ink) else None
 
 
@@ -280,16 +273,8 @@ def chosen(labels: np.ndarray, ink: np.ndarray) -> np.ndarray | None:
     whole = [n for n in large if not at_border(boxes[n], ink.shape)]
     likely = [n for n in whole if length_of(boxes[n]) >= 3 * least] or whole or large
     masses = ndimage.sum(ink, labels, likely)
-    places = [centrality(boxes[n], ink.shape) * solitude(labels, n, boxes[n]) ** 2 for n in likely]
+    places = [centrality(boxes[number], ink.shape) for number in likely]
     return with_neighbours(labels, ink, likely[int(np.argmax(masses * places))])
-
-
-def solitude(labels: np.ndarray, number: int, box: Place) -> float:
-    """Return how much of the place around a mark is free of others, 0…1: a texture is crowded."""
-    reach = length_of(box) // 2
-    around = labels[tuple(slice(max(0, side.start - reach), side.stop + reach) for side in box)]
-    others = around[around != number]
-    return float((others == 0).mean()) if others.size else 1.0
 
 
 def length_of(box: tuple[slice, slice]) -> int:
@@ -322,17 +307,13 @@ def with_neighbours(labels: np.ndarray, ink: np.ndarray, main: int) -> np.ndarra
 
 def grown(labels: np.ndarray, ink: np.ndarray, main: int, longest: int) -> np.ndarray:
     """Return the main mark with all that is near it, and near what was near, and so on."""
-    lengths = [length_of(box) if box else 0 for box in ndimage.find_objects(labels)]
-    count = np.bincount(labels.ravel())
-    masses = np.bincount(labels.ravel(), ink.ravel())
-    strengths = masses / np.maximum(count, 1)
-    alike = np.array([0, *lengths]) <= 1.5 * longest
-    alike &= strengths >= PALER * strengths[main]
-    digit, marked, last = labels == main, labels > 0, 0
+    boxes = enumerate(ndimage.find_objects(labels), start=1)
+    short = np.array([n for n, box in boxes if box and length_of(box) <= longest])
+    masses = ndimage.sum(ink, labels, short)
+    digit, last = labels == main, 0
+    least = MASS * ink[digit].sum() / (REACH * longest)
     while digit.sum() > last:
         last = digit.sum()
-        gaps = np.full(len(count), np.inf)
-        np.minimum.at(gaps, labels[marked], ndimage.distance_transform_edt(~digit)[marked])
-        share = gaps / (REACH * longest)
-        digit |= (alike & (share <= 1) & (masses >= MASS * masses[main] * share))[labels]
+        gaps = ndimage.minimum(ndimage.distance_transform_edt(~digit), labels, short)
+        digit |= np.isin(labels, short[(gaps <= REACH * longest) & (masses >= least * gaps)])
     return digit
