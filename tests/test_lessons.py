@@ -24,7 +24,7 @@ def test_the_right_answer_is_what_torch_finds(name):
 def test_typical_mistakes_are_rejected_with_what_they_overlook(name):
     mistakes = EXERCISES[name].mistakes
     assert mistakes
-    for wrong, thought in mistakes.items():
+    for wrong, thought in mistakes:
         verdict = check(name, wrong)
         assert not verdict.right
         assert thought in repr(verdict)
@@ -48,6 +48,12 @@ def test_numbers_may_be_rounded_and_be_of_any_kind():
     for answer in (0.75, 3 / 4, torch.tensor(0.75), 0.7501):
         assert check("06.3", answer).right
     assert not check("06.3", 0.76).right
+
+
+def test_words_may_be_written_in_any_case(monkeypatch):
+    monkeypatch.setitem(EXERCISES, "x", lessons.Exercise("ReLU", "Look again.", []))
+    assert check("x", " relu").right
+    assert not check("x", "sigmoid").right
 
 
 def test_an_exercise_that_does_not_exist_is_named():

@@ -9,8 +9,9 @@ Right.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Exercise:
-    """A right answer, the wrong ones that are often given with what each overlooks, and a hint."""
+    """A right answer, a hint, and answers often given with what each of them overlooks.
+
+    An answer is a number, a text, or a list of numbers.
+    """
 
     answer: Any
     hint: str
-    mistakes: Mapping[Any, str] = field(default_factory=dict)
+    mistakes: list[tuple[Any, str]]
 
 
 @dataclass(frozen=True)
@@ -37,43 +41,24 @@ class Verdict:
         return self.sentence
 
 
+def _read(lesson: Path) -> dict[str, Exercise]:
+    table = tomllib.loads(lesson.read_text(encoding="utf-8"))
+    return {f"{lesson.stem}.{number}": Exercise(**entry) for number, entry in table.items()}
+
+
 EXERCISES: dict[str, Exercise] = {
-    "06.1": Exercise(
-        answer=10,
-        hint="Count the places where a kernel of width 3 fits into a row of 12: 12 − 3 + 1.",
-        mistakes={
-            12: "Without padding the kernel cannot be centred on the outermost pixels.",
-            9: "12 − 3 is the last place where the kernel fits; the first place is 0.",
-            4: "Kernels overlap: with stride 1 they move by one pixel, not by their own width.",
-        },
-    ),
-    "06.2": Exercise(
-        answer=150,
-        hint="A kernel has height × width weights for every map that it reads.",
-        mistakes={
-            25: "25 weights read one map, but a kernel of conv2 is as deep as its input: six maps.",
-            2400: "That is all sixteen kernels together; the question is about one.",
-            151: "The bias was not to be counted.",
-            400: "The depth of a kernel is the number of maps that it reads, not that it makes.",
-        },
-    ),
-    "06.3": Exercise(
-        answer=0.75,
-        hint="Of the four values in a square, one goes on.",
-        mistakes={
-            0.25: "That is the share that it keeps.",
-            0.5: "Height and width are both halved: what remains of the area?",
-            75: "Give the share as a number between 0 and 1.",
-        },
-    ),
+    name: exercise
+    for lesson in sorted(Path(__file__).parent.glob("*.toml"))
+    for name, exercise in _read(lesson).items()
 }
 
 
 def check(name: str, answer: Any) -> Verdict:
     """Compare an answer to the exercise called `name`; `...` means that there is none yet.
 
-    An answer is a number, or an array or tensor of numbers; it may differ from the right one by
-    a rounding error (one part in a thousand). Raises ValueError for an unknown exercise.
+    An answer is a text in any case, a number, or an array or tensor of numbers, which may differ
+    from the right one by a rounding error (one part in a thousand). Raises ValueError for an
+    unknown exercise.
 
     >>> check("06.1", ...)
     Not answered yet: put your answer in place of the dots.
@@ -88,11 +73,13 @@ def check(name: str, answer: Any) -> Verdict:
     exercise = EXERCISES[name]
     if _equal(answer, exercise.answer):
         return Verdict(right=True, sentence="Right.")
-    thoughts = (text for wrong, text in exercise.mistakes.items() if _equal(answer, wrong))
+    thoughts = (text for wrong, text in exercise.mistakes if _equal(answer, wrong))
     return Verdict(right=False, sentence=f"Not yet. {next(thoughts, exercise.hint)}")
 
 
 def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, str) and isinstance(other, str):
+        return one.strip().casefold() == other.casefold()
     try:
         one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
     except (TypeError, ValueError):
