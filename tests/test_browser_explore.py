@@ -11,7 +11,8 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook
 from save_notebooks import KERNEL
 
-from vizlib import data, explore, models, plots
+from vizlib import data, models, plots
+from vizlib.explore import _layers
 
 pytestmark = pytest.mark.browser
 
@@ -219,7 +220,7 @@ def script(browser):
     page.evaluate(
         "async source => { window.vizlib = await import(URL.createObjectURL("
         "new Blob([source], {type: 'text/javascript'}))) }",
-        explore._Canvas._esm,
+        _layers._Canvas._esm,
     )
     yield lambda call: page.evaluate(f"vizlib.{call}")
     page.close()

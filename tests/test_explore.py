@@ -73,6 +73,18 @@ def test_an_answer_holds_the_very_values_of_torch(view, lenet, images):
     assert content["peak"] == max(float(output.abs().max()) for output in expected)
 
 
+def test_an_image_takes_the_place_of_another(view, lenet, images):
+    before = images.clone()
+    view.replace(1, 255 - images[3])
+    assert torch.equal(images, before)
+    [packet] = view._canvas.packets
+    expected = by_hand(lenet, 255 - images[3])
+    assert packet["image"] == 1
+    assert packet["buffers"][0] == (255 - images[3]).numpy().tobytes()
+    assert packet["buffers"][2:] == [output.numpy().tobytes() for output in expected]
+    assert ask(view, 1, [11])[1][2] == expected[-1].numpy().tobytes()
+
+
 def test_a_small_network_is_there_from_the_start(view, lenet, images):
     packets = view._canvas.packets
     assert [packet["image"] for packet in packets] == [0, 1, 2, 3, 4]

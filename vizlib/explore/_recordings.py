@@ -30,6 +30,13 @@ class Recordings:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def replace(self, image: int, inputs: Tensor, pictures: np.ndarray) -> None:
+        """Put another image, (1, C, H, W) and its picture, in the place of one."""
+        # The caller's own images may share this memory.
+        self.inputs, self.pictures = self.inputs.clone(), self.pictures.copy()
+        self.inputs[image], self.pictures[image] = inputs[0], pictures[0]
+        self._kept.pop(image, None)
+
     def __getitem__(self, image: int) -> capture.Recording:
         if image not in self._kept:
             self._kept[image] = self._record(self.inputs[image : image + 1])

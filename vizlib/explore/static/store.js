@@ -17,15 +17,27 @@ class Store {
     this.bytes = 0;
     this.waiting = false;
     this.arrived = new Set(); // called whenever something new is here
-    for (const packet of model.get("packets")) this.keep(packet, packet.buffers);
+    this.open();
+    model.on("change:packets", () => {
+      this.open();
+      this.tell();
+    });
     model.on("msg:custom", (content, buffers) => this.receive(content, buffers));
+  }
+
+  open() {
+    for (const packet of this.model.get("packets")) this.keep(packet, packet.buffers);
   }
 
   receive(content, buffers) {
     this.waiting = false;
     if (content.error) this.error = content.error;
     else this.keep(content, buffers);
-    for (const tell of this.arrived) tell();
+    this.tell();
+  }
+
+  tell() {
+    for (const told of this.arrived) told();
   }
 
   keep(packet, [picture, probabilities, ...maps]) {
