@@ -511,6 +511,21 @@ def test_long_titles_have_room():
     assert max(box.x1 for box in boxes) <= picture.pixels.shape[1]
 
 
+def test_a_box_frames_the_outermost_pixels_in_it():
+    boxes = [(0, 0, 28, 28), (2, 3, 12, 23)]
+    picture = Picture(plots.images(np.zeros((2, 28, 28), np.uint8), titles="ab", boxes=boxes))
+    orange = (np.abs(picture.pixels - [0xD5, 0x5E, 0x00]) < 60).all(axis=-1)
+    for k, (top, left, bottom, right) in enumerate(boxes):
+        x, y = picture.axes.texts[k].get_position()
+        first, end = picture.place(x, y), picture.place(x + 28, y + 28)
+        found = orange[first[0] : end[0], first[1] : end[1]]
+        rows, columns = found.any(axis=1).nonzero()[0], found.any(axis=0).nonzero()[0]
+        edges = [rows[0], columns[0], rows[-1] + 1, columns[-1] + 1]
+        side = len(found) / 28
+        assert np.allclose(edges, [value * side for value in (top, left, bottom, right)], atol=2)
+        assert not found[int((top + 1) * side) : int((bottom - 1) * side), len(found) // 2].any()
+
+
 def test_too_many_images_are_cut_and_counted():
     figure = plots.images(np.zeros((1200, 4, 4), np.uint8), titles=range(1200), limit=30)
     assert len(figure.axes[0].texts) == 30
@@ -524,6 +539,7 @@ def test_too_many_images_are_cut_and_counted():
         (np.zeros(5), {}, r"had \(5,\)"),
         (np.zeros((0, 5, 5)), {}, r"no image.*\(0, 5, 5\)"),
         (np.zeros((2, 5, 5)), {"titles": [1]}, "2 images, but 1 title"),
+        (np.zeros((2, 5, 5)), {"boxes": [(0, 0, 1, 1)]}, "2 images, but 1 boxes"),
         (np.full((1, 2, 2), np.inf), {}, "values of the images are nan or infinite"),
         (np.zeros((2, 5, 5)), {"limit": 0}, "limit must be at least 1"),
     ],
@@ -717,6 +733,24 @@ def test_the_best_network_is_at_the_top():
     assert [text.get_text() for text in axes.texts] == ["98.20 %", "99.21 %", "99.55 %"]
     with pytest.raises(ValueError, match="shares in 0…1.*98.2"):
         plots.compare({"mlp": 98.2})
+
+
+def test_a_network_stands_over_what_it_costs():
+    costs = {"mlp": 218_058, "lenet": 44_426}
+    figure = plots.compare({"mlp": 0.982, "lenet": 0.992}, costs=costs, cost="weights")
+    (axes,) = figure.axes
+    dots = [line for line in axes.lines if line.get_transform() == axes.transData]
+    assert [line.get_xydata().tolist() for line in dots] == [[[218058, 0.982]], [[44426, 0.992]]]
+    assert len({line.get_marker() for line in dots}) == 2
+    assert [text.get_text() for text in axes.texts] == ["mlp 98.20 %", "lenet 99.20 %"]
+    assert (axes.get_xscale(), axes.get_xlabel(), axes.get_xlim()) == ("log", "weights", (1e4, 1e6))
+    assert {"10,000", "100,000", "1,000,000"} <= set(words(figure))
+
+
+@pytest.mark.parametrize("costs", [{"a": 1}, {"a": 1, "b": 0}, {"a": 1, "c": 2}])
+def test_costs_that_do_not_fit_are_told(costs):
+    with pytest.raises(ValueError, match="above zero for each of a, b"):
+        plots.compare({"a": 0.9, "b": 0.95}, costs=costs)
 
 
 def test_mistakes_show_and_the_diagonal_does_not():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
 from vizlib.history import History
 from vizlib.plots import _style
@@ -199,7 +200,11 @@ def _star(axes: Axes, history: History, colour: str) -> None:
 
 
 def _best(history: History) -> str:
-    return f"{history.val_accuracy[history.best_epoch - 1]:.2%}".replace("%", " %")
+    return _percent(history.val_accuracy[history.best_epoch - 1])
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}".replace("%", " %")
 
 
 def _several(named: Mapping[str, History], title: str | None, lowest: float | None) -> Figure:
@@ -210,21 +215,22 @@ def _several(named: Mapping[str, History], title: str | None, lowest: float | No
         axes.plot(_epochs(history.val_accuracy), history.val_accuracy, label=name, **look)
         _star(axes, history, look["color"])
     axes.set_ylim(bottom=lowest)
-    _name_lines(axes, named)
+    ends = [history.val_accuracy[-1] for history in named.values()]
+    names = [f"{name} {_best(own)}" for name, own in named.items()]
+    _name_at_the_right(axes, ends, names, marks=(1.02, 1.06, 1.1))
     return figure
 
 
-def _name_lines(axes: Axes, named: Mapping[str, History]) -> None:
-    """Put a piece of each line with its name at the right, as near to the line's end as fits."""
+def _name_at_the_right(
+    axes: Axes, ends: Sequence[float], names: Sequence[str], marks: Sequence[float]
+) -> None:
+    """Put each line's marks and name at the right, as near to the value it ends at as fits."""
     low, high = axes.get_ylim()
-    last = [max(low, history.val_accuracy[-1]) for history in named.values()]
-    ends = [(value - low) / (high - low) for value in last]
-    places = _apart(ends, 1 / 14)
+    places = _apart([(max(low, end) - low) / (high - low) for end in ends], 1 / 14)
     at = {"transform": axes.transAxes, "clip_on": False}
-    for number, (name, history) in enumerate(named.items()):
-        y, look = places[number], _style.line(number)
-        axes.plot([1.02, 1.06, 1.1], [y] * 3, **look, **at)
-        axes.text(1.12, y, f"{name} {_best(history)}", va="center", fontsize=9, **at)
+    for number, (y, name) in enumerate(zip(places, names, strict=True)):
+        axes.plot(marks, [y] * len(marks), **_style.line(number), **at)
+        axes.text(max(marks) + 0.02, y, name, va="center", fontsize=9, **at)
 
 
 def _apart(values: Sequence[float], gap: float) -> list[float]:
@@ -246,33 +252,72 @@ def _apart(values: Sequence[float], gap: float) -> list[float]:
 
 
 @styled
-def compare(accuracies: Mapping[str, Any], *, title: str | None = None) -> Figure:
+def compare(
+    accuracies: Mapping[str, Any],
+    *,
+    costs: Mapping[str, float] | None = None,
+    cost: str = "parameters",
+    title: str | None = None,
+) -> Figure:
     """Draw the test accuracies of several networks as dots, the best at the top.
 
     `accuracies` maps a name to a share in 0…1 or to what `train.evaluate` returned. The value
     stands beside each dot. The axis does not begin at zero: compare places, not lengths.
 
-    Raises ValueError where there is nothing to draw or a share lies outside 0…1.
+    With `costs`, a number above zero for each name, the marks stand over an axis of what each
+    network costs, called `cost`; each line of its grid is ten times the one before. Further up is
+    better, further left is cheaper. At the right stands each mark with its name and accuracy.
+
+    Raises ValueError where there is nothing to draw, a share lies outside 0…1, or the costs are
+    not one number above zero for each name.
 
     >>> compare({"mlp": 0.982, "lenet": 0.992})
     <Figure size 840x217 with 1 Axes>
+    >>> compare({"mlp": 0.982, "lenet": 0.992}, costs={"mlp": 218_058, "lenet": 44_426})
+    <Figure size 840x511 with 1 Axes>
     """
     shares = {name: float(getattr(value, "accuracy", value)) for name, value in accuracies.items()}
     if not shares or not all(0 <= share <= 1 for share in shares.values()):
         raise ValueError(f"accuracies are shares in 0…1, one for each network, but were {shares}")
+    if costs is not None:
+        return _against(shares, costs, cost, title)
     names = sorted(shares, key=shares.__getitem__)
     title = title or "accuracy on the test split"
     figure, axes = _style.sheet(WIDTH - 0.1, 0.5 + 0.35 * len(names), title=title)
     axes.plot([shares[name] for name in names], range(len(names)), "o", color=BLUE, markersize=9)
     for row, name in enumerate(names):
-        text = f"{shares[name]:.2%}".replace("%", " %")
         at = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(text, (shares[name], row), **at)
+        axes.annotate(_percent(shares[name]), (shares[name], row), **at)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.5, len(names) - 0.5)
     axes.margins(x=0.2)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(_PERCENT)
+    return figure
+
+
+def _against(
+    shares: Mapping[str, float], costs: Mapping[str, float], cost: str, title: str | None
+) -> Figure:
+    if costs.keys() != shares.keys() or not all(value > 0 for value in costs.values()):
+        raise ValueError(
+            f"costs must be a number above zero for each of {', '.join(shares)}, but were {costs}"
+        )
+    title = title or f"accuracy on the test split against {cost}"
+    figure, axes = _style.sheet(WIDTH - 0.1, 3.3, title=title)
+    axes.set_xscale("log")
+    for number, (name, share) in enumerate(shares.items()):
+        axes.plot([costs[name]], [share], **{**_style.line(number), "markersize": 9})
+    # Whole powers of ten at both ends, so that there are always two to read the axis by.
+    ends = floor(log10(min(costs.values())) - 0.01), ceil(log10(max(costs.values())) + 0.01)
+    axes.set_xlim(10.0 ** ends[0], 10.0 ** ends[1])
+    axes.margins(y=0.12)
+    names = [f"{name} {_percent(share)}" for name, share in shares.items()]
+    _name_at_the_right(axes, list(shares.values()), names, marks=(1.04,))
+    axes.set(xlabel=cost, ylabel="accuracy")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(_PERCENT)
     return figure
 
 

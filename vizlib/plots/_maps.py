@@ -29,6 +29,7 @@ def images(
     *,
     columns: int | None = None,
     limit: int = 100,
+    boxes: Sequence[Sequence[int]] | None = None,
 ) -> Figure:
     """Draw digits side by side: black is the smallest value and white the largest.
 
@@ -36,21 +37,27 @@ def images(
     red, green and blue. Bytes (uint8) are dark at 0 and full at 255; floats are dark at their
     least and full at their greatest value over all images, so normalized ones may be drawn too.
     `titles` are short texts above them, such as labels. At most `limit` images are drawn, and the
-    figure's title then says of how many.
+    figure's title then says of how many. `boxes` has a (top, left, bottom, right) for each image,
+    as `arithmetic.receptive_field` returns them: an orange frame on the outermost pixels in it.
 
-    Raises ValueError for another shape, or where there are not as many titles as images.
+    Raises ValueError for another shape, or where there are not as many titles or boxes as images.
 
     >>> images(np.zeros((3, 28, 28), np.uint8), titles=[7, 2, 1])
     <Figure size 728x278 with 1 Axes>
+    >>> images(np.zeros((28, 28), np.uint8), boxes=[(9, 9, 14, 14)])
+    <Figure size 420x418 with 1 Axes>
     """
     values = _as_images(images)
     texts = _as_titles(titles, len(values))[: _style.at_least_one("limit", limit)]
+    frames = _one_each(boxes, len(values), "boxes")[:limit]
     shown = _as_colours(values)[:limit]
     mosaic = Mosaic(len(shown), shown.shape[1:3], columns, letters=_longest(texts))
     part = f"the first {limit} of {len(values):,} images" if len(values) > limit else None
     figure, axes = mosaic.sheet(part)
     axes.imshow(mosaic.build(shown).data)
     mosaic.write(axes, texts)
+    for tile, box in enumerate(frames):
+        mosaic.mark(axes, tile, box)
     return figure
 
 
@@ -84,10 +91,13 @@ def _as_colours(values: np.ndarray) -> np.ndarray:
 
 
 def _as_titles(titles: Sequence[object] | None, count: int) -> list[str]:
-    texts = [] if titles is None else [str(title) for title in titles]
-    if titles is not None and len(texts) != count:
-        raise ValueError(f"there are {count} images, but {len(texts)} titles; give one for each")
-    return texts
+    return [str(title) for title in _one_each(titles, count, "titles")]
+
+
+def _one_each(given: Sequence[Any] | None, count: int, what: str) -> list[Any]:
+    if given is not None and len(given) != count:
+        raise ValueError(f"there are {count} images, but {len(given)} {what}; give one for each")
+    return [] if given is None else list(given)
 
 
 def largest(*maps: Any) -> float:

@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from vizlib.plots import _style
-from vizlib.plots._style import BOX, INK, LETTER, LINE, Figure
+from vizlib.plots._style import BOX, INK, LETTER, LINE, ORANGE, Figure
 
 _FINE = 16  # a tile has at least so many rows or columns, so that a gap of one is thin
 _SMALLEST = 0.25  # inches of a tile that is worth a number of its own
+_POINTS = 72  # in an inch
 
 
 class Mosaic:
@@ -144,3 +145,14 @@ class Mosaic:
         size = (self.width + 2 * beside, self.height + above + beside)
         corner = (left - 0.5 - beside, top - 0.5 - above)
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=INK, linewidth=2.5))
+
+    def mark(self, axes: Axes, tile: int, box: Sequence[int]) -> None:
+        """Draw an orange frame on the outermost values of a box of one tile."""
+        top, left, bottom, right = (side * self.zoom for side in box)
+        own_top, own_left = self.corner(tile)
+        # Half a line within the box: a box of the whole image would else lie in the gaps.
+        line = 2.0
+        inset = line / 2 / _POINTS / self.scale
+        corner = (own_left + left - 0.5 + inset, own_top + top - 0.5 + inset)
+        size = (right - left - 2 * inset, bottom - top - 2 * inset)
+        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=ORANGE, linewidth=line))
