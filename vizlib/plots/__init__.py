@@ -14,9 +14,11 @@ from vizlib.plots._charts import compare, confusion, curves, probabilities
 from vizlib.plots._equations import convolution, pooling
 from vizlib.plots._landscapes import activation, contours, regions
 from vizlib.plots._maps import feature_maps, images, kernels, largest
+from vizlib.plots._photograph import photograph
 from vizlib.plots._png import encode as png
 from vizlib.plots._style import Figure, colours
 from vizlib.plots._together import together
+from vizlib.plots._trace import trace
 
 __all__ = [
     "Figure",
@@ -31,9 +33,11 @@ __all__ = [
     "images",
     "kernels",
     "largest",
+    "photograph",
     "png",
     "pooling",
     "probabilities",
     "regions",
     "together",
+    "trace",
 ]

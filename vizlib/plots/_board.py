@@ -146,7 +146,12 @@ def _letter_size(side: float, letters: int) -> float:
 class Thumb:
     """A whole map (H, W) drawn small, with the padding that a window reads, and its window."""
 
-    def __init__(self, size: Sequence[int], places: Sequence[Sequence[int | None]]) -> None:
+    def __init__(
+        self,
+        size: Sequence[int],
+        places: Sequence[Sequence[int | None]],
+        inches: float = THUMB,
+    ) -> None:
         """Take the positions of the window's taps along each axis, None where it has none."""
         known = [[p for p in positions if p is not None] for positions in two(places)]
         pairs = list(zip(size, known, strict=True))
@@ -156,7 +161,7 @@ class Thumb:
             for (count, taps), start in zip(pairs, self.starts, strict=True)
         )
         self.window = [(min(taps), max(taps) + 1) for taps in known if taps]
-        self.side = THUMB / max(self.shape)
+        self.side = inches / max(self.shape)
 
     @property
     def height(self) -> float:
@@ -172,10 +177,29 @@ class Thumb:
         outside = np.ones(self.shape, bool)
         outside[above : above + values.shape[0], before : before + values.shape[1]] = False
         board.cells(whole, corner, self.side, end, hatched=outside)
-        if len(self.window) == len(self.shape):
-            (top, bottom), (left, right) = self.window
-            x, y = corner[0] + (left + before) * self.side, corner[1] + (top + above) * self.side
-            board.frame((x, y), (right - left) * self.side, (bottom - top) * self.side)
+        self.frame(board, corner, self.window)
+
+    def photograph(self, board: Board, values: np.ndarray, corner: tuple[float, float]) -> None:
+        """Draw values from black, the smallest, to white, with a frame where the window lies."""
+        (left, top), (height, width) = corner, values.shape
+        box = (left, left + width * self.side, top + height * self.side, top)
+        board.axes.imshow(values, cmap="gray", extent=box, aspect="auto", zorder=1)
+        self.frame(board, corner, self.window)
+
+    def frame(
+        self,
+        board: Board,
+        corner: tuple[float, float],
+        window: Sequence[tuple[int, int]],
+        *,
+        line: float = 2,
+    ) -> None:
+        """Frame the rows and the columns from … up to … of a map at that corner, if there are."""
+        if len(window) == len(self.shape):
+            (top, bottom), (left, right) = window
+            x = corner[0] + (left - self.starts[1]) * self.side
+            y = corner[1] + (top - self.starts[0]) * self.side
+            board.frame((x, y), (right - left) * self.side, (bottom - top) * self.side, line=line)
 
 
 def two(places: Sequence[Any]) -> Sequence[Any]:

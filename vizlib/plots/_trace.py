@@ -1,0 +1,186 @@
+"""The way from one value of a network back to the digit, map by map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from vizlib import arithmetic
+from vizlib.plots import _style
+from vizlib.plots._board import MARGIN, Board, Thumb, grid, two
+from vizlib.plots._style import GREY, WIDTH, Figure, short, styled
+
+_ABREAST, _MAP, _IMAGE = 5, 0.95, "input"
+_PITCH = (WIDTH - 2 * MARGIN - _MAP) / (_ABREAST - 1)
+# Inches of the lines above a map and of those below it.
+_ABOVE, _BELOW = 0.38, 0.5
+_ROW = _ABOVE + _MAP + _BELOW
+_CAPTION = (
+    "Each picture is made from the next one. White is zero, blue positive, orange negative, each "
+    "map on its own scale; hatched: padding. Small frame: the value that is followed; large frame: "
+    "all that was read around it; on the image: the receptive field."
+)
+
+
+@styled
+def trace(steps: arithmetic.Trace, *, output: Any = None, title: str | None = None) -> Figure:
+    """Draw the chain from one value back to the digit: every map on the way, and what was read.
+
+    `steps` is what `arithmetic.trace` returned. `output` (C, H, W), (1, C, H, W) or a
+    `capture.Stage` is all that the layer of the value asked for makes: the first picture then
+    shows its channel, otherwise the value alone.
+
+    The pictures are read like lines of text, and each is made from the next one. Above it stand
+    the layer, [channel, row, column] and how many pixels of the image the value can see; below it
+    the value and what it was made of. White is zero, blue positive, orange negative, each map on
+    its own scale; a vector is folded into a square, row by row. The small frame is the value that
+    is followed, the large frame all that was read around it; hatched is padding. The last picture
+    is the image, black where it is smallest and white where it is largest: its large frame is the
+    receptive field of the value asked for, its small one the pixel at which the way ends. A way
+    that ends in padding has no image.
+
+    Raises TypeError where `steps` is no trace, ValueError for an output of another shape.
+
+    >>> from vizlib import models
+    >>> image = np.eye(5, dtype=np.float32)[None, None]
+    >>> trace(arithmetic.trace(models.build("arithmetic"), image, "pool", 0, 1, 1))
+    <Figure size 840x421 with 1 Axes>
+    """
+    if not isinstance(steps, arithmetic.Trace) or not steps:
+        kind = type(steps).__name__
+        raise TypeError(f"steps must be what arithmetic.trace returned, but was a {kind}")
+    first = steps[0]
+    board = Board(WIDTH)
+    top = board.heading(title or f"{first.stage}[{_place(first)}] = {short(first.value, 4)}")
+    panels = _panels(steps, output)
+    for number, panel in enumerate(panels):
+        row, column = divmod(number, _ABREAST)
+        panel.draw(board, MARGIN + column * _PITCH, top + row * _ROW, arrow=column > 0)
+    return board.finish(board.caption(_CAPTION, top + _ROW * ceil(len(panels) / _ABREAST)))
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A map (H, W) with its words, the cell that is followed, and what was read around it."""
+
+    lines: Sequence[str]
+    values: np.ndarray
+    cell: Sequence[int] = ()
+    window: Sequence[Sequence[int | None]] = ()
+    is_image: bool = False
+
+    def draw(self, board: Board, left: float, top: float, *, arrow: bool) -> None:
+        """Draw it with two lines above and two below."""
+        name, where, value, made = self.lines
+        board.write(name, left, top, 8.5, weight="bold")
+        board.write(where, left, top + 0.18, 7)
+        top += _ABOVE
+        self._paint(board, (left, top))
+        board.write(value, left, top + _MAP + 0.05, 9.5, weight="bold")
+        board.write(made, left, top + _MAP + 0.24, 7.5, color=GREY)
+        if arrow:
+            middle = {"ha": "center", "va": "center"}
+            board.write("←", left - (_PITCH - _MAP) / 2, top + _MAP / 2, 11, **middle)
+
+    def _paint(self, board: Board, corner: tuple[float, float]) -> None:
+        thumb = Thumb(self.values.shape, self.window or ((), ()), _MAP)
+        # First, so that of a window of four the large frame stays whole.
+        if self.cell:
+            thumb.frame(board, corner, [(at, at + 1) for at in self.cell], line=1)
+        if self.is_image:
+            thumb.photograph(board, self.values, corner)
+        else:
+            known = self.values[np.isfinite(self.values)]
+            thumb.draw(board, self.values, corner, np.abs(known).max(initial=0) or 1.0)
+
+
+def _panels(steps: Sequence[arithmetic.Traced], output: Any) -> list[_Panel]:
+    first, last = steps[0], steps[-1]
+    panels = [_first(first, output, _made(first, steps[1:2]))]
+    for number, (reader, one) in enumerate(pairwise(steps), start=1):
+        lines = _lines(one, _made(one, steps[number + 1 : number + 2]))
+        panels.append(_behind(reader, one, lines, first.field))
+    if last.kind != _IMAGE:
+        channel = getattr(last.step, "channels", [last.place[0]])[0]
+        whole, _ = _map(last.before, (channel, *last.place[1:]))
+        lines = ("padding", "", "= 0", "the way ends here")
+        panels.append(_Panel(lines, whole, window=two(last.step.places)))
+    return panels
+
+
+def _first(one: arithmetic.Traced, output: Any, made: str) -> _Panel:
+    if output is None:
+        return _Panel(_lines(one, made), np.array([[one.value]]))
+    values = _style.array(output)
+    if values.ndim > len(one.place) and len(values) == 1:
+        values = values[0]
+    fits = values.ndim == len(one.place)
+    if not fits or any(at >= size for at, size in zip(one.place, values.shape, strict=True)):
+        raise ValueError(
+            f"output must be all that {one.stage} makes, with a value at [{_place(one)}], "
+            f"but had the shape {values.shape}"
+        )
+    whole, cell = _map(values, one.place)
+    return _Panel(_lines(one, made), whole, cell)
+
+
+def _behind(
+    reader: arithmetic.Traced, one: arithmetic.Traced, lines: Sequence[str], field: arithmetic.Box
+) -> _Panel:
+    """Return the map that `reader` reads, in which `one` stands."""
+    before = reader.before.numpy()
+    whole, cell = _map(before, one.place)
+    if one.kind != _IMAGE or before.ndim == 1:
+        return _Panel(lines, whole, cell, two(getattr(reader.step, "places", ((), ()))))
+    brightness = before.mean(0).reshape(whole.shape)
+    window = (range(field.top, field.bottom), range(field.left, field.right))
+    return _Panel(lines, brightness, cell, window, is_image=True)
+
+
+def _map(values: Any, place: Sequence[int]) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the channel of `place` as (H, W), a vector folded, and the row and column there."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim > 1:
+        row, column = (0, *place[1:])[-2:]
+        return grid(values[place[0]])[0], (row, column)
+    width = ceil(len(values) ** 0.5)
+    whole = np.full((ceil(len(values) / width), width), np.nan)
+    whole.flat[: len(values)] = values
+    row, column = divmod(place[0], width)
+    return whole, (row, column)
+
+
+def _lines(one: arithmetic.Traced, made: str) -> tuple[str, ...]:
+    return one.stage, f"[{_place(one)}] {_sees(one)}".strip(), f"= {short(one.value, 4)}", made
+
+
+def _place(one: arithmetic.Traced) -> str:
+    return ", ".join(map(str, one.place))
+
+
+def _sees(one: arithmetic.Traced) -> str:
+    if one.kind == _IMAGE:
+        return ""
+    return f"sees {one.field.height}×{one.field.width}"
+
+
+def _made(one: arithmetic.Traced, behind: Sequence[arithmetic.Traced]) -> str:
+    """Say in a few words how a value came about."""
+    step = one.step
+    if isinstance(step, arithmetic.ConvStep | arithmetic.LinearStep):
+        return f"{step.products.numel()} products" + (" + bias" if step.bias else "")
+    if isinstance(step, arithmetic.PoolStep):
+        count = int((~step.is_padding).sum())
+        return f"largest of {count}" if step.kind == "max" else f"mean of {count}"
+    if isinstance(step, arithmetic.ActivationStep):
+        return f"{step.name}({short(step.x.item(), 3)})"
+    if one.kind == _IMAGE:
+        return "a pixel"
+    if step is None and behind and behind[0].value != one.value:
+        return "from all scores"
+    return "normalized" if step is not None else "the same value"
