@@ -47,7 +47,7 @@ class Prepared:
 
     `image` is uint8 (28, 28), white on black. `steps` has an array uint8 (H, W) for each name in
     `STEPS`, in that order, for looking at: the first three are the whole picture, the next two
-    the digit's place in it, then at most 20×20, then `image`.
+    the digit's place in it, then at most 20×20, then `image`. A drawing (`from_ink`) needs three.
     """
 
     image: np.ndarray = field(repr=False)
@@ -91,6 +91,31 @@ def prepare(image: Any) -> Prepared:
     even = 1 - ink if dark else ink
     arrays = (grey / 255, even, ink, ink[place], digit, scaled, centred)
     steps = {name: in_bytes(array) for name, array in zip(STEPS, arrays, strict=True)}
+    return Prepared(steps[STEPS[-1]], steps)
+
+
+def from_ink(ink: Any) -> Prepared:
+    """Make of a drawing what MNIST would have: no paper to find, all ink is the digit's.
+
+    `ink` is uint8 (H, W), white on black: 0 is no ink and 255 is ink. The steps are the last ones
+    of a photograph's: cropped to the ink, scaled to 20, centred by mass.
+
+    Raises ValueError where no pixel is even half covered.
+
+    >>> bar = np.zeros((280, 280), np.uint8)
+    >>> bar[60:220, 120:140] = 255
+    >>> from_ink(bar).steps["scaled to 20"].shape
+    (20, 2)
+    """
+    cover = np.asarray(ink, np.float32) / 255
+    # An eraser leaves faint edges behind, which would count as ink when the drawing is cropped.
+    cover *= ndimage.binary_dilation(cover >= _EDGE, iterations=2)
+    if not cover.any():
+        raise ValueError("there is no ink in the drawing: draw one digit, as large as you like")
+    cropped = trimmed(cover)
+    scaled = in_box(cropped)
+    arrays = {"cropped": cropped, "scaled to 20": scaled, "centred by mass": by_mass(scaled)}
+    steps = {name: in_bytes(array) for name, array in arrays.items()}
     return Prepared(steps[STEPS[-1]], steps)
 
 
@@ -161,7 +186,8 @@ def even_stroke(digit: np.ndarray) -> np.ndarray:
     shape = [max(1, round(side * large)) for side in digit.shape]
     inside = np.pad(_photo.resized(digit, shape), _LARGE // 8) > _EDGE
     inner, outer = (ndimage.distance_transform_edt(side) for side in (inside, ~inside))
-    moved = (wanted - width) / 2 * _LARGE / BOX
+    # A dot is all edge: its middle stays.
+    moved = max((wanted - width) / 2 * _LARGE / BOX, _EDGE - inner.max())
     return np.clip(inner - outer + moved + _EDGE, 0, 1)
 
 
