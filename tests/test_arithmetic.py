@@ -594,10 +594,9 @@ def test_batch_norm(count, channels, height, width, training, seed):
             values.copy_(normal(seed + number, channels))
         layer.running_var.copy_(normal(seed + 3, channels).abs())
     x = normal(seed + 4, count, channels, height, width)
-    settings = {"weight": layer.weight[0].item(), "bias": layer.bias[0].item(), "eps": layer.eps}
+    settings = {"weight": layer.weight[0], "bias": layer.bias[0], "eps": layer.eps}
     if not training:
-        settings["mean"] = layer.running_mean[0].item()
-        settings["variance"] = layer.running_var[0].item()
+        settings |= {"mean": layer.running_mean[0], "variance": layer.running_var[0]}
     step = arithmetic.norm_step(x[:, 0], **settings)
     assert torch.allclose(step.y, layer(x)[:, 0], rtol=TOLERANCE, atol=TOLERANCE)
     assert torch.allclose(step.normalized * step.weight + step.bias, step.y)

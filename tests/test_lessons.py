@@ -1,17 +1,35 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
-from vizlib import lessons, weights
+from vizlib import data, lessons, weights
 from vizlib.lessons import EXERCISES, check
 
 EACH = pytest.mark.parametrize("name", EXERCISES)
 
+
+def seen_by(*layers):
+    """The columns of an image that the gradient of one value reaches."""
+    x = torch.zeros(1, 1, 15, 15, requires_grad=True)
+    nn.Sequential(*layers)(x)[0, 0, 4, 4].backward()
+    return x.grad[0, 0].any(dim=0).nonzero()
+
+
 # The answers once more, each found by doing what the exercise asks about.
 FOUND = {
+    "01.1": lambda: len(DataLoader(range(10_000), batch_size=64)),
+    "01.2": lambda: data.load("digits").normalize(torch.tensor([[200]])).item(),
+    "01.3": lambda: list(torch.stack([torch.zeros(3, 64, 48)] * 32).shape),
+    "01.4": lambda: 5 * len(torch.arange(55_000).split(100)),
     "06.1": lambda: nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 12, 12)).shape[-1],
     "06.2": weights.load("lenet").conv2.weight[0].numel,
     "06.3": lambda: 1 - nn.MaxPool2d(2)(torch.zeros(1, 1, 8, 8)).numel() / 64,
+    "07.1": lambda: len(seen_by(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3))),
+    "07.2": nn.BatchNorm2d(1)(torch.tensor([2.0, 4, 6, 8]).reshape(4, 1, 1, 1))[3].item,
+    "07.3": lambda: nn.PReLU(init=0.25)(torch.tensor([-2.0])).item(),
+    "07.4": lambda: nn.Dropout(0.2)(torch.full((99,), 2.0)).max(),
+    "07.5": lambda: nn.Conv2d(1, 1, 3, stride=2, padding=1)(torch.zeros(1, 1, 7, 7)).shape[-1],
 }
 
 

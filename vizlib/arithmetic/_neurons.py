@@ -100,10 +100,10 @@ class NormStep:
 def norm_step(
     x: Any,
     *,
-    mean: float | None = None,
-    variance: float | None = None,
-    weight: float = 1.0,
-    bias: float = 0.0,
+    mean: float | Tensor | None = None,
+    variance: float | Tensor | None = None,
+    weight: float | Tensor = 1.0,
+    bias: float | Tensor = 0.0,
     eps: float = 1e-5,
 ) -> NormStep:
     """Return what BatchNorm makes of one channel's values `x`, of any shape.
@@ -118,15 +118,14 @@ def norm_step(
     NormStep((3 − 1) / √(4 + 0) · 1 + 0.5 = 1.5)
     """
     values = numbers(x)
-    mean = values.mean().item() if mean is None else float(mean)
-    if variance is None:
-        variance = values.var(correction=0).item()
+    mean = values.mean() if mean is None else mean
+    variance = values.var(correction=0) if variance is None else variance
+    # Those of a layer are tensors, the weight and the bias with gradients that are not wanted here.
+    mean, variance, weight, bias = (numbers(each).item() for each in (mean, variance, weight, bias))
     centred = values - mean
     normalized = centred / (variance + eps) ** 0.5
     y = weight * normalized + bias
-    return NormStep(
-        values, mean, float(variance), eps, centred, normalized, float(weight), float(bias), y
-    )
+    return NormStep(values, mean, variance, eps, centred, normalized, weight, bias, y)
 
 
 @dataclass(frozen=True, eq=False)
