@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import difflib
-from pathlib import Path
 from typing import Any
 
 import anywidget
-import ipywidgets
 import numpy as np
 import traitlets
 from torch import nn
 
 from vizlib import plots
+from vizlib.explore._explorer import STATIC, Explorer, script
 from vizlib.explore._recordings import (
     Recordings,
     as_inputs,
@@ -23,10 +20,8 @@ from vizlib.explore._recordings import (
     describe,
     probabilities,
 )
+from vizlib.explore._sliders import Slider, read
 
-_STATIC = Path(__file__).parent / "static"
-# An anywidget is one module and may not import another file: these are joined in this order.
-_SCRIPTS = ("numbers.js", "store.js", "painting.js", "words.js", "canvas.js")
 SCALES = {"map": "per map", "layer": "per layer", "network": "whole network"}
 
 
@@ -64,16 +59,16 @@ def layers(
     return Layers(Recordings(model, inputs, pictures), labels, state)
 
 
-class Layers(ipywidgets.VBox):
+class Layers(Explorer):
     """The sliders and the canvas of `layers`."""
 
     def __init__(self, recordings: Recordings, labels: list[int], state: str | None) -> None:
-        """Record the first image, open at `state`, and link every slider to the canvas."""
+        """Record the first image and open at `state`."""
         self._recordings, self._labels = recordings, labels
-        names = list(recordings[0])
-        self._names = names
-        place = _place(state, recordings)
-        self._canvas = _Canvas(
+        self._names = list(recordings[0])
+        sliders = _opened(state, recordings)
+        place = {slider.name: slider.index for slider in sliders}
+        canvas = _Canvas(
             stages=[describe(stage) for stage in recordings[0].values()],
             labels=labels,
             images=len(recordings),
@@ -81,27 +76,8 @@ class Layers(ipywidgets.VBox):
             packets=list(recordings.opening(place["image"], place["layer"])),
             **place,
         )
-        self._canvas.on_msg(self._answer)
-        sliders = self._sliders(place)
-        rows = [ipywidgets.HBox(sliders[:2]), ipywidgets.HBox(sliders[2:])]
-        super().__init__([*rows, self._canvas])
-        self.add_class("vizlib")
-
-    def _sliders(self, place: dict[str, int]) -> list[ipywidgets.Widget]:
-        last = len(self._recordings) - 1
-        channels = self._canvas.stages[place["layer"]]["shape"][0]
-        image = _slider("image", place["image"], last)
-        channel = _slider("channel", place["channel"], channels - 1)
-        layer = _choice("layer", place["layer"], self._names)
-        scale = _choice("scale", place["scale"], list(SCALES.values()))
-        pairs = [(image, "value", "image"), (layer, "index", "layer"),
-                 (channel, "value", "channel"), (scale, "index", "scale")]  # fmt: skip
-        self._links = [
-            ipywidgets.jslink((slider, trait), (self._canvas, name))
-            for slider, trait, name in pairs
-        ]
-        self._links.append(ipywidgets.jslink((self._canvas, "last_channel"), (channel, "max")))
-        return [image, layer, channel, scale]
+        canvas.on_msg(self._answer)
+        super().__init__(sliders, canvas)
 
     def _answer(self, _canvas: object, content: dict[str, Any], _buffers: object) -> None:
         """Send the maps that the browser asks for."""
@@ -150,21 +126,12 @@ class Layers(ipywidgets.VBox):
         images = _counted(len(self._recordings), "image")
         return f"layers({self._recordings.name}, {images}, {_counted(len(self._names), 'layer')})"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the figure, for readers without a kernel."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        try:
-            picture = self.figure().to_png()
-        except ValueError:  # a network that diverged has values without a colour
-            return bundle
-        return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
-
 
 class _Canvas(anywidget.AnyWidget):
     """What Python and the browser tell each other; what it looks like is in static/canvas.js."""
 
-    _esm = "\n".join((_STATIC / name).read_text("utf-8") for name in _SCRIPTS)
-    _css = _STATIC / "canvas.css"
+    _esm = script("numbers.js", "store.js", "painting.js", "words.js", "canvas.js")
+    _css = STATIC / "canvas.css"
     stages = traitlets.List().tag(sync=True)
     labels = traitlets.List().tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)
@@ -181,43 +148,18 @@ def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' * (number != 1)}"
 
 
-def _slider(name: str, value: int, last: int) -> ipywidgets.IntSlider:
-    return ipywidgets.IntSlider(value, 0, last, description=name, layout={"width": "50%"})
-
-
-def _choice(name: str, index: int, options: list[str]) -> ipywidgets.SelectionSlider:
-    return ipywidgets.SelectionSlider(
-        options=options, value=options[index], description=name, layout={"width": "50%"}
-    )
-
-
-def _place(state: str | None, recordings: Recordings) -> dict[str, int]:
-    """Read "image=0 layer=conv2 channel=5 scale=map", any part of it, as numbers."""
+def _opened(state: str | None, recordings: Recordings) -> list[Slider]:
+    """Read "image=0 layer=conv2 channel=5 scale=map", any part of it."""
     stages = recordings[0]
-    given = dict(pair.partition("=")[::2] for pair in (state or "").split())
-    first = {"image": "0", "layer": next(iter(stages)), "channel": "0", "scale": "layer"}
-    for key in given.keys() - first.keys():
-        raise ValueError(f"state has no {key!r}; it is made of {', '.join(first)}, such as layer=…")
-    given = {**first, **given}
-    layer = _index("layer", given["layer"], list(stages))
-    channels = len(as_maps(stages[given["layer"]].output))
-    return {
-        "image": _number("image", given["image"], len(recordings)),
-        "layer": layer,
-        "channel": _number("channel", given["channel"], channels),
-        "scale": _index("scale", given["scale"], list(SCALES)),
-    }
-
-
-def _index(what: str, name: str, names: list[str]) -> int:
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"no {what} is called {name!r}; {hint}choose from {', '.join(names)}")
-    return names.index(name)
-
-
-def _number(what: str, text: str, count: int) -> int:
-    if not text.isdecimal() or int(text) >= count:
-        raise ValueError(f"{what} must be a number from 0 to {count - 1}, but was {text}")
-    return int(text)
+    names = ("image", "layer", "channel", "scale")
+    given = {"image": "0", "channel": "0", "scale": "layer", **read(state, names)}
+    layer = Slider("layer", list(stages)).at(given.get("layer", next(iter(stages))))
+    channels = len(as_maps(stages[layer.word].output))
+    return [
+        Slider("image", len(recordings)).at(given["image"]),
+        layer,
+        Slider("channel", channels).at(given["channel"]),
+        Slider(
+            "scale", list(SCALES.values()), Slider("scale", list(SCALES)).at(given["scale"]).index
+        ),
+    ]

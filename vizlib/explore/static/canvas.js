@@ -111,7 +111,7 @@ function render(store, { model, el }) {
   };
   const resized = new ResizeObserver(([entry]) => {
     width = entry.contentRect.width;
-    unmend ??= mendEndKey(el.closest(".vizlib"), () => change("channel", model.get("last_channel")));
+    unmend ??= mendEndKey(el.closest(".vizlib"), (name) => name === "channel" && change(name, model.get("last_channel")));
     soon();
   });
   resized.observe(el);
@@ -127,10 +127,11 @@ function render(store, { model, el }) {
   };
 }
 
-export default () => {
+const widget = () => {
   let store;
   return {
     initialize: ({ model }) => void (store = new Store(model)),
     render: (view) => render(store, view),
   };
 };
+export default widget;

@@ -62,20 +62,26 @@ function fillStrip(strip, stages, current, width, choose) {
   [...strip.children].forEach((item, i) => item.setAttribute("aria-current", first + i === current));
 }
 
-function fillAnswer({ verdict, answer }, { classes, probabilities }, label) {
-  while (answer.children.length > classes.length) answer.lastChild.remove();
-  while (answer.children.length < classes.length) {
-    answer.append(element("li", "", element("b", ""), element("i", ""), element("span", "")));
+function fillBars(list, names, values, label) {
+  while (list.children.length > names.length) list.lastChild.remove();
+  while (list.children.length < names.length) {
+    list.append(element("li", "", element("b", ""), element("i", ""), element("span", "")));
   }
-  const winner = probabilities.indexOf(Math.max(...probabilities));
-  classes.forEach((name, i) => {
-    const row = answer.children[i], [head, bar, number] = row.children;
-    put(head, `P${name}`);
-    bar.style.setProperty("--part", probabilities[i] || 0);
-    put(number, share(probabilities[i]));
+  const winner = values.indexOf(Math.max(...values));
+  names.forEach((name, i) => {
+    const row = list.children[i], [head, bar, number] = row.children;
+    put(head, name);
+    bar.style.setProperty("--part", values[i] || 0);
+    put(number, share(values[i]));
     row.classList.toggle("winner", i === winner);
-    row.classList.toggle("label", name === label);
+    row.classList.toggle("label", i === label);
   });
+  return winner;
+}
+
+function fillAnswer({ verdict, answer }, { classes, probabilities }, label) {
+  const names = classes.map((name) => `P${name}`);
+  const winner = fillBars(answer, names, probabilities, classes.indexOf(label));
   const words = classes.length ? [`answer ${classes[winner]}`] : [];
   if (label !== undefined) words.push(`label ${label}`);
   put(verdict, words.join(", "));
@@ -115,12 +121,12 @@ function nameSliders(box) {
 }
 
 // Their End key goes to the last value of the range that they began with.
-function mendEndKey(box, last) {
+function mendEndKey(box, toEnd) {
   const atEnd = (event) => {
-    if (event.key !== "End" || event.target.getAttribute("aria-label") !== "channel") return;
+    if (event.key !== "End" || !event.target.classList.contains("noUi-handle")) return;
+    if (toEnd(event.target.getAttribute("aria-label")) === false) return;
     event.preventDefault();
     event.stopPropagation();
-    last();
   };
   box?.addEventListener("keydown", atEnd, true);
   return () => box?.removeEventListener("keydown", atEnd, true);

@@ -1,0 +1,101 @@
+"""What all explorers have in common: a figure for print, a picture, a page of their own."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import anywidget
+import ipywidgets
+
+from vizlib import plots, weights
+from vizlib.explore._sliders import Slider, links, rows
+
+STATIC = Path(__file__).parent / "static"
+
+
+def script(*names: str) -> str:
+    """Return files of `static` as one: a widget is one module and may not import another file."""
+    return "\n".join((STATIC / name).read_text("utf-8") for name in names)
+
+
+class Explorer(ipywidgets.VBox):
+    """Sliders over a canvas."""
+
+    def __init__(self, sliders: Sequence[Slider], canvas: ipywidgets.Widget) -> None:
+        """Link the sliders to the canvas in the browser."""
+        self._canvas, self._sliders = canvas, list(sliders)
+        widgets, above = rows(sliders)
+        super().__init__([*above, canvas])
+        self._links = links(sliders, widgets, canvas)
+        self.add_class("vizlib")
+
+    def figure(self) -> plots.Figure:
+        """Return the view as it is now as a figure for print."""
+        raise NotImplementedError
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a page that slides without kernel or network, and return its path.
+
+        The page is one file that holds all it needs; the file appears whole or not at all.
+        """
+        path = Path(path)
+        content = _page(repr(self), self._canvas, self._sliders, self._everything())
+        weights.replace_whole(path, lambda part: Path(part).write_text(content, "utf-8"))
+        return path
+
+    def _everything(self) -> dict[str, Any]:
+        """Return the traits that hold more in a page than here, where a kernel can be asked."""
+        return {}
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the figure, for readers without a kernel."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        try:
+            picture = self.figure().to_png()
+        except ValueError:  # a network that diverged has values without a colour
+            return bundle
+        return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
+
+
+def _page(
+    title: str, canvas: ipywidgets.Widget, sliders: Sequence[Slider], more: dict[str, Any]
+) -> str:
+    names = set(canvas.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
+    traits = {name: getattr(canvas, name) for name in names if name[0] != "_"} | more
+    buffers: dict[bytes, int] = {}
+    state = json.dumps(apart(traits, buffers), ensure_ascii=False)
+    described = [
+        {
+            "name": slider.name,
+            "words": None if isinstance(slider.options, int) else list(slider.options),
+            "last": slider.count - 1,
+        }
+        for slider in sliders
+    ]
+    return Template((STATIC / "page.html").read_text("utf-8")).substitute(
+        title=title,
+        style=(STATIC / "canvas.css").read_text("utf-8"),
+        script=canvas._esm + script("page.js"),  # noqa: SLF001 - our own widget
+        # In a script, "</" would be the end of it.
+        state=state.replace("</", "<\\/"),
+        sliders=json.dumps(described, ensure_ascii=False).replace("</", "<\\/"),
+        buffers=json.dumps([base64.b64encode(each).decode("ascii") for each in buffers]),
+    )
+
+
+def apart(value: Any, buffers: dict[bytes, int]) -> Any:
+    """Return `value` for JSON: bytes go to `buffers`, equal ones once, and their number stays."""
+    match value:
+        case bytes() | memoryview():
+            return {"buffer": buffers.setdefault(bytes(value), len(buffers))}
+        case dict():
+            return {key: apart(each, buffers) for key, each in value.items()}
+        case list() | tuple():
+            return [apart(each, buffers) for each in value]
+        case _:
+            return value

@@ -1,0 +1,136 @@
+"""Handwriting goes in at the left, its steps are shown, and the layers of what became of it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import numpy as np
+import torch
+import traitlets
+from torch import nn
+from torch.nn import functional as F
+
+from vizlib import handwriting, plots
+from vizlib.explore._explorer import STATIC, script
+from vizlib.explore._layers import layers
+from vizlib.explore._recordings import probabilities
+
+BLANK = np.zeros((handwriting.SIDE, handwriting.SIDE), np.uint8)
+_LONGEST = 160  # pixels: twice as many as a step is wide on the page
+_SURE = 0.9995  # what would be written 1.000 is not
+
+
+class Front(anywidget.AnyWidget):
+    """What Python and the browser tell each other; the pictures are painted by static/steps.js."""
+
+    _css = STATIC / "reader.css"
+    steps = traitlets.List().tag(sync=True)
+    answer = traitlets.Unicode().tag(sync=True)
+    error = traitlets.Unicode().tag(sync=True)
+
+
+def front_script(name: str) -> str:
+    """Return the source of a front end with what all of them need."""
+    return script("steps.js", name)
+
+
+class Reader(ipywidgets.Box):
+    """A front end that takes in handwriting, beside the layers of the network that reads it.
+
+    `prepared` is what became of the handwriting, a `handwriting.Prepared`, or None before there is
+    any. In a narrow window the layers move below.
+    """
+
+    def __init__(self, model: nn.Module, front: Front, state: str | None) -> None:
+        """Begin with the layers of an empty image."""
+        self._front, self._layers = front, layers(model, BLANK, state=state)
+        self.prepared: handwriting.Prepared | None = None
+        self._layers.layout = {"flex": "1 1 600px", "min_width": "0"}
+        front.layout = {"flex": "0 0 auto", "width": "254px", "margin": "0 16px 0 0"}
+        super().__init__([front, self._layers], layout={"flex_flow": "row wrap"})
+
+    def _show(self, prepared: handwriting.Prepared | None) -> None:
+        """Show the layers of what was prepared, or of an empty image."""
+        self.prepared = prepared
+        self._layers.replace(0, BLANK if prepared is None else prepared.image)
+        self._front.steps = [_step(name, picture) for name, picture in self._pictures().items()]
+        self._front.answer = "" if prepared is None else self._read()
+
+    def _pictures(self) -> Mapping[str, np.ndarray]:
+        """Return what is shown beside the layers, by name."""
+        return {} if self.prepared is None else self.prepared.steps
+
+    @property
+    def probabilities(self) -> torch.Tensor | None:
+        """The probability of each class (K,), if the network ends in one score a class."""
+        return probabilities(self._layers._recordings[0])  # noqa: SLF001 - of this package
+
+    def _read(self) -> str:
+        chances = self.probabilities
+        if chances is None:
+            return "This network ends in no score for each class."
+        share = float(chances.max())
+        number = ">0.999" if _SURE <= share < 1 else f"{share:.3f}"
+        return f"Read as {int(chances.argmax())} (probability {number})."
+
+    @property
+    def state(self) -> str:
+        """The place where the layers are, which the explorer takes as `state=…`."""
+        return self._layers.state
+
+    def figure(self) -> plots.Figure:
+        """Return the steps, and below them the layers as they are, as a figure for print."""
+        pictures = self._pictures()
+        above = [plots.steps(pictures)] if pictures else []
+        return plots.together(above, [self._layers.figure()])
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write a page that slides through the layers of the handwriting as it stands.
+
+        It needs neither kernel nor network, and so it cannot read other handwriting: for that,
+        the network must run.
+        """
+        return self._layers.to_html(path)
+
+    def __repr__(self) -> str:
+        """Return what it is, the network, and what it was read as."""
+        name = type(self).__name__.lower()
+        answer = self._front.answer.rstrip(".").lower() or "nothing read yet"
+        return f"{name}({self._layers._recordings.name}, {answer})"  # noqa: SLF001
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the figure, for readers without a kernel."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        try:
+            picture = self.figure().to_png()
+        except ValueError:  # a network that diverged has values without a colour
+            return bundle
+        return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
+
+
+def _step(name: str, picture: np.ndarray) -> dict[str, Any]:
+    height, width = picture.shape
+    small = _shrunk(picture)
+    return {
+        "name": name,
+        "size": [height, width],
+        "shape": small.shape,
+        "pixels": small.tobytes(),
+        # The middle, where the centre of mass comes to lie.
+        "cross": name == handwriting.STEPS[-1],
+    }
+
+
+def _shrunk(picture: np.ndarray) -> np.ndarray:
+    """Return a picture (H, W) whose pixels are means, no side longer than `_LONGEST`."""
+    factor = _LONGEST / max(picture.shape)
+    if factor >= 1:
+        return picture
+    shape = [max(1, round(side * factor)) for side in picture.shape]
+    values = torch.from_numpy(picture).float()[None, None]
+    return F.adaptive_avg_pool2d(values, shape)[0, 0].round().to(torch.uint8).numpy()

@@ -1,0 +1,136 @@
+"""A view is a plain function from where its sliders stand to what is seen.
+
+Call the function once by hand, then slide it: the browser asks for the frames that it has not
+seen, keeps them, and fetches those next to them ahead.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import anywidget
+import traitlets
+
+from vizlib import plots
+from vizlib.explore._explorer import STATIC, Explorer, apart, script
+from vizlib.explore._panels import Frame, Words, palette
+from vizlib.explore._sliders import Slider, read, written
+
+Place = dict[str, int]
+# So many frames at most in a page of its own; else each slider moves alone from where it stands.
+_ALL = 600
+
+
+class View(Explorer):
+    """Sliders over the frames that `show` returns.
+
+    `show` takes where each slider stands, by name, as a number from 0; a ValueError that it raises
+    is shown as a sentence. `draw` takes the same and returns the figure for print. `name` is what
+    the view says of itself.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sliders: Sequence[Slider],
+        show: Callable[..., Frame],
+        draw: Callable[..., plots.Figure],
+        *,
+        state: str | None = None,
+    ) -> None:
+        """Open at `state`; raise ValueError where it does not fit the sliders."""
+        given = read(state, [slider.name for slider in sliders])
+        sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
+        self._name, self._show, self._draw = name, show, draw
+        place = {slider.name: slider.index for slider in sliders}
+        canvas = _canvas(sliders)(
+            names=list(place),
+            stepped=[slider.name for slider in sliders if slider.stepped],
+            palette=palette(),
+            frames=[self._packet(place)],
+            **place,
+            **{f"last_{s.name}": s.count - 1 for s in sliders if isinstance(s.options, int)},
+        )
+        canvas.on_msg(self._answer)
+        super().__init__(sliders, canvas)
+
+    @property
+    def place(self) -> Place:
+        """Where each slider stands."""
+        return {slider.name: getattr(self._canvas, slider.name) for slider in self._sliders}
+
+    @property
+    def state(self) -> str:
+        """The place as text, which the explorer takes as `state=…`."""
+        return written({s.name: s.word_of(self.place[s.name]) for s in self._sliders})
+
+    def figure(self) -> plots.Figure:
+        """Return the view as it is now as a figure for print."""
+        return self._draw(**self.place)
+
+    def refresh(self) -> None:
+        """Forget all frames and show the one of this place anew."""
+        self._canvas.frames = [self._packet(self.place)]
+
+    def _packet(self, place: Place) -> dict[str, Any]:
+        try:
+            frame = self._show(**place)
+        except ValueError as error:
+            frame = Frame([Words([str(error)])], str(error))
+        return {"place": list(place.values()), **frame.packed()}
+
+    def _answer(self, _canvas: object, content: dict[str, Any], _buffers: object) -> None:
+        """Send the frames that the browser asks for."""
+        names = [slider.name for slider in self._sliders]
+        try:
+            places = [dict(zip(names, place, strict=True)) for place in content["places"]]
+            frames = [self._packet(place) for place in places]
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
+            self._canvas.send({"error": f"{type(error).__name__}: {error}"})
+            return
+        buffers: dict[bytes, int] = {}
+        self._canvas.send({"frames": apart(frames, buffers)}, list(buffers))
+
+    def _everything(self) -> dict[str, Any]:
+        return {"frames": [self._packet(place) for place in self._places()], "alone": True}
+
+    def _places(self) -> Iterator[Place]:
+        here = self.place
+        sliders = [replace(s, index=here[s.name]) for s in self._sliders]
+        if prod(slider.count for slider in sliders) <= _ALL:
+            for each in itertools.product(*(range(slider.count) for slider in sliders)):
+                yield dict(zip(here, each, strict=True))
+            return
+        yield here
+        for slider in sliders:
+            last = getattr(self._canvas, f"last_{slider.name}", slider.count - 1)
+            for index in range(last + 1):
+                if index != slider.index:
+                    yield {**here, slider.name: index}
+
+    def __repr__(self) -> str:
+        """Return what is shown."""
+        return self._name
+
+
+class _Panels(anywidget.AnyWidget):
+    """What Python and the browser tell each other; what it looks like is in static/panels.js."""
+
+    _esm = script("numbers.js", "painting.js", "words.js", "charts.js", "frames.js", "panels.js")
+    _css = STATIC / "canvas.css"
+    names = traitlets.List().tag(sync=True)
+    stepped = traitlets.List().tag(sync=True)
+    palette = traitlets.Bytes().tag(sync=True)
+    frames = traitlets.List().tag(sync=True)
+    alone = traitlets.Bool(default_value=False).tag(sync=True)
+
+
+def _canvas(sliders: Sequence[Slider]) -> type[_Panels]:
+    """Return the canvas with a trait for where each slider stands, and how far it goes."""
+    counted = [slider.name for slider in sliders if isinstance(slider.options, int)]
+    names = [*(slider.name for slider in sliders), *(f"last_{name}" for name in counted)]
+    return type("_Panels", (_Panels,), {name: traitlets.Int().tag(sync=True) for name in names})

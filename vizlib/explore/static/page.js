@@ -1,0 +1,68 @@
+
+// The same view without a notebook: a model that nobody answers, and sliders of the browser's own.
+
+class Alone {
+  constructor(state) {
+    this.state = state;
+    this.told = new Map(); // event → those who wait for it
+  }
+
+  get(name) {
+    return this.state[name];
+  }
+
+  set(name, value) {
+    if (this.state[name] === value) return;
+    this.state[name] = value;
+    for (const tell of this.told.get(`change:${name}`) ?? []) tell();
+  }
+
+  on(event, tell) {
+    this.told.set(event, [...(this.told.get(event) ?? []), tell]);
+  }
+
+  off(event, tell) {
+    this.told.set(event, (this.told.get(event) ?? []).filter((other) => other !== tell));
+  }
+
+  save_changes() {}
+
+  // A question is answered as a kernel would that has nothing more to say.
+  send() {
+    queueMicrotask(() => (this.told.get("msg:custom") ?? []).forEach((tell) => tell({ over: true }, [])));
+  }
+}
+
+function unpacked(value, buffers) {
+  if (Array.isArray(value)) return value.map((each) => unpacked(each, buffers));
+  if (value === null || typeof value !== "object") return value;
+  if ("buffer" in value) return buffers[value.buffer];
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, unpacked(each, buffers)]));
+}
+
+function slide(model, { name, words, last }) {
+  const input = document.createElement("input"), output = document.createElement("output");
+  const label = document.createElement("label");
+  Object.assign(input, { type: "range", min: 0, max: last, value: model.get(name) });
+  const say = () => {
+    input.max = model.get(`last_${name}`) ?? last;
+    input.value = model.get(name);
+    const word = words ? words[model.get(name)] : String(model.get(name));
+    input.setAttribute("aria-valuetext", word);
+    output.textContent = word;
+  };
+  input.addEventListener("input", () => model.set(name, Number(input.value)));
+  model.on(`change:${name}`, say);
+  model.on(`change:last_${name}`, say);
+  label.append(name, input, output);
+  say();
+  return label;
+}
+
+function page(state, sliders, encoded) {
+  const buffers = encoded.map((text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer));
+  const model = new Alone(unpacked(state, buffers)), view = widget();
+  document.querySelector(".sliders").append(...sliders.map((slider) => slide(model, slider)));
+  view.initialize({ model });
+  view.render({ model, el: document.querySelector("#view") });
+}

@@ -1,0 +1,76 @@
+// Small pictures of what becomes of handwriting, each with its name and its true size.
+
+const BOX = 160; // pixels of the canvas for each, twice as many as on the page
+const MIDDLE = "#e69f00";
+
+const octets = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+// Small ones grow by a whole number, so that all their pixels are equally large.
+export function stepSize([height, width]) {
+  const factor = BOX / Math.max(height, width), scale = factor >= 1 ? Math.floor(factor) : factor;
+  return [height, width].map((side) => Math.max(1, Math.round(side * scale)));
+}
+
+export function grey(pixels, [height, width]) {
+  const canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
+  const data = context.createImageData(width, height), values = new Uint32Array(data.data.buffer);
+  for (let i = 0; i < values.length; i++) values[i] = 0xff000000 | (pixels[i] * 0x010101);
+  context.putImageData(data, 0, 0);
+  return canvas;
+}
+
+function paintStep(canvas, { shape, pixels, cross }) {
+  const [height, width] = stepSize(shape), context = canvas.getContext("2d");
+  Object.assign(canvas, { height, width });
+  canvas.style.width = `${width / 2}px`;
+  context.imageSmoothingEnabled = false;
+  context.drawImage(grey(octets(pixels), shape), 0, 0, width, height);
+  if (!cross) return;
+  context.fillStyle = MIDDLE;
+  context.fillRect(width / 2 - 1, 0, 2, height);
+  context.fillRect(0, height / 2 - 1, width, 2);
+}
+
+function paintSteps(list, steps) {
+  while (list.children.length > steps.length) list.lastChild.remove();
+  while (list.children.length < steps.length) {
+    list.append(element("li", {}, element("canvas", { role: "img" }), element("span"), element("span")));
+  }
+  steps.forEach((step, i) => {
+    const [canvas, name, size] = list.children[i].children, [height, width] = step.size;
+    name.textContent = step.name;
+    size.textContent = `${width} × ${height}`;
+    canvas.setAttribute("aria-label", `${step.name}, ${width} by ${height} pixels`);
+    paintStep(canvas, step);
+  });
+}
+
+// What every front end has: the small pictures, the answer, and a sentence where something failed.
+function follow(model, root) {
+  const list = element("ol", { class: "vizlib-steps", "aria-label": "steps of the preparation" });
+  const answer = element("p", { class: "vizlib-read", role: "status" });
+  const error = element("p", { class: "vizlib-error", role: "alert" });
+  root.append(answer, error, list);
+  const handlers = {
+    steps: () => paintSteps(list, model.get("steps")),
+    answer: () => (answer.textContent = model.get("answer")),
+    error: () => (error.textContent = model.get("error")),
+  };
+  for (const [name, handler] of Object.entries(handlers)) {
+    model.on(`change:${name}`, handler);
+    handler();
+  }
+  // JupyterLab takes arrow keys and Enter for its own where nobody stops them.
+  root.addEventListener("keydown", (event) => event.stopPropagation());
+  const unfollow = () => {
+    for (const [name, handler] of Object.entries(handlers)) model.off(`change:${name}`, handler);
+  };
+  return { answer, error, unfollow };
+}
