@@ -28,6 +28,7 @@ from vizlib.plots._style import (
 )
 
 _ABREAST, _LEVELS, _TINT, _JUMP, _LETTER = 3, 14, 0.3, 0.3, 0.085
+_HEADING = 0.1  # inches of a bold letter
 _PLANE, _HALF, _ROUNDS = 2, 0.5, 3
 
 
@@ -253,13 +254,14 @@ def contours(
     paths = paths if isinstance(paths, Mapping) else dict.fromkeys(losses, paths)
     extent = _four(extent)
     width = 3.5 if len(losses) == 1 else WIDTH
-    figure, axes = _style.sheet(
-        width, 3.1 + 0.3 * (len(losses) == 1), title=title, columns=len(losses)
-    )
+    share = width / max(len(losses), 1)
+    height = 3.4 if len(losses) == 1 else min(3.1, share + 0.7)
+    figure, axes = _style.sheet(width, height, title=title, columns=len(losses))
     for own, (heading, loss) in zip(np.atleast_1d(axes), losses.items(), strict=True):
         _landscape(own, _as_losses(loss), extent)
         steps = _descent(own, paths.get(heading), extent)
-        own.set_title(": ".join(filter(None, [heading, steps])), size=10)
+        words = ": ".join(filter(None, [heading, steps]))
+        own.set_title(textwrap.fill(words, int(share / _HEADING)), size=10)
         own.set(xlabel=names[0], xlim=extent[:2], ylim=extent[2:])
         own.set_box_aspect(1)
         own.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))

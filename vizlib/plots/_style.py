@@ -219,10 +219,10 @@ def colours(values: Any, limit: float) -> np.ndarray:
 def short(value: float, digits: int = 3) -> str:
     """Return a number in so many digits, with a true minus sign.
 
-    >>> [short(v) for v in (0, -0.5, 12.345, 1234.5, 1e-7)]
+    >>> [short(v) for v in (-0.0, -0.5, 12.345, 1234.5, 1e-7)]
     ['0', '−0.5', '12.3', '1,230', '1e−07']
     """
-    text = f"{value:.{digits}g}"
+    text = f"{value + 0.0:.{digits}g}"  # minus zero plus zero is zero
     if "e+" in text and abs(value) < _LONG:
         text = f"{float(text):,.0f}"
     return text.replace("-", "−")
