@@ -343,13 +343,14 @@ def test_the_way_off_the_map_is_told():
 
 
 def test_a_heading_too_long_for_its_map_is_broken():
-    paths = dict.fromkeys(["rate 0.1", "rate 0.5", "rate 0.9"], [[2, 2], [9, -50]])
+    paths = {f"rate {rate}": [[2, 2], [9, -50]] for rate in (0.1, 0.5, 0.9)}
     figure = plots.contours(dict.fromkeys(paths, bowl()), extent=(-3, 3, -3, 3), paths=paths)
     for axes in figure.axes:
         renderer = figure.canvas.get_renderer()
         title = axes._left_title.get_window_extent(renderer)
         assert title.x1 < axes.get_window_extent(renderer).x1 + 5
-    assert figure.axes[2].get_title(loc="left").split() == "rate 0.9: 1 step, off the map".split()
+    words = " ".join(figure.axes[2].get_title(loc="left").split())
+    assert words == "rate 0.9: 1 step, off the map"
 
 
 def test_nothing_is_cut_off():
