@@ -90,6 +90,7 @@ class Bars(Panel):
     values: Any
     label: int | None = None
     names: Sequence[str] = ()
+    width: int = 220
 
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from; of many classes the ten likeliest."""
@@ -103,6 +104,7 @@ class Bars(Panel):
             "kind": "bars",
             "names": names,
             "label": label,
+            "width": self.width,
             "data": values[shown].tobytes(),
         }
 
@@ -112,18 +114,20 @@ _BARS = 10
 
 @dataclass(frozen=True)
 class Lines(Panel):
-    """Series over x = 0, 1, …, each with its name at its end; a grey line stands at `at`.
+    """Series over x = `start`, `start` + `step`, …, each with its name at its end.
 
-    The series differ by colour and dash. A value that is nan is not drawn. `percent` writes
-    shares as percentages.
+    A line stands at value number `at`. The series differ by colour and dash. A value that is nan
+    is not drawn. `percent` writes shares as percentages. `height` is 0.62 of the width if None.
     """
 
     series: Mapping[str, Sequence[float]]
     along: str = "epoch"
-    start: int = 0
+    start: float = 0
+    step: float = 1
     at: int | None = None
     percent: bool = False
     width: int = 360
+    height: int | None = None
 
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
@@ -134,9 +138,11 @@ class Lines(Panel):
             "lengths": [len(each) for each in values],
             "along": self.along,
             "start": self.start,
+            "step": self.step,
             "at": self.at,
             "percent": self.percent,
             "width": self.width,
+            "height": self.height or 0.62 * self.width,
             "data": b"".join(each.tobytes() for each in values),
         }
 

@@ -51,8 +51,10 @@ function paintLines(context, panel, { pixel, colour }, [width, height]) {
     context.globalAlpha = 1;
     write(context, write_(mark), left - pixel(6), y(mark), colour.ink, "right");
   }
-  for (const mark of ticks(panel.start, panel.start + longest - 1, 5).filter(Number.isInteger)) {
-    write(context, String(mark), x(mark - panel.start), bottom + pixel(12), colour.ink);
+  // Where only whole numbers are meant, such as epochs, no others are written.
+  const { start, step } = panel, isMeant = (mark) => step % 1 || Number.isInteger(mark);
+  for (const mark of ticks(start, start + (longest - 1) * step, 5).filter(isMeant)) {
+    write(context, String(+mark.toFixed(6)).replace("-", "−"), x((mark - start) / step), bottom + pixel(12), colour.ink);
   }
   write(context, panel.along, (left + width - right) / 2, bottom + pixel(29), colour.ink);
   if (panel.at !== null) {

@@ -48,7 +48,7 @@ function layout(panel, pixel) {
 }
 
 function sizeOf(panel, pixel) {
-  if (panel.kind === "lines") return [pixel(panel.width), pixel(panel.width * 0.62)];
+  if (panel.kind === "lines") return [pixel(panel.width), pixel(panel.height)];
   const { columns, rows, tile, gap } = layout(panel, pixel);
   return [columns * (tile[0] + gap) + gap + 2, rows * (tile[1] + gap) + gap + 2];
 }
@@ -146,6 +146,7 @@ function show(made, panel, look) {
   put(made.caption, panel.title);
   made.root.dataset.before = panel.before;
   if (panel.kind === "words") return put(made.text, panel.lines.join("\n"));
+  if (panel.kind === "bars") made.root.style.width = `${panel.width}px`;
   if (panel.kind === "bars") return fillBars(made.list, panel.names, panel.values, panel.label[0]);
   const { canvas } = made, size = sizeOf(panel, look.pixel);
   made.paint = () => {
