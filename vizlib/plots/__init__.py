@@ -16,9 +16,10 @@ from vizlib.plots._landscapes import activation, contours, regions
 from vizlib.plots._maps import feature_maps, images, kernels, largest
 from vizlib.plots._photograph import photograph
 from vizlib.plots._png import encode as png
-from vizlib.plots._style import Figure, colours
+from vizlib.plots._style import Figure, colours, short
 from vizlib.plots._together import together
 from vizlib.plots._trace import trace
+from vizlib.plots._words import in_words
 
 __all__ = [
     "Figure",
@@ -31,6 +32,7 @@ __all__ = [
     "curves",
     "feature_maps",
     "images",
+    "in_words",
     "kernels",
     "largest",
     "photograph",
@@ -38,6 +40,7 @@ __all__ = [
     "pooling",
     "probabilities",
     "regions",
+    "short",
     "together",
     "trace",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,9 @@ import numpy as np
 from vizlib import arithmetic
 from vizlib.plots._board import GAP, HEAD, MARGIN, THUMB, Board, Thumb, grid, rounded
 from vizlib.plots._style import GREY, WIDTH, Figure, short, styled
+from vizlib.plots._words import afterwards, checked, pooled, summed, winner
 
 _ROWS_HEIGHT, _LARGEST, _NARROWEST = 3.7, 0.44, 0.75
-_LISTED = 12
 _COLOURS = "White is zero, blue positive, orange negative"
 
 
@@ -55,8 +55,8 @@ def convolution(
     board = Board(WIDTH)
     top = board.heading(title or f"{known.get('name', 'convolution')}: {_where(step)}")
     top = rows.draw(board, top)
-    lines = [_sum(step, rows.shown), *_checked(step.total, expected)]
-    lines += _afterwards(after or known.get("after", ()))
+    lines = [summed(step, rows.shown), *checked(step.total, expected)]
+    lines += afterwards(after or known.get("after", ()))
     bottom = top if output is None else _result(board, output, step, top)
     top = board.lines(lines, top, WIDTH - (0 if output is None else THUMB + GAP))
     return board.finish(board.caption(rows.caption(), max(top, bottom)))
@@ -92,7 +92,7 @@ def pooling(
     board = Board(WIDTH)
     top = board.heading(title or f"{known.get('name', step.kind + ' pooling')}: {_where(step)}")
     bottom = _window(board, step, None if image is None else _maps(image, step), output, top)
-    lines = [_pooled(step), *_winner(step), *_checked(step.total, expected)]
+    lines = [pooled(step), *winner(step), *checked(step.total, expected)]
     top = board.lines(lines, bottom)
     return board.finish(board.caption(f"{_COLOURS}{_hatching(step)}.", top))
 
@@ -208,75 +208,6 @@ def _where(step: Any) -> str:
 
 def _hatching(step: Any) -> str:
     return "; hatched: padding" if step.is_padding.any() else ""
-
-
-def _sum(step: arithmetic.ConvStep, shown: Sequence[int]) -> str:
-    sums = step.channel_sums
-    terms = [short(sums[number].item(), 4) for number in shown]
-    if rest := len(sums) - len(shown):
-        others = sums.sum() - sums[list(shown)].sum()
-        terms.append(f"{short(others.item(), 4)} ({rest} other{'s' * (rest > 1)})")
-    terms.append(f"{short(step.bias)} (bias)")
-    # A line that is too long breaks before the result, never behind its sign.
-    return f"{_added(terms)} =\u00a0{short(step.total, 6)}"
-
-
-def _added(terms: Sequence[str]) -> str:
-    """Join terms with + and −."""
-    text = " + ".join(terms)
-    return text.replace("+ −", "− ")
-
-
-def _checked(total: float, expected: float | None) -> list[str]:
-    if expected is None:
-        return []
-    values = f"PyTorch: {short(expected, 8)}, here: {short(total, 8)}"
-    return [f"{values}, difference {short(total - expected, 2)}"]
-
-
-def _afterwards(after: Iterable[Any]) -> list[str]:
-    """Tell what the layers that follow make of the value, up to the next that reads many."""
-    lines = []
-    for entry in after:
-        step = entry.step if isinstance(entry, arithmetic.Traced) else entry
-        name = entry.stage if isinstance(entry, arithmetic.Traced) else ""
-        if isinstance(step, arithmetic.ConvStep | arithmetic.LinearStep):
-            return [*lines, f"then {name or 'the next layer'} reads it, with much else"]
-        if step is not None:
-            lines.append(f"then {name}: {_then(step)}".replace("then :", "then"))
-    return lines
-
-
-def _then(step: Any) -> str:
-    if isinstance(step, arithmetic.PoolStep):
-        return _pooled(step)
-    if isinstance(step, arithmetic.NormStep):
-        scale = f"√({short(step.variance)} + {step.eps:g})"
-        centred = _added([short(step.x.item(), 4), short(-step.mean)])
-        scaled = _added([f"({centred}) / {scale} · {short(step.weight)}", short(step.bias)])
-        return f"{scaled} = {short(step.total, 4)}"
-    return f"{step.name}(x) = {step.formula}, which is {short(step.total, 4)}"
-
-
-def _pooled(step: arithmetic.PoolStep) -> str:
-    values = [
-        v for v, out in zip(step.patch.ravel(), step.is_padding.ravel(), strict=True) if not out
-    ]
-    texts = [short(value.item(), 4) for value in values]
-    if len(texts) > _LISTED:
-        texts = [*texts[:4], "…", *texts[-4:]]
-    if step.kind == "avg":
-        return f"({_added(texts)}) / {short(step.divisor)} = {short(step.total, 6)}"
-    if len(values) < 2:  # noqa: PLR2004 - nothing to compare
-        return f"{short(step.total, 6)} is alone under the window"
-    return f"the largest of {', '.join(texts)} is {short(step.total, 6)}"
-
-
-def _winner(step: arithmetic.PoolStep) -> list[str]:
-    if step.source is None:
-        return []
-    row, column = (0, *step.source)[-2:]
-    return [f"it stands in row {row}, column {column} of the input"]
 
 
 def _window(
