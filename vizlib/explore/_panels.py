@@ -32,7 +32,8 @@ class Maps(Panel):
     a map in a black frame, `boxes` black frames inside of the chosen map. The outermost `padding`
     cells (top, left, bottom, right) are hatched. Cells that are large enough have their values in
     them. `pick` names the sliders that a click on a cell moves:
-    "row", "col", "channel", or "cell" for row · W + column. `width` is in CSS pixels.
+    "row", "col", "channel", or "cell" for row · W + column. Of one map only the first `known`
+    cells may be there yet: the others are blank. `width` is in CSS pixels.
     """
 
     values: Any
@@ -41,6 +42,7 @@ class Maps(Panel):
     boxes: Sequence[Box] = ()
     padding: Sequence[int] = (0, 0, 0, 0)
     pick: Mapping[str, str] = field(default_factory=dict)
+    known: int | None = None
     width: int = 200
 
     def packed(self) -> dict[str, Any]:
@@ -56,6 +58,7 @@ class Maps(Panel):
             "boxes": [list(map(int, box)) for box in self.boxes],
             "padding": list(self.padding),
             "pick": dict(self.pick),
+            "known": self.known,
             "width": self.width,
             "data": values.tobytes(),
         }
@@ -149,13 +152,17 @@ class Lines(Panel):
 
 @dataclass(frozen=True)
 class Words(Panel):
-    """Lines of text, such as an equation; they keep their spaces."""
+    """Lines of text, such as an equation; they keep their spaces.
+
+    With a `width` in CSS pixels they take the room that is left in their row, if it is as wide.
+    """
 
     lines: Sequence[str]
+    width: int | None = None
 
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
-        return {"kind": "words", "lines": list(self.lines)}
+        return {"kind": "words", "lines": list(self.lines), "width": self.width}
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ function paintMaps(context, panel, { pixel, colour, colours }, cursor) {
   if (panel.chosen !== null && gap) frame(context, corner(panel.chosen), tile, gap, DARK);
   const first = corner(panel.chosen ?? 0);
   if (count === 1) {
+    const known = panel.known ?? height * width;
+    blank(context, panel, first, scale, known);
     frame(context, first, tile, 1, colour.line);
     hatch(context, panel, first, scale, pixel);
-    const view = { stage, values: panel.values, limit: panel.limit, pixel, colour };
+    const view = { stage, values: panel.values.subarray(0, known), limit: panel.limit, pixel, colour };
     writeValues(context, view, ...first, scale);
   }
   for (const box of panel.boxes) outline(context, box, first, scale, pixel(3), DARK);
@@ -58,6 +60,14 @@ function outline(context, [row, column, height, width], [x, y], scale, line, col
     [width * scale - line, height * scale - line], line, colour);
 }
 
+// Cells whose values are not there yet.
+function blank(context, { shape: [, height, width] }, [x, y], scale, known) {
+  context.fillStyle = BETWEEN;
+  for (let i = known; i < height * width; i++) {
+    context.fillRect(x + (i % width) * scale, y + Math.floor(i / width) * scale, scale, scale);
+  }
+}
+
 // Padding is no value of the map: its cells are hatched.
 function hatch(context, { shape: [, height, width], padding }, [x, y], scale, pixel) {
   const [top, left, bottom, right] = padding;
@@ -88,7 +98,8 @@ function cellAt(panel, pixel, px, py) {
 function spokenCell(panel, { channel, row, column }) {
   const [count, height, width] = panel.kind === "maps" ? panel.shape : [1, ...panel.shape];
   const at = (channel * height + row) * width + column, depth = panel.shape[2];
-  const value = panel.kind === "maps" ? written(panel.values[at], panel.limit)
+  const value = at >= (panel.known ?? Infinity) ? "not there yet"
+    : panel.kind === "maps" ? written(panel.values[at], panel.limit)
     : [...panel.values.subarray(at * depth, (at + 1) * depth)].join(", ");
   const which = count > 1 ? `channel ${channel}, ` : "", name = panel.title ? `${panel.title}: ` : "";
   return `${name}${which}row ${row}, column ${column}: ${value}`;
@@ -145,7 +156,10 @@ function show(made, panel, look) {
   made.look = look;
   put(made.caption, panel.title);
   made.root.dataset.before = panel.before;
-  if (panel.kind === "words") return put(made.text, panel.lines.join("\n"));
+  if (panel.kind === "words") {
+    made.root.style.flex = panel.width ? `1 1 ${panel.width}px` : "";
+    return put(made.text, panel.lines.join("\n"));
+  }
   if (panel.kind === "bars") made.root.style.width = `${panel.width}px`;
   if (panel.kind === "bars") return fillBars(made.list, panel.names, panel.values, panel.label[0]);
   const { canvas } = made, size = sizeOf(panel, look.pixel);
