@@ -502,13 +502,20 @@ def test_between_images_it_is_white():
     ]
 
 
-def test_long_titles_have_room():
-    titles = [f"label {k}, answer {k}" for k in range(8)]
-    figure = plots.images(np.zeros((8, 28, 28)), titles=titles)
+@pytest.mark.parametrize(("count", "columns"), [(8, None), (12, None), (12, 4), (9, 9), (1, 1)])
+@pytest.mark.parametrize("shape", [(28, 28), (28, 7), (7, 28)])
+def test_long_titles_have_room(count, columns, shape):
+    titles = [f"label {k}, answer {k}" for k in range(count)]
+    figure = plots.images(np.zeros((count, *shape)), titles=titles, columns=columns)
     picture = Picture(figure)
     boxes = [text.get_window_extent() for text in picture.axes.texts]
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
     assert max(box.x1 for box in boxes) <= picture.pixels.shape[1]
+    # A title is written on white alone: it lies on no image, and nothing cuts it off.
+    for text, box in zip(picture.axes.texts, boxes, strict=True):
+        row, column = picture.place(*text.get_position())
+        strip = picture.pixels[row - 20 : row - 4, column : int(box.x1)]
+        assert (strip.mean(axis=(1, 2)) > 128).all(), text.get_text()
 
 
 def test_a_box_frames_the_outermost_pixels_in_it():

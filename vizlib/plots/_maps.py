@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from vizlib.plots import _style
 from vizlib.plots._mosaic import Mosaic
-from vizlib.plots._style import BOX, GAP, INK, LINE, SIGNED, WIDTH, Figure, short, styled
+from vizlib.plots._style import BOX, GAP, INK, LETTER, LINE, SIGNED, WIDTH, Figure, short, styled
 
 _KERNELS = (BOX[0] - 0.5, 3.6)  # inches for the kernels of all pairs of channels
 _LEGEND = 0.8  # inches that the legend takes at the right
@@ -36,7 +36,8 @@ def images(
     `images` are (N, H, W) or (N, 1, H, W), or one image (H, W); (N, 3, H, W) is drawn in its own
     red, green and blue. Bytes (uint8) are dark at 0 and full at 255; floats are dark at their
     least and full at their greatest value over all images, so normalized ones may be drawn too.
-    `titles` are short texts above them, such as labels. At most `limit` images are drawn, and the
+    `titles` are short texts above them, such as labels; where they are long, there are fewer than
+    `columns` images in a row. At most `limit` images are drawn, and the
     figure's title then says of how many. `boxes` has a (top, left, bottom, right) for each image,
     as `arithmetic.receptive_field` returns them: an orange frame on the outermost pixels in it.
 
@@ -51,7 +52,7 @@ def images(
     texts = _as_titles(titles, len(values))[: _style.at_least_one("limit", limit)]
     frames = _one_each(boxes, len(values), "boxes")[:limit]
     shown = _as_colours(values)[:limit]
-    mosaic = Mosaic(len(shown), shown.shape[1:3], columns, letters=_longest(texts))
+    mosaic = _with_room(len(shown), shown.shape[1:3], columns, _longest(texts))
     part = f"the first {limit} of {len(values):,} images" if len(values) > limit else None
     figure, axes = mosaic.sheet(part)
     axes.imshow(mosaic.build(shown).data)
@@ -59,6 +60,17 @@ def images(
     for tile, box in enumerate(frames):
         mosaic.mark(axes, tile, box)
     return figure
+
+
+def _with_room(count: int, shape: tuple[int, ...], columns: int | None, letters: int) -> Mosaic:
+    """Return a mosaic whose tiles are as wide as their titles, and as high as that takes."""
+    mosaic = Mosaic(count, shape, columns, letters=letters)
+    if mosaic.has_room or not letters:
+        return mosaic
+    width = LETTER * letters * 1.1
+    columns = max(1, min(columns or count, int(BOX[0] / width)))
+    height = ceil(count / columns) * (width * shape[0] / shape[1] + LINE) * 1.1
+    return Mosaic(count, shape, columns, letters=letters, box=(BOX[0], max(BOX[1], height)))
 
 
 def _longest(texts: Iterable[str]) -> int:
