@@ -1292,6 +1292,28 @@ def test_edit_refuses_a_name_and_a_channel_that_there_are_not(make):
         model(x)
 
 
+def test_edit_of_a_name_that_is_a_kind_as_well_changes_that_layer_alone():
+    model = nn.Sequential()
+    model.conv, model.conv2 = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1)
+    x = torch.ones(1, 1, 3, 3)
+    with torch.no_grad(), capture.edit(model, {"conv": {0: 0.0}}):
+        found = model(x)
+    with torch.no_grad():
+        middle = model.conv(x)
+        middle[:, 0] = 0
+        assert torch.equal(found, model.conv2(middle))
+
+
+def test_edit_of_a_kind_is_refused():
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    words = r"no stage is called 'relu'; .*has 0, 1"
+    with (
+        pytest.raises(capture.UnknownStageError, match=words),
+        capture.edit(model, {"relu": {0: 0.0}}),
+    ):
+        model(torch.ones(1, 2))
+
+
 def test_edit_in_one_thread_leaves_the_others_alone():
     model, x = nn.Sequential(nn.Linear(3, 3)), torch.randn(2, 3)
     answers = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vizlib.capture._kinds import Layer, unwrapped
 from vizlib.capture._record import record, run
 from vizlib.capture._restore import restored
-from vizlib.capture._stages import Stage, channel_axis
+from vizlib.capture._stages import Stage, UnknownStageError, channel_axis, no_such
 from vizlib.capture._watch import Watch, first_tensor
 from vizlib.data import Digits
 
@@ -36,22 +36,34 @@ def edit(model: nn.Module, changes: Mapping[str, Mapping[int, float]]) -> Iterat
     True
     """
     model = unwrapped(model)
-    watch = Watch(model, partial(_edited, changes), list(changes))
+    met: set[str] = set()
+    watch = Watch(model, partial(_edited, changes, met), list(changes))
     watch.refuse_unknown()
     # Each forward pass has a first call of its own.
     with model.register_forward_pre_hook(watch.restart, prepend=True), watch:
         yield model
     if watch.seen:
         watch.refuse_unmatched()
+        _refuse_unmet(changes.keys() - met, watch)
+
+
+def _refuse_unmet(names: Iterable[str], watch: Watch) -> None:
+    for name in names:
+        raise UnknownStageError(no_such(name, dict.fromkeys([*watch.survey.names(), *watch.seen])))
 
 
 def _edited(
     changes: Mapping[str, Mapping[int, float]],
+    met: set[str],
     layer: Layer,
     output: Tensor,
     _inputs: Any,
     module: nn.Module | None,
-) -> Tensor:
+) -> Tensor | None:
+    # A name such as "relu" is that of a kind as well, and the watch meets them all.
+    if layer.path not in changes:
+        return None
+    met.add(layer.path)
     axis = channel_axis(output, layer.kind, module)
     edited = output.clone()
     for channel, factor in changes[layer.path].items():
