@@ -95,7 +95,7 @@ function cellAt(panel, pixel, px, py) {
   return isIn ? cell : null;
 }
 
-function spokenCell(panel, { channel, row, column }) {
+function spokenPlace(panel, { channel, row, column }) {
   const [count, height, width] = panel.kind === "maps" ? panel.shape : [1, ...panel.shape];
   const at = (channel * height + row) * width + column, depth = panel.shape[2];
   const value = at >= (panel.known ?? Infinity) ? "not there yet"
@@ -131,7 +131,7 @@ function part(panel, { pick, say }) {
   const read = (cell) => {
     made.cursor = cell;
     made.paint();
-    say(cell ? spokenCell(made.panel, cell) : "");
+    say(cell ? spokenPlace(made.panel, cell) : "");
   };
   const under = (event) => {
     const box = canvas.getBoundingClientRect(), ratio = canvas.width / box.width;
