@@ -1,6 +1,8 @@
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, precision_score
 from torch import nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from vizlib import data, lessons, weights
@@ -16,12 +18,35 @@ def seen_by(*layers):
     return x.grad[0, 0].any(dim=0).nonzero()
 
 
+# The labels and answers of thirty images, whose confusion matrix lesson 08 asks about.
+TWENTY_FOUR_OF_THIRTY = (
+    [0] * 10 + [1] * 10 + [2] * 10,
+    [0] * 8 + [1] * 2 + [0] + [1] * 9 + [1] * 3 + [2] * 7,
+)
+
+TWO_LAYERS = nn.Sequential(nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 10))
+
+
+def two_gradients_one_step():
+    """A weight of 1 that never had its gradients of 0.5 zeroed."""
+    weight = torch.ones((), requires_grad=True)
+    for _ in range(2):
+        (weight * 0.5).backward()
+    torch.optim.SGD([weight], lr=0.1).step()
+    return weight.item()
+
+
 # The answers once more, each found by doing what the exercise asks about.
 FOUND = {
     "01.1": lambda: len(DataLoader(range(10_000), batch_size=64)),
     "01.2": lambda: data.load("digits").normalize(torch.tensor([[200]])).item(),
     "01.3": lambda: list(torch.stack([torch.zeros(3, 64, 48)] * 32).shape),
     "01.4": lambda: 5 * len(torch.arange(55_000).split(100)),
+    "02.1": lambda: sum(map(torch.numel, TWO_LAYERS.parameters())),
+    "02.2": lambda: F.cross_entropy(torch.zeros(1, 10), torch.tensor([7])).item(),
+    "02.3": lambda: F.one_hot(torch.tensor(3), 10),
+    "02.4": lambda: list(torch.zeros(64, 3, 32, 32).view(64, -1).shape),
+    "02.5": two_gradients_one_step,
     "06.1": lambda: nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 12, 12)).shape[-1],
     "06.2": weights.load("lenet").conv2.weight[0].numel,
     "06.3": lambda: 1 - nn.MaxPool2d(2)(torch.zeros(1, 1, 8, 8)).numel() / 64,
@@ -30,6 +55,11 @@ FOUND = {
     "07.3": lambda: nn.PReLU(init=0.25)(torch.tensor([-2.0])).item(),
     "07.4": lambda: nn.Dropout(0.2)(torch.full((99,), 2.0)).max(),
     "07.5": lambda: nn.Conv2d(1, 1, 3, stride=2, padding=1)(torch.zeros(1, 1, 7, 7)).shape[-1],
+    "08.1": lambda: torch.distributions.Binomial(10_000, 0.9).stddev / 10_000,
+    "08.2": lambda: accuracy_score(*TWENTY_FOUR_OF_THIRTY),
+    "08.3": lambda: precision_score(*TWENTY_FOUR_OF_THIRTY, average=None)[1],
+    "08.4": lambda: 25 * nn.Conv2d(1, 6, 5)(torch.zeros(1, 1, 28, 28)).numel(),
+    "08.5": lambda: len(torch.arange(55_000).split(128)),
 }
 
 
