@@ -267,10 +267,12 @@ def test_the_view_has_a_name_without_an_address(view, images, lenet):
 
 
 def test_a_state_opens_the_same_view_again(lenet, images):
-    state = "image=3 layer=conv2 channel=11 scale=network"
+    state = "model=lenet image=3 layer=conv2 channel=11 pixel=7,0 scale=network beside=2"
     assert explore.layers(lenet, images, state=state).state == state
     part = explore.layers(lenet, images, state="layer=fc1 channel=100")
-    assert part.state == "image=0 layer=fc1 channel=100 scale=layer"
+    assert part.state == (
+        "model=lenet image=0 layer=fc1 channel=100 pixel=none scale=layer beside=none"
+    )
 
 
 @pytest.mark.parametrize(
@@ -283,6 +285,10 @@ def test_a_state_opens_the_same_view_again(lenet, images):
         ("scale=all", "no scale is called 'all'; choose from map, layer, network"),
         ("digit=1", "state has no 'digit'; it is made of image, layer, channel, scale"),
         ("conv1", "state has no 'conv1'"),
+        ("model=newnet", "state is a place in newnet, but the model is lenet"),
+        ("beside=5", "no beside is called '5'.*none, 0, 1, 2, 3, 4"),
+        ("pixel=3", "a row and a column of a map of 24×24, such as 0,0, but was 3"),
+        ("layer=conv2 pixel=8,0", "of a map of 8×8, such as 0,0, but was 8,0"),
     ],
 )
 def test_a_place_that_is_not_there(state, words, lenet, images):
@@ -293,19 +299,26 @@ def test_a_place_that_is_not_there(state, words, lenet, images):
 def test_sliders_have_their_ranges_and_are_linked_in_the_browser(lenet, images):
     view = explore.layers(lenet, images, state="image=1 layer=conv2 channel=3 scale=map")
     sliders = {slider.description: slider for row in view.children[:2] for slider in row.children}
-    assert list(sliders) == ["image", "layer", "channel", "scale"]
+    assert list(sliders) == ["image", "layer", "channel", "scale", "beside"]
     assert [sliders[name].max for name in ("image", "channel")] == [4, 15]
     assert sliders["layer"].options == tuple(stage["name"] for stage in view._canvas.stages)
     chosen = [slider.value for slider in sliders.values()]
-    assert chosen == [1, "conv2", 3, "per map"]
+    assert chosen == [1, "conv2", 3, "per map", "none"]
     sources = [(link.source[0], link.source[1], link.target[1]) for link in view._links]
     assert sources == [
         (sliders["image"], "value", "image"),
         (sliders["layer"], "index", "layer"),
         (sliders["channel"], "value", "channel"),
         (sliders["scale"], "index", "scale"),
+        (sliders["beside"], "index", "beside"),
         (view._canvas, "last_channel", "max"),
     ]
+
+
+def test_a_single_image_has_nothing_beside_it(lenet, images):
+    view = explore.layers(lenet, images[0])
+    names = [slider.description for row in view.children[:2] for slider in row.children]
+    assert names == ["image", "layer", "channel", "scale"]
 
 
 def test_readers_without_a_kernel_see_a_small_picture(view):

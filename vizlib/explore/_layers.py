@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import anywidget
@@ -20,8 +22,10 @@ from vizlib.explore._recordings import (
     describe,
     probabilities,
 )
-from vizlib.explore._sliders import Slider, read
+from vizlib.explore._sliders import Slider, read, written
 
+_NONE = "none"
+_LARGEST = 50 << 20  # bytes of maps that a page may hold
 SCALES = {"map": "per map", "layer": "per layer", "network": "whole network"}
 
 
@@ -42,8 +46,14 @@ def layers(
     the map, of the layer (the default) or of the whole network for that image. Below are the
     numbers: rounded for the eye, computed from the full values.
 
+    The strip on top shows each layer's first nine maps. A 0 on a map says that all of its values
+    are zero for this image. The pointer over the large map, or the arrow keys on it, read a value;
+    a click keeps the place, which stays while the images change. With a second image `beside`, the
+    chosen map of both stands side by side, on one scale.
+
     `state` opens the view at a place, such as "layer=conv2 channel=5"; `.state` of a view is the
-    place where it is. `.figure()` draws that place for print.
+    place where it is. `.figure()` draws that place for print, and `.to_html(path)` writes a page
+    that slides without kernel or network.
 
     Raises TypeError or ValueError where model, images, labels or state are none of these.
 
@@ -51,7 +61,7 @@ def layers(
     >>> from vizlib import models
     >>> view = layers(models.build("mlp", seed=0), torch.zeros(28, 28), state="layer=relu1")
     >>> view.state
-    'image=0 layer=relu1 channel=0 scale=layer'
+    'model=mlp image=0 layer=relu1 channel=0 pixel=none scale=layer beside=none'
     """
     check_model(model)
     inputs, pictures = as_inputs(images)
@@ -66,7 +76,7 @@ class Layers(Explorer):
         """Record the first image and open at `state`."""
         self._recordings, self._labels = recordings, labels
         self._names = list(recordings[0])
-        sliders = _opened(state, recordings)
+        sliders, pixel = _opened(state, recordings)
         place = {slider.name: slider.index for slider in sliders}
         canvas = _Canvas(
             stages=[describe(stage) for stage in recordings[0].values()],
@@ -74,6 +84,7 @@ class Layers(Explorer):
             images=len(recordings),
             palette=plots.colours(np.linspace(-1, 1, 255), 1).tobytes(),
             packets=list(recordings.opening(place["image"], place["layer"])),
+            pixel=pixel,
             **place,
         )
         canvas.on_msg(self._answer)
@@ -88,6 +99,15 @@ class Layers(Explorer):
             return
         self._canvas.send(packet, packet.pop("buffers"))
 
+    def _everything(self) -> dict[str, Any]:
+        images = range(len(self._recordings))
+        if sum(map(self._recordings.size, images)) > _LARGEST:
+            raise ValueError(
+                f"a page of {self!r} would be larger than {_LARGEST >> 20} MB; "
+                "give the view fewer images"
+            )
+        return {"packets": [self._recordings.packet(i, range(len(self._names))) for i in images]}
+
     def replace(self, image: int, pixels: Any) -> None:
         """Show another image, (H, W) or (1, C, H, W), in the place of one."""
         self._recordings.replace(image, *as_inputs(pixels))
@@ -97,8 +117,16 @@ class Layers(Explorer):
     def state(self) -> str:
         """The place where the view is, as text that `layers(…, state=…)` opens again."""
         canvas = self._canvas
-        layer, scale = self._names[canvas.layer], list(SCALES)[canvas.scale]
-        return f"image={canvas.image} layer={layer} channel={canvas.channel} scale={scale}"
+        place = {
+            "model": self._recordings.name,
+            "image": str(canvas.image),
+            "layer": self._names[canvas.layer],
+            "channel": str(canvas.channel),
+            "pixel": ",".join(map(str, canvas.pixel)) or _NONE,
+            "scale": list(SCALES)[canvas.scale],
+            "beside": str(canvas.beside - 1) if canvas.beside else _NONE,
+        }
+        return written(place)
 
     def figure(self) -> plots.Figure:
         """Return the view as it is now as a figure for print: input, maps, probabilities."""
@@ -138,8 +166,10 @@ class _Canvas(anywidget.AnyWidget):
     packets = traitlets.List().tag(sync=True)
     images = traitlets.Int().tag(sync=True)
     image = traitlets.Int().tag(sync=True)
+    beside = traitlets.Int().tag(sync=True)
     layer = traitlets.Int().tag(sync=True)
     channel = traitlets.Int().tag(sync=True)
+    pixel = traitlets.List().tag(sync=True)
     scale = traitlets.Int().tag(sync=True)
     last_channel = traitlets.Int().tag(sync=True)
 
@@ -148,18 +178,38 @@ def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' * (number != 1)}"
 
 
-def _opened(state: str | None, recordings: Recordings) -> list[Slider]:
-    """Read "image=0 layer=conv2 channel=5 scale=map", any part of it."""
+def _opened(state: str | None, recordings: Recordings) -> tuple[list[Slider], list[int]]:
+    """Read "image=0 layer=conv2 channel=5 …", any part of it, into sliders and a pixel."""
     stages = recordings[0]
-    names = ("image", "layer", "channel", "scale")
-    given = {"image": "0", "channel": "0", "scale": "layer", **read(state, names)}
-    layer = Slider("layer", list(stages)).at(given.get("layer", next(iter(stages))))
-    channels = len(as_maps(stages[layer.word].output))
-    return [
+    first = {"image": "0", "layer": next(iter(stages)), "channel": "0", "scale": "layer"}
+    first |= {"beside": _NONE, "pixel": _NONE, "model": recordings.name}
+    given = first | read(state, first)
+    if given["model"] != recordings.name:
+        raise ValueError(
+            f"state is a place in {given['model']}, but the model is {recordings.name}"
+        )
+    layer = Slider("layer", list(stages)).at(given["layer"])
+    maps = as_maps(stages[layer.word].output)
+    scale = Slider("scale", list(SCALES)).at(given["scale"])
+    beside = Slider("beside", [_NONE, *map(str, range(len(recordings)))])
+    sliders = [
         Slider("image", len(recordings)).at(given["image"]),
         layer,
-        Slider("channel", channels).at(given["channel"]),
-        Slider(
-            "scale", list(SCALES.values()), Slider("scale", list(SCALES)).at(given["scale"]).index
-        ),
+        Slider("channel", len(maps)).at(given["channel"]),
+        replace(scale, options=list(SCALES.values())),
+        beside.at(given["beside"]),
     ]
+    return sliders[: 4 if len(recordings) == 1 else 5], _pixel(given["pixel"], maps.shape[1:])
+
+
+def _pixel(text: str, shape: Sequence[int]) -> list[int]:
+    """Read "3,4": row and column of a map of that shape."""
+    if text == _NONE:
+        return []
+    found = [int(part) for part in text.split(",") if part.isdecimal()]
+    if len(found) != len(shape) or any(at >= end for at, end in zip(found, shape, strict=True)):
+        raise ValueError(
+            f"pixel must be a row and a column of a map of {shape[0]}×{shape[1]}, such as 0,0, "
+            f"but was {text}"
+        )
+    return found

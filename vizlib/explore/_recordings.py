@@ -75,6 +75,10 @@ class Recordings:
             "buffers": [picture.tobytes(), *map(_floats, [chances, *buffers])],
         }
 
+    def size(self, image: int) -> int:
+        """Return how many bytes the maps of an image take."""
+        return _size(self[image])
+
     def opening(self, image: int, layer: int) -> Iterator[dict[str, Any]]:
         """Yield what the view holds from the start: more than the first layer where it is small."""
         if _size(self[image]) > _OPENING:

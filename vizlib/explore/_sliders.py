@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 import ipywidgets
 
 
+_FEW = 4
+
+
 @dataclass(frozen=True)
 class Slider:
     """One slider: its name, what it goes through, and where among that it stands.
@@ -75,9 +78,10 @@ def written(place: dict[str, str]) -> str:
 
 
 def rows(sliders: Sequence[Slider]) -> tuple[list[ipywidgets.Widget], list[ipywidgets.Widget]]:
-    """Return the sliders themselves, and the same two a row."""
-    widgets = [slider.widget("50%" if len(sliders) > 1 else "100%") for slider in sliders]
-    return widgets, [ipywidgets.HBox(widgets[i : i + 2]) for i in range(0, len(widgets), 2)]
+    """Return the sliders themselves, and the same in rows of two, or of three if they are many."""
+    each = 1 if len(sliders) == 1 else 2 if len(sliders) <= _FEW else 3
+    widgets = [slider.widget(f"{100 // each}%") for slider in sliders]
+    return widgets, [ipywidgets.HBox(widgets[i : i + each]) for i in range(0, len(widgets), each)]
 
 
 def links(

@@ -41,7 +41,7 @@ function unpacked(value, buffers) {
 }
 
 function slide(model, { name, words, last }) {
-  const input = document.createElement("input"), output = document.createElement("output");
+  const input = document.createElement("input"), told = document.createElement("span");
   const label = document.createElement("label");
   Object.assign(input, { type: "range", min: 0, max: last, value: model.get(name) });
   const say = () => {
@@ -49,12 +49,13 @@ function slide(model, { name, words, last }) {
     input.value = model.get(name);
     const word = words ? words[model.get(name)] : String(model.get(name));
     input.setAttribute("aria-valuetext", word);
-    output.textContent = word;
+    told.textContent = word;
   };
   input.addEventListener("input", () => model.set(name, Number(input.value)));
   model.on(`change:${name}`, say);
   model.on(`change:last_${name}`, say);
-  label.append(name, input, output);
+  told.setAttribute("aria-hidden", "true"); // the slider says it itself
+  label.append(name, input, told);
   say();
   return label;
 }

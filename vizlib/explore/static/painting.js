@@ -59,7 +59,7 @@ function write(context, text, x, y, colour, align = "center") {
   context.fillText(text, x, y);
 }
 
-function paintInput(context, { pixel, colour, scene }, box) {
+function paintInput(context, { pixel, colour, scene }, left, box) {
   const [height, width, depth] = scene.picture, edge = pixel(1);
   const part = (at, which) => scene.pixels[at * depth + Math.min(which, depth - 1)];
   const picture = image(width, height, (pixels) => {
@@ -68,13 +68,31 @@ function paintInput(context, { pixel, colour, scene }, box) {
     }
   });
   const size = scaled(width, height, zoom(Math.max(height, width), box));
-  context.drawImage(picture, edge, edge, ...size);
-  frame(context, [edge, edge], size, edge, colour.line);
+  context.drawImage(picture, left + edge, edge, ...size);
+  frame(context, [left + edge, edge], size, edge, colour.line);
+}
+
+// A layer as a picture of a few pixels: its first nine maps, or a vector as lines of text are read.
+function paintThumb(canvas, held, stage, colours) {
+  const side = canvas.width, context = canvas.getContext("2d"), data = context.createImageData(side, side);
+  const pixels = new Uint32Array(data.data.buffer), { values, all } = held;
+  const shape = stage.vector ? { count: 1, height: Math.ceil(Math.sqrt(stage.count)) } : stage;
+  const count = Math.min(shape.count, 9), { height, width = height } = shape;
+  const columns = Math.ceil(Math.sqrt(count)), tile = side / columns;
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const channel = Math.floor(y / tile) * columns + Math.floor(x / tile);
+      const row = Math.floor(((y % tile) / tile) * height), column = Math.floor(((x % tile) / tile) * width);
+      const at = (channel * height + row) * width + column;
+      if (channel < count && at < values.length) pixels[y * side + x] = colours[shade(values[at], all.peak || 1)];
+    }
+  }
+  context.putImageData(data, 0, 0);
 }
 
 // Paints all maps and returns which of them a point of the canvas shows.
 function paintMosaic(context, view, x, box) {
-  const { stage, picture, pixel, channel } = view, gap = pixel(4);
+  const { stage, picture, pixel, channel, dead } = view, gap = pixel(4);
   const { columns, rows, tile } = grid(stage.count, stage.height, stage.width, box, gap);
   const [wide, high] = [tile[0] + gap, tile[1] + gap];
   const corner = (i) => [x + gap + (i % columns) * wide, gap + Math.floor(i / columns) * high];
@@ -82,6 +100,7 @@ function paintMosaic(context, view, x, box) {
   context.fillRect(x, 0, columns * wide + gap, rows * high + gap);
   for (let i = 0; i < stage.count; i++) {
     context.drawImage(picture, ...source(i, stage), ...corner(i), ...tile);
+    if (dead.has(i)) paintBadge(context, view, corner(i), tile);
   }
   frame(context, corner(channel), tile, gap, DARK);
   return (px, py) => {
@@ -91,18 +110,32 @@ function paintMosaic(context, view, x, box) {
   };
 }
 
+// A map without a single value but zero says so, or it might be taken for a faint one.
+function paintBadge(context, { pixel, colour }, [x, y], [width, height]) {
+  context.font = `${Math.min(pixel(13), Math.max(pixel(8), width * 0.5))}px ${colour.font}`;
+  write(context, "0", x + width / 2, y + height / 2, EDGE);
+}
+
 function source(channel, { count, height, width }) {
   const columns = Math.ceil(Math.sqrt(count));
   return [(channel % columns) * width, Math.floor(channel / columns) * height, width, height];
 }
 
 function paintLarge(context, view, x, box) {
-  const { stage, picture, pixel, colour, channel } = view, edge = pixel(1);
+  const { stage, picture, pixel, colour, channel, cell } = view, edge = pixel(1);
   const scale = zoom(Math.max(stage.height, stage.width), box - 2 * edge);
   const size = scaled(stage.width, stage.height, scale);
   context.drawImage(picture, ...source(channel, stage), x + edge, edge, ...size);
   frame(context, [x + edge, edge], size, edge, colour.line);
   writeValues(context, view, x + edge, edge, scale);
+  if (cell) {
+    const [row, column] = cell, line = pixel(2), far = Math.max(scale, line * 2);
+    frame(context, [x + edge + column * scale + line, edge + row * scale + line], [far - 2 * line, far - 2 * line], line, DARK);
+  }
+  return (px, py) => {
+    const [row, column] = [py - edge, px - x - edge].map((at) => Math.floor(at / scale));
+    return row >= 0 && row < stage.height && column >= 0 && column < stage.width ? [row, column] : null;
+  };
 }
 
 // Sets the letters' size for cells of this width and returns the decimals that there is room for.

@@ -78,8 +78,9 @@ class Store {
   fetch() {
     if (this.waiting || this.error) return;
     const image = this.model.get("image"), layer = this.model.get("layer");
-    const isUrgent = !this.layers.has(`${image}/${layer}`);
-    for (const other of around(image, this.model.get("images"))) {
+    const seen = [image, this.model.get("beside") - 1].filter((one) => one >= 0);
+    const isUrgent = seen.some((one) => !this.layers.has(`${one}/${layer}`));
+    for (const other of new Set([...seen, ...around(image, this.model.get("images"))])) {
       const order = this.stages.map((_, i) => (layer + i) % this.stages.length);
       const missing = order.filter((one) => !this.layers.has(`${other}/${one}`));
       if (!missing.length) continue;

@@ -1,5 +1,6 @@
 // Words and numbers around the canvas: the strip of layers, the answer, the table, names for ears.
 
+const THUMB = 80; // pixels; half as many on the screen
 const SCALES = ["per map", "per layer", "whole network"];
 
 function element(tag, name, ...children) {
@@ -22,15 +23,17 @@ function build(el) {
     canvas: element("canvas", ""),
     verdict: element("p", "vizlib-verdict"),
     answer: element("ol", "vizlib-answer"),
-    body: element("tbody", "", row(Array(6).fill("")), row(Array(6).fill(""))),
+    body: element("tbody", "", ...[0, 1, 2].map(() => row(Array(6).fill("")))),
+    status: element("p", "vizlib-status"),
   };
+  parts.status.setAttribute("role", "status");
   parts.canvas.setAttribute("role", "img");
   parts.strip.setAttribute("aria-label", "layers of the network");
   parts.answer.setAttribute("aria-label", "probabilities");
   const head = element("thead", "", row(["", "shape", "min", "max", "mean", "zeros"]));
   parts.root = element("div", "vizlib-canvas", parts.strip, parts.captions, parts.canvas,
     element("div", "vizlib-left", parts.verdict, parts.answer),
-    element("table", "vizlib-numbers", head, parts.body));
+    element("table", "vizlib-numbers", head, parts.body), parts.status);
   el.append(parts.root);
   return parts;
 }
@@ -51,7 +54,8 @@ function fillStrip(strip, stages, current, width, choose) {
   if (strip.dataset.shown !== `${first}-${last}`) {
     strip.dataset.shown = `${first}-${last}`;
     strip.replaceChildren(...stages.slice(first, last).map((stage, i) => {
-      const item = element("li", "", element("b", "", stage.name), element("span", "", shapeOf(stage)));
+      const item = element("li", "", element("canvas", "vizlib-thumb"), element("b", "", stage.name), element("span", "", shapeOf(stage)));
+      item.firstChild.width = item.firstChild.height = THUMB;
       item.title = `${stage.name}: ${stage.kind}`;
       item.onclick = () => choose(first + i);
       return item;
@@ -60,6 +64,7 @@ function fillStrip(strip, stages, current, width, choose) {
     strip.dataset.after = last < stages.length ? `… ${stages.length - last}` : "";
   }
   [...strip.children].forEach((item, i) => item.setAttribute("aria-current", first + i === current));
+  return [...strip.children].map((item, i) => [first + i, item.firstChild]);
 }
 
 function fillBars(list, names, values, label) {
@@ -87,9 +92,11 @@ function fillAnswer({ verdict, answer }, { classes, probabilities }, label) {
   put(verdict, words.join(", "));
 }
 
-function fillNumbers(body, { stage, channel, unit, values, layer }) {
+function fillNumbers(body, { stage, channel, unit, values, layer, other }) {
   const one = stage.vector ? "1" : `${stage.height}×${stage.width}`;
   const rows = [[stage.name, shapeOf(stage), layer], [`${unit} ${channel}`, one, statistics(values)]];
+  if (other) rows.push([`of image ${other.image}`, one, statistics(other.values)]);
+  body.rows[2].hidden = !other;
   rows.forEach(([name, shape, { min, max, mean, zeros }], i) => {
     const numbers = [min, max, mean].map((value) => written(value, layer.peak));
     const texts = [name, shape, ...numbers, `${(100 * zeros).toFixed(1)} %`];
@@ -97,17 +104,27 @@ function fillNumbers(body, { stage, channel, unit, values, layer }) {
   });
 }
 
-function fillCaptions(captions, { image, stage, channel, values, scale, peak }) {
+function fillCaptions(captions, { image, stage, channel, values, scale, peak, dead, other }) {
   const name = stage.name.includes(stage.kind) ? stage.name : `${stage.name} (${stage.kind})`;
   const things = (stage.vector ? "value" : "map") + (stage.count === 1 ? "" : "s");
   const chosen = stage.vector ? `unit ${channel}: ${written(values[0], peak)}` : `channel ${channel}`;
-  const texts = [`image ${image}`, `${name}: ${stage.count} ${things}`, chosen, SCALES[scale]];
+  const zero = dead.size ? `, ${dead.size} all zero` : "";
+  const texts = other && !stage.vector
+    ? [`images ${image}, ${other.image}`, `image ${image}, ${chosen}`, `image ${other.image}, ${chosen}`, SCALES[scale]]
+    : [other ? `images ${image}, ${other.image}` : `image ${image}`, `${name}: ${stage.count} ${things}${zero}`, chosen, SCALES[scale]];
   texts.forEach((text, i) => put(captions.children[i], text));
 }
 
-function spoken({ image, stage, channel, unit, scale, limit }) {
-  const end = written(limit, limit);
-  return `image ${image}, layer ${stage.name}, ${unit} ${channel} of ${stage.count}, ` +
+// What a pointer or the arrow keys find.
+function spokenCell({ image, stage, channel, values, peak, other }, [row, column]) {
+  const at = row * stage.width + column, value = (from) => written(from[at], peak);
+  const beside = other ? `; of image ${other.image}: ${value(other.values)}` : "";
+  return `${stage.name}, channel ${channel}, row ${row}, column ${column}: ${value(values)}${beside}`;
+}
+
+function spoken({ image, stage, channel, unit, scale, limit, other }) {
+  const end = written(limit, limit), beside = other ? ` beside image ${other.image}` : "";
+  return `image ${image}${beside}, layer ${stage.name}, ${unit} ${channel} of ${stage.count}, ` +
     `shape ${shapeOf(stage)}, colours from −${end} to ${end}, ${SCALES[scale]}`;
 }
 

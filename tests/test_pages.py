@@ -1,0 +1,231 @@
+"""A view as a page of its own, opened from the disk: it slides, and asks nobody for anything."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vizlib import data, explore, models
+from vizlib.explore._panels import Bars, Frame, Lines, Maps, Picture, Words
+from vizlib.explore._sliders import Slider
+from vizlib.explore._view import View
+from vizlib.plots import images as figure_of
+
+DIGITS = data.load("digits").test
+RAMP = torch.arange(25.0).reshape(1, 5, 5) - 12
+# Counts the pixels of one colour in a canvas.
+COUNT = """(canvas, colour) => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) count += colour.every((part, j) => data[i + j] === part);
+  return count;
+}"""
+
+
+class Page:
+    """A file in the browser, with every request and complaint."""
+
+    def __init__(self, page, path):
+        self.page, self.requests, self.complaints = page, [], []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self.complaints.append(said.text))
+        page.set_default_timeout(10_000)
+        page.goto(path.as_uri())
+
+    def slide(self, name, index):
+        script = "(e, at) => { e.value = at; e.dispatchEvent(new Event('input')); }"
+        self.page.get_by_role("slider", name=name, exact=True).evaluate(script, index)
+        self.settle()
+
+    def settle(self):
+        twice = "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
+        self.page.evaluate(twice)
+
+    def says(self):
+        return self.page.get_by_role("status").inner_text()
+
+    def button(self, name):
+        self.page.get_by_role("button", name=name).click()
+        self.settle()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    contexts = []
+
+    def opened(view):
+        contexts.append(browser.new_context(viewport={"width": 1280, "height": 720}))
+        return Page(contexts[-1].new_page(), view.to_html(tmp_path / "page.html"))
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+# --- The layers of a network ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lenet():
+    model = models.build("lenet", seed=0)
+    with torch.no_grad():
+        model.conv1.weight[4], model.conv1.bias[4] = 0, -1  # dead after ReLU
+    return model.eval()
+
+
+def outputs(model, image):
+    """The first two layers by hand."""
+    x = (image.float() / 255 - 0.1307) / 0.3081
+    with torch.no_grad():
+        conv = torch.nn.functional.conv2d(x[None, None], model.conv1.weight, model.conv1.bias)
+    return conv[0], conv[0].relu()
+
+
+@pytest.mark.browser
+def test_layers_slide_without_a_kernel(opened, lenet):
+    view = explore.layers(lenet, DIGITS.images[:12], state="layer=relu1 channel=2")
+    page = opened(view)
+    canvas = page.page.get_by_role("img")
+    assert "image 0, layer relu1, channel 2 of 6" in canvas.get_attribute("aria-label")
+    page.slide("image", 11)
+    assert "image 11, layer relu1, channel 2 of 6" in canvas.get_attribute("aria-label")
+    check_pixel(page, canvas, lenet)
+    check_beside(page, canvas, lenet)
+    captions = page.page.locator(".vizlib-captions")
+    page.slide("beside", 0)
+    assert "6 maps, 1 all zero" in captions.inner_text()
+    page.slide("layer", 11)
+    page.slide("channel", 9)
+    assert "layer fc3, unit 9 of 10" in canvas.get_attribute("aria-label")
+    assert page.requests == [page.page.url]
+    assert page.complaints == []
+
+
+def check_pixel(page, canvas, model):
+    canvas.focus()
+    for key in ("ArrowRight", *["ArrowDown"] * 3, *["ArrowRight"] * 7):
+        page.page.keyboard.press(key)
+        page.settle()
+    _, relu = outputs(model, DIGITS.images[11])
+    value = f"{relu[2, 3, 7]:.3f}"
+    assert page.says() == f"relu1, channel 2, row 3, column 7: {value}"
+
+
+def check_beside(page, canvas, model):
+    page.slide("beside", 5)
+    (_, one), (_, other) = (outputs(model, DIGITS.images[i]) for i in (11, 4))
+    label = canvas.get_attribute("aria-label")
+    limit = f"{max(one.max(), other.max()):.3f}"
+    assert "image 11 beside image 4, layer relu1" in label
+    assert f"colours from −{limit} to {limit}" in label
+    assert page.says().endswith(f"{one[2, 3, 7]:.3f}; of image 4: {other[2, 3, 7]:.3f}")
+
+
+def test_a_page_of_lenet_is_small_and_whole_or_not_there(lenet, tmp_path, monkeypatch):
+    view = explore.layers(lenet, DIGITS.images[:12])
+    path = view.to_html(tmp_path / "new" / "page.html")
+    assert path.stat().st_size < 2_000_000
+    monkeypatch.setattr("pathlib.Path.write_text", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        view.to_html(tmp_path / "other.html")
+    assert [file.name for file in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_page_that_would_be_huge_is_refused():
+    large = torch.nn.Conv2d(1, 4096, 1)
+    view = explore.layers(large, DIGITS.images[:12])
+    with pytest.raises(ValueError, match="larger than 50 MB; give the view fewer images"):
+        view.to_html("never.html")
+
+
+# --- A view of panels ----------------------------------------------------------------------
+
+
+def show(step, side):
+    if side == 2:
+        raise ValueError("there is nothing at side 2")
+    step = min(step, 4)
+    ramp = RAMP if side == 0 else -RAMP
+    panels = [
+        Picture(DIGITS.images[step].numpy(), boxes=[(1, 2, 5, 5)], title="digit"),
+        Maps(ramp, boxes=[(step, 0, 1, 5)], padding=(1, 0, 0, 0), title="ramp", before="×",
+             pick={"row": "step"}),
+        Bars([0.1, 0.7, 0.2], label=2, title="chances"),
+        Lines({"one": [0.5, 0.9, 0.95], "two": [0.4, float("nan"), 0.9]}, at=1, percent=True),
+        Words([f"{step} + 1 = {step + 1}"], title="sum", below=True),
+    ]  # fmt: skip
+    return Frame(panels, f"step {step}", {"step": 5 if side == 0 else 3})
+
+
+def draw(step, side):
+    return figure_of(DIGITS.images[[step, side]])
+
+
+def panels(**settings):
+    sliders = [Slider("step", 5, stepped=True), Slider("side", ["up", "down", "none"])]
+    return View("a view", sliders, show, draw, **settings)
+
+
+def test_a_view_has_a_state_a_name_and_a_figure():
+    view = panels(state="step=3 side=down")
+    assert (repr(view), view.state) == ("a view", "step=3 side=down")
+    assert view.place == {"step": 3, "side": 1}
+    assert (view.figure().pixels() == draw(3, 1).pixels()).all()
+    assert view._repr_mimebundle_()["image/png"]
+    with pytest.raises(ValueError, match="no side is called 'left'; choose from up, down, none"):
+        panels(state="side=left")
+
+
+def test_a_view_answers_with_the_frames_that_are_asked_for():
+    view, answers = panels(), []
+    view._canvas.send = lambda content, buffers=None: answers.append((content, buffers))
+    view._canvas._handle_custom_msg({"places": [[2, 0], [2, 1], [0, 2]]}, [])
+    [(content, buffers)] = answers
+    assert [frame["place"] for frame in content["frames"]] == [[2, 0], [2, 1], [0, 2]]
+    up, down, none = content["frames"]
+    assert buffers[up["panels"][1]["data"]["buffer"]] == RAMP.numpy().tobytes()
+    assert buffers[down["panels"][1]["data"]["buffer"]] == (-RAMP).numpy().tobytes()
+    assert up["panels"][0]["data"] == down["panels"][0]["data"]  # sent once
+    assert none["panels"][0]["lines"] == [none["says"]] == ["there is nothing at side 2"]
+    assert (up["last"], down["last"]) == ({"step": 4}, {"step": 2})
+
+
+@pytest.mark.browser
+def test_a_view_slides_steps_and_reads_without_a_kernel(opened):
+    page = opened(panels())
+    words, ramp = page.page.locator("pre"), page.page.get_by_role("img", name="ramp")
+    zero_is_white = ramp.evaluate(COUNT, [255, 255, 255])
+    assert zero_is_white > 300
+    assert words.inner_text() == "0 + 1 = 1"
+    for button, told in (("Next", 1), ("Next", 2), ("Back", 1)):
+        page.button(button)
+        assert words.inner_text() == f"{told} + 1 = {told + 1}"
+    assert "step 2 of 5" in page.page.locator(".vizlib-stepper").inner_text()
+    ramp.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        page.page.keyboard.press(key)
+    assert page.says() == "ramp: row 1, column 1: −6.00"
+    page.page.keyboard.press("Enter")
+    page.slide("step", 4)
+    page.slide("side", 1)
+    page.settle()
+    assert "step 3 of 3" in page.page.locator(".vizlib-stepper").inner_text()
+    page.slide("side", 2)
+    assert words.inner_text() == "there is nothing at side 2"
+    assert page.page.locator(".vizlib-answer .winner").count() == 0
+    assert page.requests == [page.page.url]
+    assert page.complaints == []
+
+
+@pytest.mark.browser
+def test_a_page_that_cannot_hold_all_places_says_so(opened, monkeypatch):
+    monkeypatch.setattr("vizlib.explore._view._ALL", 3)
+    page = opened(panels(state="step=1"))
+    page.slide("step", 3)
+    assert page.page.locator("pre").inner_text() == "3 + 1 = 4"
+    page.slide("side", 1)
+    page.settle()
+    assert "one slider at a time" in page.says()
+    assert page.page.get_by_role("slider", name="step").get_attribute("aria-valuetext") == "1"
+    assert page.page.locator("pre").inner_text() == "1 + 1 = 2"
