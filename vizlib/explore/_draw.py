@@ -23,9 +23,9 @@ def draw(model: nn.Module, drawing: Any = None, *, state: str | None = None) -> 
     Draw one digit with the mouse, a finger or a pen: white ink on black, as MNIST's own digits
     are, so that no step has to turn it around. While you draw and after each stroke, the drawing
     goes to the network as `handwriting.from_ink` prepares it, and the small pictures show how:
-    *cropped* to the ink, *scaled to 20* pixels, and *centred by mass* in 28×28, where the orange
-    lines cross in the middle. The rest is `layers`, live: there white is zero, blue positive and
-    orange negative, and the blue bar is the answer. An empty pad is an empty image.
+    *cropped* to the ink, *scaled to 20* pixels, and *centred by mass* in 28×28, whose middle the
+    orange marks at the border show. The rest is `layers`, live: there white is zero, blue
+    positive and orange negative, and the blue bar is the answer. An empty pad is an empty image.
 
     `drawing` is what lies on the pad at first: uint8 (H, W), white on black, of any square size,
     such as a digit of MNIST. `state` opens the layers at a place, such as "layer=conv2 channel=5".
@@ -39,7 +39,7 @@ def draw(model: nn.Module, drawing: Any = None, *, state: str | None = None) -> 
     >>> seven[40:60, 80:200] = 255
     >>> seven[40:240, 180:200] = 255
     >>> draw(weights.load("lenet"), seven)
-    draw(lenet, read as 7 (probability ...))
+    draw(lenet, read as 7, P7 > 0.999)
     """
     return Draw(model, _as_drawing(drawing), state)
 

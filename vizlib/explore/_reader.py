@@ -21,7 +21,7 @@ from vizlib.explore._layers import layers
 from vizlib.explore._recordings import probabilities
 
 BLANK = np.zeros((handwriting.SIDE, handwriting.SIDE), np.uint8)
-_LONGEST = 160  # pixels: twice as many as a step is wide on the page
+_LONGEST = 140  # pixels: twice as many as a step is wide on the page
 _SURE = 0.9995  # what would be written 1.000 is not
 
 
@@ -51,7 +51,7 @@ class Reader(ipywidgets.Box):
         self._front, self._layers = front, layers(model, BLANK, state=state)
         self.prepared: handwriting.Prepared | None = None
         self._layers.layout = {"flex": "1 1 600px", "min_width": "0"}
-        front.layout = {"flex": "0 0 auto", "width": "254px", "margin": "0 16px 0 0"}
+        front.layout = {"flex": "0 0 auto", "width": "224px", "margin": "0 12px 0 0"}
         super().__init__([front, self._layers], layout={"flex_flow": "row wrap"})
 
     def _show(self, prepared: handwriting.Prepared | None) -> None:
@@ -73,10 +73,10 @@ class Reader(ipywidgets.Box):
     def _read(self) -> str:
         chances = self.probabilities
         if chances is None:
-            return "This network ends in no score for each class."
-        share = float(chances.max())
-        number = ">0.999" if _SURE <= share < 1 else f"{share:.3f}"
-        return f"Read as {int(chances.argmax())} (probability {number})."
+            return "No answer: the network does not end in one score for each class"
+        answer, share = int(chances.argmax()), float(chances.max())
+        sign = "> 0.999" if _SURE <= share < 1 else f"= {share:.3f}"
+        return f"Read as {answer}, P{answer} {sign}"
 
     @property
     def state(self) -> str:
@@ -100,7 +100,7 @@ class Reader(ipywidgets.Box):
     def __repr__(self) -> str:
         """Return what it is, the network, and what it was read as."""
         name = type(self).__name__.lower()
-        answer = self._front.answer.rstrip(".").lower() or "nothing read yet"
+        answer = self._front.answer.replace("R", "r", 1) or "nothing to read yet"
         return f"{name}({self._layers._recordings.name}, {answer})"  # noqa: SLF001
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:

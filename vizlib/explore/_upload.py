@@ -24,10 +24,10 @@ def upload(model: nn.Module, path: Any = None, *, state: str | None = None) -> U
     Choose a file, drop one there, or give its `path`, or anything else that
     `handwriting.prepare` takes. The small pictures show its steps, each as 0 black … 255 white
     with its true size: *grey*, *uneven light removed*, *white on black*, *cropped*, *specks
-    dropped*, *scaled to 20*, *centred by mass*, where the orange lines cross in the middle of
-    28×28. The last one, for comparing, is the mean of all training digits of the class that the
-    network read, from MNIST where it is on disk, else from scikit-learn's digits; its name says
-    which. The rest is `layers`: white is zero, blue positive and orange negative, and the blue
+    dropped*, *scaled to 20*, *centred by mass* in 28×28, whose middle the orange marks at the
+    border show. The last one, for comparing, is the mean of all training digits of the class that
+    the network read, from MNIST where it is on disk, else from scikit-learn's digits; its name
+    says which. The rest is `layers`: white is zero, blue positive and orange negative, and the blue
     bar is the answer.
 
     A picture that cannot be read is answered by a sentence, and the last good one stays.
@@ -40,11 +40,11 @@ def upload(model: nn.Module, path: Any = None, *, state: str | None = None) -> U
     >>> paper = np.full((90, 60), 230, np.uint8)
     >>> paper[15:75, 26:34] = 40
     >>> upload(weights.load("lenet"), paper)
-    upload(lenet, read as 1 (probability ...))
+    upload(lenet, read as 1, P1 > 0.999)
     """
     view = Upload(model, state)
     if path is not None:
-        view.open(path)
+        view.read(path)
     return view
 
 
@@ -57,7 +57,7 @@ class Upload(Reader):
         self._ticket, self._parts = None, []
         self._front.on_msg(self._receive)
 
-    def open(self, picture: Any) -> None:
+    def read(self, picture: Any) -> None:
         """Prepare and read a picture; raise what `handwriting.prepare` raises."""
         prepared = handwriting.prepare(picture)
         with self._front.hold_sync():
@@ -77,7 +77,7 @@ class Upload(Reader):
 
     def _try(self, file: io.BytesIO) -> None:
         try:
-            self.open(file)
+            self.read(file)
         except ValueError as error:
             self._front.error = str(error)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
@@ -106,7 +106,7 @@ def mean_digits() -> tuple[str, np.ndarray]:
         digits = data.load("mnist", download=False)
     except (FileNotFoundError, ValueError):
         digits = data.load("digits")
-    images, labels = digits.train
+    images, labels = digits.train.images, digits.train.labels
     means = torch.stack([images[labels == k].float().mean(0) for k in range(_CLASSES)])
     source = {"mnist": "MNIST", "digits": "scikit-learn's digits"}[digits.name]
     return source, means.round().to(torch.uint8).numpy()

@@ -13,9 +13,11 @@ anything that a word, a number or a shape does not say as well.
 from vizlib.plots._charts import compare, confusion, curves, probabilities
 from vizlib.plots._equations import convolution, pooling
 from vizlib.plots._landscapes import activation, contours, regions
+from vizlib.plots._lines import answers, lines
 from vizlib.plots._maps import feature_maps, images, kernels, largest
 from vizlib.plots._photograph import photograph
 from vizlib.plots._png import encode as png
+from vizlib.plots._steps import steps
 from vizlib.plots._style import Figure, colours, short
 from vizlib.plots._together import together
 from vizlib.plots._trace import trace
@@ -24,6 +26,7 @@ from vizlib.plots._words import in_words
 __all__ = [
     "Figure",
     "activation",
+    "answers",
     "colours",
     "compare",
     "confusion",
@@ -35,12 +38,14 @@ __all__ = [
     "in_words",
     "kernels",
     "largest",
+    "lines",
     "photograph",
     "png",
     "pooling",
     "probabilities",
     "regions",
     "short",
+    "steps",
     "together",
     "trace",
 ]

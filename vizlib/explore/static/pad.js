@@ -9,7 +9,7 @@ const NAME = "drawing pad, for a mouse, a finger or a pen; the controls below wo
 function build(el) {
   const canvas = element("canvas", { class: "vizlib-pad", role: "img", width: SIDE, height: SIDE });
   const brush = element("input", { type: "range", min: 6, max: 60, step: 2, value: 24 });
-  const width = element("output", {}, brush.value);
+  const width = element("span", { "aria-hidden": "true" }, brush.value);
   const button = (text, more) => element("button", { type: "button", ...more }, text);
   const parts = {
     canvas, brush, width,
@@ -116,7 +116,7 @@ function render({ model, el }) {
   canvas.onpointerup = canvas.onpointercancel = (event) => {
     if (event.pointerId !== pointer) return;
     pointer = null;
-    change(() => {});
+    ask();
   };
   // A long press with a pen is a stroke, not a wish for a menu.
   canvas.oncontextmenu = (event) => {

@@ -1,7 +1,7 @@
 // Small pictures of what becomes of handwriting, each with its name and its true size.
 
-const BOX = 160; // pixels of the canvas for each, twice as many as on the page
-const MIDDLE = "#e69f00";
+const BOX = 140; // pixels of the canvas for each, twice as many as on the page
+const MIDDLE = "#e69f00", MARK = 1 / 7; // at the border, each a seventh long: they hide no ink
 
 const octets = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 
@@ -34,8 +34,10 @@ function paintStep(canvas, { shape, pixels, cross }) {
   context.drawImage(grey(octets(pixels), shape), 0, 0, width, height);
   if (!cross) return;
   context.fillStyle = MIDDLE;
-  context.fillRect(width / 2 - 1, 0, 2, height);
-  context.fillRect(0, height / 2 - 1, width, 2);
+  for (const edge of [0, 1 - MARK]) {
+    context.fillRect(width / 2 - 1, edge * height, 2, MARK * height);
+    context.fillRect(edge * width, height / 2 - 1, MARK * width, 2);
+  }
 }
 
 function paintSteps(list, steps) {
