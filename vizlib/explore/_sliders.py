@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import ipywidgets
 
-
 _FEW = 4
 
 
