@@ -36,6 +36,13 @@ def two_gradients_one_step():
     return weight.item()
 
 
+def uphill(weight):
+    """How steeply the loss of lesson 03's last neuron rises with its weight."""
+    w = torch.tensor(weight, requires_grad=True)
+    ((F.relu(w * 2) - 5) ** 2).backward()
+    return w.grad.item()
+
+
 # The answers once more, each found by doing what the exercise asks about.
 FOUND = {
     "01.1": lambda: len(DataLoader(range(10_000), batch_size=64)),
@@ -47,6 +54,11 @@ FOUND = {
     "02.3": lambda: F.one_hot(torch.tensor(3), 10),
     "02.4": lambda: list(torch.zeros(64, 3, 32, 32).view(64, -1).shape),
     "02.5": two_gradients_one_step,
+    "03.1": lambda: F.relu(torch.tensor([1.0, -2, 3]) @ torch.tensor([0.5, 1, 0.5]) - 0.5),
+    "03.2": lambda: nn.BCELoss()(torch.tensor(0.25), torch.tensor(1.0)),
+    "03.3": lambda: torch.tensor([1.0, 0.0]).softmax(0)[0],
+    "03.4": lambda: uphill(3.0),
+    "03.5": lambda: 3 - 0.1 * uphill(3.0),
     "06.1": lambda: nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 12, 12)).shape[-1],
     "06.2": weights.load("lenet").conv2.weight[0].numel,
     "06.3": lambda: 1 - nn.MaxPool2d(2)(torch.zeros(1, 1, 8, 8)).numel() / 64,

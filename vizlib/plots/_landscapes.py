@@ -28,7 +28,7 @@ from vizlib.plots._style import (
 )
 
 _ABREAST, _LEVELS, _TINT, _JUMP, _LETTER = 3, 14, 0.3, 0.3, 0.085
-_HEADING = 0.1  # inches of a bold letter
+_HEADING, _LINES = 0.1, "#949494"  # inches of a bold letter, and the lines of one height
 _PLANE, _HALF, _ROUNDS = 2, 0.5, 3
 
 
@@ -280,9 +280,10 @@ def _landscape(axes: Axes, loss: np.ndarray, extent: Sequence[float]) -> None:
     low, high = loss.min(), loss.max()
     # Squared, so that the lines stay apart around the bottom of a bowl.
     levels = low + (high - low or 1.0) * np.linspace(0, 1, _LEVELS) ** 2
-    box = {"extent": extent, "origin": "lower"}
+    # Smooth edges have hundreds of greys, which would double the size of a saved lesson.
+    box = {"extent": extent, "origin": "lower", "antialiased": False}
     axes.contourf(loss, levels, cmap="Greys", alpha=0.45, **box)
-    axes.contour(loss, levels[1:], colors=[GREY], linewidths=0.8, **box)
+    axes.contour(loss, levels[1:], colors=[_LINES], linewidths=0.6, **box)
     axes.grid(visible=False)
 
 
