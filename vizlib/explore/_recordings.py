@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ class Recordings:
         self.model, self.inputs, self.pictures = model, inputs, pictures
         self.name = getattr(model, "name", type(model).__name__)
         self._kept: OrderedDict[int, capture.Recording] = OrderedDict()
+        self._peaks: dict[int, float] = {}
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -36,6 +38,7 @@ class Recordings:
         self.inputs, self.pictures = self.inputs.clone(), self.pictures.copy()
         self.inputs[image], self.pictures[image] = inputs[0], pictures[0]
         self._kept.pop(image, None)
+        self._peaks.pop(image, None)
 
     def __getitem__(self, image: int) -> capture.Recording:
         if image not in self._kept:
@@ -66,11 +69,13 @@ class Recordings:
         classes, chances = _likeliest(recording)
         picture = self.pictures[image]
         buffers = [stages[layer].output for layer in chosen]
+        if image not in self._peaks:
+            self._peaks[image] = max(map(_finite_peak, stages))
         return {
             "image": image,
             "layers": list(chosen),
             "picture": picture.shape,
-            "peak": _finite_peak(stages),
+            "peak": self._peaks[image],
             "classes": classes,
             "buffers": [picture.tobytes(), *map(_floats, [chances, *buffers])],
         }
@@ -97,10 +102,14 @@ def _floats(values: Tensor) -> bytes:
     return values.float().contiguous().numpy().tobytes()
 
 
-def _finite_peak(stages: Sequence[capture.Stage]) -> float:
-    """Return the greatest absolute value of all layers, without what is nan or infinite."""
-    sizes = (stage.output.float().abs() for stage in stages)
-    return max(float(size.where(size.isfinite(), 0).amax()) for size in sizes)
+def _finite_peak(stage: capture.Stage) -> float:
+    """Return the greatest absolute value of a layer, without what is nan or infinite."""
+    low, high = stage.output.aminmax()
+    peak = max(-float(low), float(high))
+    if math.isfinite(peak):
+        return peak
+    size = stage.output.float().abs()
+    return float(size.where(size.isfinite(), 0).amax())
 
 
 def as_maps(output: Tensor) -> Tensor:
