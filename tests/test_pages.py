@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+
+import psutil
 import pytest
 import torch
 
@@ -120,6 +123,51 @@ def check_beside(page, canvas, model):
     assert "image 11 beside image 4, layer relu1" in label
     assert f"colours from −{limit} to {limit}" in label
     assert page.says().endswith(f"{one[2, 3, 7]:.3f}; of image 4: {other[2, 3, 7]:.3f}")
+
+
+HEAP = """async moves => {
+  const slider = document.querySelector("input[type=range]");
+  for (let i = 0; i < moves; i++) {
+    slider.value = i % 12;
+    slider.dispatchEvent(new Event("input"));
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+
+
+@pytest.mark.browser
+def test_a_thousand_moves_leave_the_page_as_large_as_it_was(opened, lenet):
+    page = opened(explore.layers(lenet, DIGITS.images[:12], state="layer=relu1"))
+    tools = page.page.context.new_cdp_session(page.page)
+
+    def heap_after(moves):
+        page.page.evaluate(HEAP, moves)
+        tools.send("HeapProfiler.collectGarbage")
+        usage = tools.send("Runtime.getHeapUsage")
+        return sum(
+            usage[part] for part in ("usedSize", "embedderHeapUsedSize", "backingStorageSize")
+        )
+
+    before = heap_after(100)
+    assert heap_after(1000) - before < 500_000
+
+
+def test_a_thousand_answers_leave_the_kernel_as_large_as_it_was(lenet):
+    process, sent = psutil.Process(), []
+    layers, view = explore.layers(lenet, DIGITS.images[:12]), panels()
+    for each in (layers, view):
+        each._canvas.send = lambda _, buffers=None: sent.append(len(buffers))
+
+    def size_after(moves):
+        for move in range(moves):
+            layers._canvas._handle_custom_msg({"image": move % 12, "layers": [0, 1, 2]}, [])
+            view._canvas._handle_custom_msg({"places": [[move % 5, move % 2]]}, [])
+        gc.collect()
+        return process.memory_info().rss
+
+    before = size_after(100)
+    assert size_after(1000) - before < 20_000_000
+    assert len(sent) == 2200
 
 
 def test_a_page_of_lenet_is_small_and_whole_or_not_there(lenet, tmp_path, monkeypatch):
