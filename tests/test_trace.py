@@ -446,3 +446,12 @@ def test_a_place_that_is_not_there_is_named(where, error, sentence):
 def test_an_image_without_a_batch_axis_is_told_so():
     with pytest.raises(ValueError, match=r"x must be a batch \(N, C, H, W\), but had"):
         arithmetic.trace(models.build("mlp", seed=0), torch.zeros(784), "linear1", 0)
+
+
+def test_a_trace_may_end_early():
+    model, x = built("lenet")
+    chain = arithmetic.Chain(model, x, "pool2")
+    whole, part = (chain.trace("pool2", 3, 1, 2, until=name) for name in (None, "conv2"))
+    assert [one.stage for one in part] == ["pool2", "relu2", "conv2"]
+    assert [repr(one) for one in part] == [repr(one) for one in whole[:3]]
+    assert len(whole) > 3

@@ -144,20 +144,25 @@ class Chain:
         _refuse_place(stage, where, shape)
         return self._field(index, [{position} for position in where])
 
-    def trace(self, stage: str, channel: int, row: int = 0, col: int = 0) -> Trace:
-        """Return what `trace` does, without running the model again."""
-        index = self._index(stage)
+    def trace(
+        self, stage: str, channel: int, row: int = 0, col: int = 0, *, until: str | None = None
+    ) -> Trace:
+        """Return what `trace` does, without running the model again.
+
+        With `until` it ends with that stage, and what is behind it costs nothing.
+        """
+        index, end = self._index(stage), -1 if until is None else self._index(until) - 1
         shape = tuple(self.stages[index].output.shape[1:])
         place: Place | None = (channel, row, col)[: len(shape)]
         refuse_outside("channel", channel, shape[0], f"{stage} is {_times(shape)}")
         _refuse_place(stage, place[1:], shape[1:])
         found = []
-        while index >= 0 and place is not None:
+        while index > end and place is not None:
             total, step = self._step(index, place)
             found.append(self._traced(index, place, total, step))
             place = self._readers[index].behind(place, step)
             index -= 1
-        if place is not None:
+        if place is not None and index < 0:
             value = self.image[place].item()
             seen = [{position} for position in place[1:]]
             found.append(Traced(INPUT, INPUT, place, value, value, None, self._box(seen), None))
