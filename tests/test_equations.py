@@ -135,7 +135,7 @@ def test_a_trace_tells_what_the_next_layers_do(trace):
     figure = plots.convolution(trace[-2:])
     assert said(figure).startswith("0: channel")
     found = said(plots.convolution([*trace[1:]]))
-    for words in ("then 1: (", "then 2: relu(x) = max(0, x)", "then 3: the largest of"):
+    for words in ("then 1: (", "then 2: relu(", "relu(x) = max(0, x)", "then 3: the largest of"):
         assert words in found
     assert "then 4 reads it" not in found
 

@@ -28,6 +28,8 @@ def in_words(step: Any, most: int = 8) -> str:
     'the largest of 1, 5, 3, 4 is 5'
     >>> in_words(arithmetic.conv2d_step([[3, -1]], [[2, 4]], [0.5], row=0, col=0))
     '3·2 + (−1)·4 + 0.5 (bias) =\u00a02.5'
+    >>> in_words(arithmetic.activation("relu", -0.5))
+    'relu(−0.5) = 0, where relu(x) = max(0, x)'
     >>> in_words(arithmetic.linear_step([1.0, 2.0, 3.0], [0.5, -4.0, 1.0]), most=1)
     '−8 (input 1) + 3.5 (2 others) =\u00a0−4.5'
     """
@@ -42,9 +44,10 @@ def in_words(step: Any, most: int = 8) -> str:
         case arithmetic.ConvStep() if _is_short(step):
             return _summed(step, _products(step))
         case arithmetic.ConvStep():
-            names = [f"channel {number}" for number in step.channels]
+            names = [f"input {number}" for number in step.channels]
             return _summed(step, _largest(step.channel_sums, names, most))
-    return f"{step.name}(x) = {step.formula}, which is {short(step.total, 4)}"
+    x, y = short(step.x.item(), 4), short(step.total, 4)
+    return f"{step.name}({x}) = {y}, where {step.name}(x) = {step.formula}"
 
 
 def summed(step: arithmetic.ConvStep, shown: Sequence[int]) -> str:
