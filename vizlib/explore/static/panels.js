@@ -20,8 +20,8 @@ function paintMaps(context, panel, { pixel, colour, colours }, cursor) {
     blank(context, panel, first, scale, known);
     frame(context, first, tile, 1, colour.line);
     hatch(context, panel, first, scale, pixel);
-    const view = { stage, values: panel.values.subarray(0, known), limit: panel.limit, pixel, colour };
-    writeValues(context, view, ...first, scale);
+    const view = { width, values: panel.values.subarray(0, known), limit: panel.limit, pixel, colour };
+    writeCells(context, view, first, scale);
   }
   for (const box of panel.boxes) outline(context, box, first, scale, pixel(3), DARK);
   if (cursor) outline(context, [cursor.row, cursor.column, 1, 1], corner(cursor.channel), scale, pixel(2), "#d55e00");
@@ -58,6 +58,30 @@ function sizeOf(panel, pixel) {
 function outline(context, [row, column, height, width], [x, y], scale, line, colour) {
   frame(context, [x + column * scale + line / 2, y + row * scale + line / 2],
     [width * scale - line, height * scale - line], line, colour);
+}
+
+// As on a blackboard: whole numbers stay whole, and a zero before the point is left out.
+function inCell(value, places) {
+  const text = signed(value.toFixed(places));
+  return Number(value.toFixed(places)) === 0 ? "0" : text.replace(/^(−?)0\./, "$1.");
+}
+
+// The values in cells that are large enough, all with as many decimals as there is room for.
+function writeCells(context, { width, values, limit, pixel, colour }, [x, y], scale) {
+  if (scale < pixel(24)) return;
+  const most = values.every(Number.isInteger) ? 0 : 2 - Math.floor(Math.log10(statistics(values).peak || 1));
+  const fits = ([places, size]) => {
+    context.font = `${Math.min(pixel(15), scale * size)}px ${colour.font}`;
+    return places < 9 && values.every((value) => context.measureText(inCell(value, places)).width < scale * 0.92);
+  };
+  const [places] = [0.37, 0.29].flatMap((size) => [[most, size], [most - 1, size]])
+    .map(([n, size]) => [Math.max(0, n), size]).find(fits) ?? [];
+  if (places === undefined) return;
+  values.forEach((value, i) => {
+    const ink = isDark(shade(value, limit)) ? "#fff" : DARK;
+    const [column, row] = [i % width, Math.floor(i / width)];
+    write(context, inCell(value, places), x + (column + 0.5) * scale, y + (row + 0.5) * scale, ink);
+  });
 }
 
 // Cells whose values are not there yet.
@@ -133,6 +157,13 @@ function part(panel, { pick, say }) {
     made.paint();
     say(cell ? spokenPlace(made.panel, cell) : "");
   };
+  // Another frame has other values under a pointer that stays, or none at all.
+  made.reread = () => {
+    if (!made.cursor) return;
+    const [count, height, width] = made.kind === "maps" ? made.panel.shape : [1, ...made.panel.shape];
+    const { channel, row, column } = made.cursor;
+    read(channel < count && row < height && column < width ? made.cursor : null);
+  };
   const under = (event) => {
     const box = canvas.getBoundingClientRect(), ratio = canvas.width / box.width;
     return cellAt(made.panel, made.look.pixel, (event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio);
@@ -198,7 +229,7 @@ function stepper(name, { model, change, lastOf }) {
     timer = setInterval(() => (model.get(name) < lastOf(name) ? go(1) : stop()), INTERVAL);
   };
   const say = () => {
-    put(where, `${name} ${model.get(name) + 1} of ${lastOf(name) + 1}`);
+    put(where, `${name} ${model.get(name)}: step ${model.get(name) + 1} of ${lastOf(name) + 1}`);
     back.disabled = model.get(name) === 0;
     next.disabled = model.get(name) === lastOf(name);
   };
@@ -263,6 +294,7 @@ function render(frames, { model, el }) {
     const colour = { ink: style.color, line: style.getPropertyValue("--line"), font: style.fontFamily };
     const look = { colour, colours, ratio, pixel: (size) => Math.round(size * ratio) };
     parts.forEach((one, i) => show(one, frame.panels[i], look));
+    for (const one of parts) one.reread?.();
     panels.setAttribute("aria-label", frame.says);
   };
 
