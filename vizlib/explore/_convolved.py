@@ -1,0 +1,249 @@
+"""What is convolved, with which kernels, and how: numbers by hand, or a layer of a network."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vizlib import arithmetic, capture
+from vizlib.explore._recordings import Recordings, as_inputs, check_model
+
+Pair = tuple[int, int]
+
+# The worked example of the course. The middle 3×3 weights of this kernel are those of the network
+# `arithmetic`; the others are there to make it wider.
+EXAMPLE = [[3, 3, 2, 1, 0], [2, 3, 2, 1, 0], [3, 3, 2, 1, 0], [4, 3, 2, 1, 0], [1, 3, 2, 1, 0]]
+_KERNEL = [[1, 0, 2, 0, 1], [0, 0, 1, 2, 0], [2, 2, 2, 0, 1], [0, 0, 1, 2, 0], [1, 0, 2, 0, 1]]
+_OWN = 3
+# Layers that make of each value one value.
+_ELEMENTWISE = {"relu", "activation", "norm"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convolved:
+    """Kernels (O, C / groups, kh, kw), and for each image the maps (C, H, W) that they read."""
+
+    name: str
+    maps: Callable[[int], Tensor]
+    weight: Tensor
+    bias: Tensor | None = None
+    stride: Pair = (1, 1)
+    padding: Pair | str = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    mode: str = "zeros"
+    images: int = 1
+    # The kernel's sizes to choose from: its middle, and the whole of it at last.
+    sizes: Sequence[Pair] = ()
+    size: Pair = (0, 0)
+    # One row of numbers: height has no stride, no padding and no dilation.
+    is_line: bool = False
+    # A network has made its whole output at once.
+    is_trained: bool = False
+    # The steps of the layers that follow, for image, channel, row and column.
+    after: Callable[..., Sequence[arithmetic.Traced]] = lambda *_: ()
+
+    def kernels(self, size: Pair) -> Tensor:
+        """Return the middle of the kernels, (O, C / groups, *size)."""
+        top, left = ((whole - part) // 2 for whole, part in zip(self.weight.shape[2:], size))  # noqa: B905 - two and two
+        return self.weight[:, :, top : top + size[0], left : left + size[1]]
+
+
+def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: Any) -> Convolved:
+    """Return numbers as they are, and kernels of any size up to the given one."""
+    maps = _numbers("image", EXAMPLE if image is None else image)
+    is_line = maps.dim() == 1
+    weight = _weight(_KERNEL if kernel is None else kernel, is_line=is_line)
+    sizes = _sizes(weight.shape[2:])
+    opened = sizes[-1] if kernel is not None else sizes[_OWN - 1]
+    maps = _maps(maps)
+    return Convolved(
+        name=f"{_shape(maps, is_line=is_line)}, kernel {times(opened[is_line:])}",
+        maps=lambda _image: maps,
+        weight=weight,
+        bias=None if bias is None else _numbers("bias", bias).reshape(-1),
+        groups=groups,
+        mode=mode,
+        sizes=sizes,
+        size=opened,
+        is_line=is_line,
+        **{name: _pair(name, value, is_line=is_line) for name, value in how.items()},
+    )
+
+
+def of_module(image: Any, module: nn.Conv2d) -> Convolved:
+    """Return what one convolution makes of maps (C, H, W)."""
+    maps = _maps(_numbers("image", EXAMPLE if image is None else image))
+    return _as_set(
+        module, maps=lambda _image: maps, name=f"{_shape(maps)}, {type(module).__name__}"
+    )
+
+
+def of_model(model: nn.Module, images: Any, layer: str | None) -> Convolved:
+    """Return what a layer of a network reads when it sees each of the images, and its kernels."""
+    check_model(model)
+    if images is None:
+        raise ValueError(
+            "a model needs an image: explore.convolution(model, digits.test.images[0])"
+        )
+    recordings = Recordings(model, *as_inputs(images))
+    stage = _stage(recordings, layer)
+    return _as_set(
+        stage.module,
+        name=f"{recordings.name}, {stage.name}",
+        maps=functools.lru_cache(16)(functools.partial(_read_by, recordings, stage.name)),
+        images=len(recordings),
+        after=_Followers(recordings, stage.name),
+    )
+
+
+def _as_set(module: nn.Conv2d, **known: Any) -> Convolved:
+    size = tuple(module.kernel_size)
+    padding = {"valid": (0, 0)}.get(module.padding, module.padding)
+    return Convolved(
+        # Copies: the network may go on learning.
+        weight=module.weight.detach().cpu().float().clone(),
+        bias=None if module.bias is None else module.bias.detach().cpu().float().clone(),
+        stride=tuple(module.stride),
+        padding=padding if isinstance(padding, str) else tuple(padding),
+        dilation=tuple(module.dilation),
+        groups=module.groups,
+        mode=module.padding_mode,
+        sizes=[size],
+        size=size,
+        is_trained=True,
+        **known,
+    )
+
+
+def _stage(recordings: Recordings, layer: str | None) -> capture.Stage:
+    recording = recordings[0]
+    names = [s.name for s in recording.kind("conv") if isinstance(s.module, nn.Conv2d)]
+    if not names:
+        raise ValueError(
+            f"{recordings.name} has no convolution (nn.Conv2d); its layers are "
+            f"{', '.join(recording)}"
+        )
+    stage = recording[layer or names[0]]
+    if stage.name not in names:
+        raise ValueError(
+            f"layer must be a convolution (nn.Conv2d), but {stage.name} is of the kind "
+            f"{stage.kind!r}; choose from {', '.join(names)}"
+        )
+    return stage
+
+
+@torch.no_grad()
+def _read_by(recordings: Recordings, name: str, image: int) -> Tensor:
+    """Return what a convolution had read: of the outputs before it the one it makes its own of."""
+    recording = recordings[image]
+    stage, names = recording[name], list(recording)
+    earlier = [recording[other].output for other in names[: names.index(name)]]
+    for before in [*earlier[::-1], recordings.inputs[image : image + 1]]:
+        if tuple(before.shape) != tuple(stage.input_shape):
+            continue
+        made = stage.module(before.to(stage.module.weight)).cpu()
+        if torch.allclose(made, stage.output, rtol=1e-4, atol=1e-5):
+            return before[0].float()
+    raise ValueError(
+        f"what {name} reads is no layer's output, such as a sum that the network makes by itself; "
+        "choose another layer"
+    )
+
+
+class _Followers:
+    """The steps of the layers behind a convolution that make of its value one value each."""
+
+    def __init__(self, recordings: Recordings, name: str) -> None:
+        self.recordings, self.name = recordings, name
+        recording = recordings[0]
+        self.last = name
+        for stage in list(recording.values())[list(recording).index(name) + 1 :]:
+            if stage.kind not in _ELEMENTWISE:
+                break
+            self.last = stage.name
+        self._chain = functools.lru_cache(16)(self._followed)
+
+    def _followed(self, image: int) -> arithmetic.Chain | None:
+        recordings = self.recordings
+        try:
+            return arithmetic.Chain(
+                recordings.model, recordings.inputs[image : image + 1], self.last
+            )
+        except ValueError:  # a network with branches is looked into, but not followed
+            return None
+
+    def __call__(self, image: int, *place: int) -> Sequence[arithmetic.Traced]:
+        chain = self._chain(image) if self.last != self.name else None
+        if chain is None:
+            return ()
+        return chain.trace(self.last, *place, until=self.name)[-2::-1]
+
+
+def _numbers(what: str, values: Any) -> Tensor:
+    try:
+        return torch.as_tensor(values).detach().cpu().float()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{what} must be an array of numbers, but was a {type(values).__name__}"
+        ) from None
+
+
+def _maps(values: Tensor) -> Tensor:
+    """Return maps (C, H, W) of an image (H, W), of maps, or of a row of numbers (W,)."""
+    match tuple(values.shape):
+        case (_,):
+            maps = values[None, None]
+        case (_, _):
+            maps = values[None]
+        case (1, _, _, _):
+            maps = values[0]
+        case _:
+            maps = values
+    if maps.dim() != len("CHW") or not maps.numel():
+        raise ValueError(
+            "image must be (H, W), maps (C, H, W), or a row of numbers (W,), "
+            f"but had the shape {tuple(values.shape)}"
+        )
+    return maps
+
+
+def _weight(kernel: Any, *, is_line: bool) -> Tensor:
+    """Return kernels (O, C, kh, kw), of a row of numbers with kh 1."""
+    values = _numbers("kernel", kernel)
+    shape = tuple(values.shape)
+    if is_line:
+        values = values[2:3] if kernel is _KERNEL else values.unsqueeze(-2)
+    values = {2: values[None, None], 3: values[None]}.get(values.dim(), values)
+    if values.dim() != len("OCHW") or not values.numel():
+        expected = "(k,) or (O, C, k)" if is_line else "(kh, kw), (C, kh, kw) or (O, C, kh, kw)"
+        raise ValueError(f"kernel must be {expected}, but had the shape {shape}")
+    return values
+
+
+def _sizes(whole: Sequence[int]) -> list[Pair]:
+    """Return the sizes of a kernel's middle, each a step larger, up to the whole of it."""
+    return [(min(n, whole[0]), min(n, whole[1])) for n in range(1, max(whole) + 1)]
+
+
+def _pair(name: str, value: Any, *, is_line: bool) -> Pair | str:
+    if isinstance(value, str):
+        return (0, 0) if value == "valid" else value
+    if is_line:
+        return (0 if name == "padding" else 1, *arithmetic.each(name, value, 1))
+    return arithmetic.each(name, value, 2)
+
+
+def times(sizes: Sequence[int]) -> str:
+    """Return sizes as 5×5."""
+    return "×".join(map(str, sizes))
+
+
+def _shape(maps: Tensor, *, is_line: bool = False) -> str:
+    sizes = maps.shape if len(maps) > 1 else maps.shape[1 + is_line :]
+    return times(sizes)
