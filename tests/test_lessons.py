@@ -1,11 +1,13 @@
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from sklearn.metrics import accuracy_score, precision_score
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from vizlib import data, lessons, weights
+from vizlib import data, handwriting, lessons, models, weights
 from vizlib.lessons import EXERCISES, check
 
 EACH = pytest.mark.parametrize("name", EXERCISES)
@@ -43,6 +45,29 @@ def uphill(weight):
     return w.grad.item()
 
 
+# AlexNet as torchvision has it: inputs × outputs × kernel, and a bias for each output.
+ALEXNET = {
+    "conv": sum(
+        (inputs * side**2 + 1) * outputs
+        for inputs, outputs, side in [(3, 64, 11), (64, 192, 5), (192, 384, 3), (384, 256, 3)]
+    )
+    + (256 * 9 + 1) * 256,
+    "linear": sum((a + 1) * b for a, b in [(9216, 4096), (4096, 4096), (4096, 1000)]),
+}
+
+# A 0 of straight strokes, 160 pixels high and 96 wide, white on black.
+FRAME = np.pad(np.pad(np.zeros((128, 64), np.uint8), 16, constant_values=255), 60)
+
+
+def first_black(steps):
+    """The first step after which most pixels are black."""
+    return next(name for name, picture in steps.items() if np.median(picture) < 128)
+
+
+def keeps_its_size(padding):
+    return nn.Conv2d(1, 1, 7, padding=padding)(torch.zeros(1, 1, 28, 28)).shape[-1] == 28
+
+
 # The answers once more, each found by doing what the exercise asks about.
 FOUND = {
     "01.1": lambda: len(DataLoader(range(10_000), batch_size=64)),
@@ -59,6 +84,10 @@ FOUND = {
     "03.3": lambda: torch.tensor([1.0, 0.0]).softmax(0)[0],
     "03.4": lambda: uphill(3.0),
     "03.5": lambda: 3 - 0.1 * uphill(3.0),
+    "04.1": lambda: nn.Conv1d(1, 1, 5, stride=2, padding=1)(torch.zeros(1, 1, 32)).shape[-1],
+    "04.2": lambda: sum(map(torch.numel, nn.Conv2d(16, 32, 3).parameters())),
+    "04.3": lambda: next(p for p in range(9) if keeps_its_size(p)),
+    "04.4": lambda: np.ptp(seen_by(nn.Conv2d(1, 1, 3, dilation=4))) + 1,
     "06.1": lambda: nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 12, 12)).shape[-1],
     "06.2": weights.load("lenet").conv2.weight[0].numel,
     "06.3": lambda: 1 - nn.MaxPool2d(2)(torch.zeros(1, 1, 8, 8)).numel() / 64,
@@ -72,6 +101,15 @@ FOUND = {
     "08.3": lambda: precision_score(*TWENTY_FOUR_OF_THIRTY, average=None)[1],
     "08.4": lambda: 25 * nn.Conv2d(1, 6, 5)(torch.zeros(1, 1, 28, 28)).numel(),
     "08.5": lambda: len(torch.arange(55_000).split(128)),
+    "09.1": lambda: handwriting.from_ink(FRAME).steps["scaled to 20"].shape[1],
+    "09.2": lambda: ndimage.center_of_mass(np.eye(9)[2] * 100 + np.eye(9)[8] * 50)[0],
+    "09.3": lambda: 100 - np.float64(100) * 3 / 4,
+    "09.4": lambda: first_black(handwriting.prepare(255 - FRAME).steps),
+    "11.1": models.build("lenet5").conv1.weight[0].numel,
+    "11.2": lambda: models.build("twobranch").fc.in_features,
+    "11.3": lambda: F.linear(torch.tensor([2.0]), torch.tensor([[-0.25]]))[0] + 2,
+    "11.4": lambda: max("conv", "linear", key=ALEXNET.get),
+    "11.5": nn.Conv2d(256, 64, 1).weight.numel,
 }
 
 
