@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+import vizlib
 from vizlib import weights
 
 
@@ -50,6 +52,30 @@ class History:
         """The epoch (1, 2, …) whose weights were kept: most right, then least loss; 0 if none."""
         scores = [(a, -b) for a, b in zip(self.val_accuracy, self.val_loss, strict=True)]
         return scores.index(max(scores)) + 1 if scores else 0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a reader of the weights should know about their training, curves and all.
+
+        >>> history = History(network="lenet", val_accuracy=[0.97, 0.99], val_loss=[0.1, 0.1])
+        >>> history.facts()["best_epoch"], history.facts()["history"]["val_accuracy"]
+        (2, [0.97, 0.99])
+        """
+        curves = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
+        return {
+            "network": self.network,
+            "data": self.data,
+            "split": "validation held out of the training images by a permutation with seed 0",
+            "recipe": {key: value for key, value in self.recipe.items() if key != "seed"},
+            "seed": self.recipe.get("seed"),
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            "val_accuracy": max(self.val_accuracy, default=None),
+            "seconds": round(sum(self.seconds), 1),
+            "interrupted": self.interrupted,
+            "history": {name: [round(v, 5) for v in getattr(self, name)] for name in curves},
+            "version": vizlib.__version__,
+            "torch": torch.__version__,
+        }
 
     def to_json(self) -> str:
         """Return all but the snapshots as JSON text."""

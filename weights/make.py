@@ -7,12 +7,11 @@ python weights/make.py table                  # read the saved files, test them,
 
 import statistics
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
 
-import vizlib
 from vizlib import data, models, recipes, train, weights
 from vizlib.history import History
 
@@ -61,32 +60,13 @@ def ship(runs: list[tuple[torch.nn.Module, History]], digits: data.Digits) -> No
     runs = sorted(runs, key=lambda run: max(run[1].val_accuracy))
     tests = {h.recipe["seed"]: train.evaluate(model, digits).accuracy for model, h in runs}
     model, history = runs[-1]
-    facts = provenance(history) | {
+    facts = history.facts() | {
         "accuracy": tests[history.recipe["seed"]],
         "accuracy_by_seed": {str(seed): tests[seed] for seed in sorted(tests)},
     }
     path = FOLDER / f"{history.network}.safetensors"
     weights.save(model, path, half=history.network in HALF, **facts)
     print(f"{path.name}: {facts['accuracy']:.2%} on the test set")
-
-
-def provenance(history: History) -> dict[str, Any]:
-    """Return what a reader of the weights should know about their training."""
-    curves = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate")
-    return {
-        "network": history.network,
-        "data": history.data,
-        "split": "55,000 to train, 5,000 to validate, by a permutation with seed 0",
-        "recipe": {key: value for key, value in history.recipe.items() if key != "seed"},
-        "seed": history.recipe["seed"],
-        "epochs": history.epochs,
-        "best_epoch": history.best_epoch,
-        "val_accuracy": max(history.val_accuracy),
-        "seconds": round(sum(history.seconds)),
-        "history": {name: [round(v, 5) for v in getattr(history, name)] for name in curves},
-        "version": vizlib.__version__,
-        "torch": torch.__version__,
-    }
 
 
 @app.command()

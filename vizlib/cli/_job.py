@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-import vizlib
 from vizlib import data, models, recipes, train, weights
 from vizlib.cli._console import percent, times
 from vizlib.data import Digits
@@ -21,6 +20,7 @@ from vizlib.history import History
 from vizlib.recipes import Recipe
 from vizlib.train import Metrics, OnStep
 
+_UNTOLD = {"split", "recipe", "history", "version", "torch"}  # in the file, not on the screen
 _DRY = {"epochs": 1, "steps_per_epoch": 1}
 
 
@@ -88,28 +88,16 @@ def _log(every: int, steps: int) -> OnStep:
 def keep(model: nn.Module, history: History, facts: dict[str, Any], folder: Path) -> dict[str, str]:
     """Write the weights, with what is known about them, and the history; return their paths."""
     files = {"weights": folder / "weights.safetensors", "history": folder / "history.json"}
-    provenance = facts | {"recipe": history.recipe, "version": vizlib.__version__}
-    weights.save(model, files["weights"], **provenance)
+    weights.save(model, files["weights"], **history.facts() | facts)
     history.save(files["history"])
     return {name: str(path) for name, path in files.items()}
 
 
 def facts(history: History, metrics: Metrics) -> dict[str, Any]:
     """Return what came out of a training, in the names that `weights.info` has for it."""
-    best = history.best_epoch
-    return {
-        "network": history.network,
-        "data": history.data,
-        "seed": history.recipe["seed"],
-        "epochs": history.epochs,
-        "best_epoch": best,
-        "val_accuracy": history.val_accuracy[best - 1] if best else None,
-        "accuracy": metrics.accuracy,
-        "loss": metrics.loss,
-        "tested": int(metrics.confusion.sum()),
-        "seconds": round(sum(history.seconds), 1),
-        "interrupted": history.interrupted,
-    }
+    told = {key: value for key, value in history.facts().items() if key not in _UNTOLD}
+    tested = int(metrics.confusion.sum())
+    return told | {"accuracy": metrics.accuracy, "loss": metrics.loss, "tested": tested}
 
 
 def report(facts: dict[str, Any]) -> str:
