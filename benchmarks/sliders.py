@@ -1,0 +1,85 @@
+"""From a key on a slider to the painted picture, in JupyterLab, beside `interact` and matplotlib.
+
+python benchmarks/sliders.py       # about two minutes; needs Chromium
+
+One notebook holds our view of LeNet's first layer and a plain `interact` that draws maps of the
+same size with `plt.subplots(4, 4)`. The two take turns, key by key, in one page; both are timed in
+the page, from the key to the animation frame after the picture has changed.
+"""
+
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from save_notebooks import KERNEL
+
+TURNS = 40
+OURS = """from vizlib import data, explore, models
+digits, model = data.load("digits").test, models.build("lenet", seed=0)
+explore.layers(model, digits.images[:12], state="layer=conv2")"""
+THEIRS = """import torch
+import matplotlib.pyplot as plt
+from ipywidgets import interact, IntSlider
+@interact(image=IntSlider(0, 0, 11, description="theirs"))
+def show(image):
+    with torch.no_grad():
+        maps = model.pool1(model.relu1(model.conv1(digits.images[image, None, None] / 255)))
+        maps = model.conv2(maps)[0]
+    figure, axes = plt.subplots(4, 4)
+    for axis, values in zip(axes.flat, maps):
+        axis.imshow(values)
+        axis.axis("off")
+    plt.show()"""
+# Presses a key on the slider of that place among all sliders, and waits for the picture to change.
+PRESS = """async ([which, key]) => {
+  const handles = [...document.querySelectorAll(".noUi-handle")], isOurs = which === "ours";
+  const labelled = (text) => handles.find((handle) =>
+    handle.closest(".widget-inline-hbox").querySelector("label").textContent === text);
+  const handle = labelled(isOurs ? "image" : "theirs");
+  const seen = () => isOurs ? document.querySelector(".vizlib-canvas > canvas").ariaLabel
+    : document.querySelector(".jp-OutputArea-output img")?.src;
+  const before = seen(), start = performance.now();
+  handle.focus();
+  handle.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  const frame = () => new Promise(requestAnimationFrame);
+  while (seen() === before || seen() === undefined) {
+    await frame();
+    if (performance.now() - start > 20000) return NaN;
+  }
+  await frame();
+  return performance.now() - start;
+}"""
+
+
+def test_slider_to_picture(lab: Any, open_notebook: Any, capsys: Any) -> None:
+    """Time both sliders, one key each in turn."""
+    cells = [new_code_cell(source) for source in (OURS, THEIRS)]
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+    nbformat.write(notebook, lab.folder / "sliders.ipynb")
+    notebook = open_notebook("sliders.ipynb")
+    notebook.run_all()
+    if notebook.errors():
+        pytest.fail(str(notebook.errors()))
+    notebook.page.wait_for_timeout(3000)
+    times = {"ours": [], "theirs": []}
+    for turn in range(TURNS):
+        key = "ArrowRight" if turn % 20 < 10 else "ArrowLeft"  # noqa: PLR2004 - ten there, ten back
+        for which, found in times.items():
+            found.append(notebook.page.evaluate(PRESS, [which, key]))
+    with capsys.disabled():
+        print(f"\n{TURNS} keys each, milliseconds from key to painted picture")
+        for which, found in times.items():
+            print(f"{which:7} median {median(found):6.1f}  worst {max(found):6.1f}")
+        ratios = [theirs / ours for ours, theirs in zip(*times.values(), strict=True)]
+        print(f"interact + plt.subplots takes {median(ratios):.1f} times as long")
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__, "-q", "-p", "conftest", "-p", "no:cacheprovider"]))
