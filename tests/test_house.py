@@ -39,7 +39,12 @@ SOLE_IMPORTER = {
     "typer": "cli",
 }
 HOOKS = re.compile(r"register_\w*hook|Torch(Function|Dispatch)Mode")
-DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+DISTRIBUTION = {
+    "IPython": "ipython",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+}
 CONDA_NAME = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
 SHAPELESS = {"util", "utils", "helper", "helpers", "common", "misc"}
 MODULE_LINES, MEDIAN_FUNCTION_LINES = 250, 8

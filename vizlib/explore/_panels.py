@@ -120,7 +120,8 @@ class Lines(Panel):
     """Series over x = `start`, `start` + `step`, …, each with its name at its end.
 
     A line stands at value number `at`. The series differ by colour and dash. A value that is nan
-    is not drawn. `percent` writes shares as percentages. `height` is 0.62 of the width if None.
+    is not drawn. `percent` writes shares as percentages. `ends` are the least and the greatest
+    value of the axis, those of the series if None; `height` is 0.62 of the width if None.
     """
 
     series: Mapping[str, Sequence[float]]
@@ -129,6 +130,7 @@ class Lines(Panel):
     step: float = 1
     at: int | None = None
     percent: bool = False
+    ends: tuple[float, float] | None = None
     width: int = 360
     height: int | None = None
 
@@ -144,6 +146,7 @@ class Lines(Panel):
             "step": self.step,
             "at": self.at,
             "percent": self.percent,
+            "ends": self.ends,
             "width": self.width,
             "height": self.height or 0.62 * self.width,
             "data": b"".join(each.tobytes() for each in values),

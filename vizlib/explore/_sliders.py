@@ -92,7 +92,8 @@ def links(
     """
     pairs = list(zip(sliders, widgets, strict=True))
     made = [ipywidgets.jslink((w, s.trait), (canvas, s.name)) for s, w in pairs]
-    ends = [(s, w) for s, w in pairs if canvas.has_trait(f"last_{s.name}")]
+    numbered = [(s, w) for s, w in pairs if isinstance(s.options, int)]
+    ends = [(s, w) for s, w in numbered if canvas.has_trait(f"last_{s.name}")]
     return made + [ipywidgets.jslink((canvas, f"last_{s.name}"), (w, "max")) for s, w in ends]
 
 

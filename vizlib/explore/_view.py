@@ -50,10 +50,11 @@ class View(Explorer):
         canvas = _canvas(sliders)(
             names=list(place),
             stepped=[slider.name for slider in sliders if slider.stepped],
+            words={s.name: list(s.options) for s in sliders if not isinstance(s.options, int)},
             palette=palette(),
             frames=[self._packet(place)],
             **place,
-            **{f"last_{s.name}": s.count - 1 for s in sliders if isinstance(s.options, int)},
+            **{f"last_{s.name}": s.count - 1 for s in sliders},
         )
         canvas.on_msg(self._answer)
         super().__init__(sliders, canvas)
@@ -124,6 +125,7 @@ class _Panels(anywidget.AnyWidget):
     _css = STATIC / "canvas.css"
     names = traitlets.List().tag(sync=True)
     stepped = traitlets.List().tag(sync=True)
+    words = traitlets.Dict().tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)
     frames = traitlets.List().tag(sync=True)
     alone = traitlets.Bool(default_value=False).tag(sync=True)
@@ -131,6 +133,5 @@ class _Panels(anywidget.AnyWidget):
 
 def _canvas(sliders: Sequence[Slider]) -> type[_Panels]:
     """Return the canvas with a trait for where each slider stands, and how far it goes."""
-    counted = [slider.name for slider in sliders if isinstance(slider.options, int)]
-    names = [*(slider.name for slider in sliders), *(f"last_{name}" for name in counted)]
+    names = [name for slider in sliders for name in (slider.name, f"last_{slider.name}")]
     return type("_Panels", (_Panels,), {name: traitlets.Int().tag(sync=True) for name in names})

@@ -63,13 +63,13 @@ def _bars(axes: Axes, values: np.ndarray, drawn: np.ndarray) -> None:
     colours = [BLUE if k == winner else LIGHT for k in drawn]
     axes.bar(range(len(drawn)), values[drawn], color=colours, edgecolor=GREY, width=0.8)
     for x, k in enumerate(drawn):
-        text, weight = _share(values[k]), "normal"
+        text, weight = share(values[k]), "normal"
         if k == winner:
             text, weight = f"answer\n{text}", "bold"
         axes.text(x, values[k] + 0.02, text, ha="center", fontsize=9, weight=weight)
 
 
-def _share(value: float) -> str:
+def share(value: float) -> str:
     """Return a share with three decimals, without calling it 0 or 1 where it is not."""
     if 0 < value < 0.0005:  # noqa: PLR2004 - half of the last decimal
         return "<0.001"

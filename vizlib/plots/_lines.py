@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from vizlib.plots import _style
+from vizlib.plots._charts import share
 from vizlib.plots._style import BLUE, GREY, INK, LIGHT, WIDTH, Figure, styled
 
 _MOST, _LIKELIEST = 20, 10
@@ -23,13 +24,14 @@ def lines(
     step: float = 1,
     at: int | None = None,
     percent: bool = False,
+    ends: tuple[float, float] | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw series of numbers as lines over `start`, `start + step`, …, called `along`.
 
     The lines differ by colour, dash and marker, and the legend at the right names them. A dotted
     black line stands at value number `at`. A value that is nan is not drawn. `percent` writes
-    shares in 0…1 as percentages.
+    shares in 0…1 as percentages. `ends` are the least and the greatest value of the axis.
 
     Raises ValueError where there is no series, or no number in any of them.
 
@@ -44,7 +46,12 @@ def lines(
         axes.plot(start + step * np.arange(len(each)), each, label=name, **_style.line(number))
     if at is not None:
         axes.axvline(start + step * at, color=INK, linestyle=":", linewidth=1.5)
+    # The whole range, also where there is nothing to draw at its ends.
+    last = start + step * max(1, max(map(len, values.values())) - 1)
+    axes.set_xlim(start - 0.02 * (last - start), last + 0.02 * (last - start))
     axes.set_xlabel(along)
+    if ends is not None:
+        axes.set_ylim(ends[0] - 0.03 * (ends[1] - ends[0]), ends[1] + 0.03 * (ends[1] - ends[0]))
     if step == int(step):
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     if percent:
@@ -67,7 +74,7 @@ def answers(
     Raises ValueError where there is nothing to draw, or the columns have different classes.
 
     >>> answers({"LeNet": [0.1, 0.7, 0.2], "MLP": [0.5, 0.4, 0.1]}, label=1)
-    <Figure size 840x...
+    <Figure size 742x192 with 2 Axes>
     """
     columns = {
         name: np.asarray(_style.array(p), float).ravel() for name, p in probabilities.items()
@@ -83,7 +90,10 @@ def answers(
     if len(first) > _MOST:
         shown = (-first).argsort(kind="stable")[:_LIKELIEST]
     figure, axes = _style.sheet(
-        WIDTH - 0.1, 0.7 + 0.19 * len(shown), title=title, columns=len(columns)
+        min(WIDTH - 0.1, 2.6 * len(columns)),
+        0.7 + 0.19 * len(shown),
+        title=title,
+        columns=len(columns),
     )
     for each, (name, values) in zip(np.atleast_1d(axes), columns.items(), strict=True):
         _column(each, name, values, shown)
@@ -97,7 +107,7 @@ def _column(axes: Any, name: str, values: np.ndarray, shown: np.ndarray) -> None
     axes.barh(range(len(shown)), values[shown], color=colours, edgecolor=GREY, height=0.75)
     for row, k in enumerate(shown):
         look = {"weight": "bold"} if k == winner else {}
-        axes.text(values[k] + 0.03, row, f"{values[k]:.3f}", va="center", size=8, **look)
+        axes.text(values[k] + 0.03, row, share(values[k]), va="center", size=8, **look)
     axes.set(xlim=(0, 1.35), ylim=(len(shown) - 0.5, -0.5), xticks=[0, 1])
     axes.set_title(f"{name}: {winner}", size=10)
     axes.grid(visible=False)

@@ -35,7 +35,7 @@ export function apart(places, gap, bottom) {
 
 function paintLines(context, panel, { pixel, colour }, [width, height]) {
   const series = split(panel.values, panel.lengths), longest = Math.max(2, ...panel.lengths);
-  const [low, high] = range([...panel.values]);
+  const [low, high] = range(panel.ends ?? [...panel.values]);
   context.font = `${pixel(13)}px ${colour.font}`;
   const write_ = (value) => (panel.percent ? `${+(100 * value).toFixed(2)} %` : String(+value.toPrecision(3)));
   const marks = ticks(low, high, 4), most = (texts) => Math.max(0, ...texts.map((text) => context.measureText(text).width));

@@ -62,6 +62,7 @@ function outline(context, [row, column, height, width], [x, y], scale, line, col
 
 // As on a blackboard: whole numbers stay whole, and a zero before the point is left out.
 function inCell(value, places) {
+  if (Number.isNaN(value)) return "";
   const text = signed(value.toFixed(places));
   return Number(value.toFixed(places)) === 0 ? "0" : text.replace(/^(−?)0\./, "$1.");
 }
@@ -229,7 +230,8 @@ function stepper(name, { model, change, lastOf }) {
     timer = setInterval(() => (model.get(name) < lastOf(name) ? go(1) : stop()), INTERVAL);
   };
   const say = () => {
-    put(where, `${name} ${model.get(name)}: step ${model.get(name) + 1} of ${lastOf(name) + 1}`);
+    const word = model.get("words")[name]?.[model.get(name)] ?? model.get(name);
+    put(where, `${name} ${word}: step ${model.get(name) + 1} of ${lastOf(name) + 1}`);
     back.disabled = model.get(name) === 0;
     next.disabled = model.get(name) === lastOf(name);
   };

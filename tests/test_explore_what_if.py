@@ -1,0 +1,567 @@
+"""What if a channel were off, the digit moved, the training shorter: each against torch by hand."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vizlib import data, explore, models, plots, train
+
+MEAN, STD = 0.1307, 0.3081
+
+
+@pytest.fixture(scope="module")
+def split():
+    return data.load("digits").test
+
+
+@pytest.fixture(scope="module")
+def images(split):
+    return split.images[:4]
+
+
+@pytest.fixture(scope="module")
+def labels(split):
+    return split.labels[:4]
+
+
+@pytest.fixture(scope="module")
+def lenet():
+    """Weights of such a size that the probabilities differ."""
+    model = models.build("lenet", seed=0).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.7)
+    return model
+
+
+def normalized(image):
+    return ((image.float() / 255 - MEAN) / STD)[None, None]
+
+
+def frame(view, **place):
+    """What the browser gets at a place: its panels, by title or kind, and the rest."""
+    return view._packet({**view.place, **place})
+
+
+def panel(view, kind, number=0, **place):
+    return [each for each in frame(view, **place)["panels"] if each["kind"] == kind][number]
+
+
+def values(made):
+    found = np.frombuffer(made["data"], np.float32)
+    return found.reshape(made["shape"]) if "shape" in made else found
+
+
+# --- A channel switched off ------------------------------------------------------------------
+
+
+def with_channels_scaled(model, image, layer, factors):
+    """Run a chain of layers one by one; return the layer's changed output and the probabilities."""
+    x, kept = normalized(image).double(), None
+    with torch.no_grad():
+        for name, module in model.named_children():
+            x = module.double()(x)
+            for channel, factor in factors.get(name, {}).items():
+                x[:, channel] *= factor
+            if name == layer:
+                kept = x.clone()
+        model.float()
+    return kept[0], x.softmax(1)[0]
+
+
+@pytest.mark.parametrize(
+    ("layer", "channel", "tenths"), [("conv1", 3, 3), ("pool2", 11, 0), ("relu3", 100, 7)]
+)
+def test_a_faded_channel_gives_what_torch_gives(layer, channel, tenths, lenet, images):
+    view = explore.switch_off(lenet, images)
+    place = {"image": 1, "layer": list(lenet._modules).index(layer)}
+    place |= {"channel": channel, "keep": tenths}
+    maps, after = with_channels_scaled(lenet, images[1], layer, {layer: {channel: tenths / 10}})
+    _, before = with_channels_scaled(lenet, images[1], layer, {})
+    shown = panel(view, "maps", **place)
+    np.testing.assert_allclose(values(shown).ravel(), maps.ravel(), atol=1e-5)
+    assert shown["chosen"] == channel
+    np.testing.assert_allclose(values(panel(view, "bars", 0, **place)), before, atol=1e-6)
+    np.testing.assert_allclose(values(panel(view, "bars", 1, **place)), after, atol=1e-6)
+    winner = int(before.argmax())
+    change = f"{(after - before)[winner]:+.4f}".replace("-", "−")
+    assert f"P{winner}: {before[winner]:.4f} → {after[winner]:.4f}" in frame(view, **place)["says"]
+    assert f"a change of {change}." in frame(view, **place)["says"]
+
+
+def test_what_is_off_throughout_stays_off(lenet, images):
+    off = {"conv1": [0, 5], "fc1": 7}
+    view = explore.switch_off(lenet, images, off=off, state="image=2 layer=relu2 channel=4 keep=0")
+    factors = {"conv1": {0: 0, 5: 0}, "fc1": {7: 0}, "relu2": {4: 0}}
+    _, after = with_channels_scaled(lenet, images[2], "relu2", factors)
+    np.testing.assert_allclose(values(panel(view, "bars", 1)), after, atol=1e-6)
+    lines = panel(view, "words")["lines"]
+    assert lines[1] == "Off throughout: conv1 0, 5, fc1 7."
+    del factors["relu2"]
+    place = {"layer": 0, "channel": 5, "keep": 10}
+    _, after = with_channels_scaled(lenet, images[2], "relu2", factors)
+    np.testing.assert_allclose(values(panel(view, "bars", 1, **place)), after, atol=1e-6)
+    assert "keep changes nothing" in frame(view, **place)["says"]
+
+
+def test_all_of_a_channel_is_no_change(lenet, images):
+    view = explore.switch_off(lenet, images)
+    before, after = (values(panel(view, "bars", number)) for number in (0, 1))
+    assert before.tobytes() == after.tobytes()
+    assert "a change of +0.0000" in frame(view)["says"]
+    assert "changes from" not in frame(view)["says"]
+
+
+def test_another_winner_is_told(images):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 2), nn.Linear(2, 2, bias=False))
+    with torch.no_grad():
+        model[1].weight.zero_()
+        model[1].bias.copy_(torch.tensor([2.0, 1.0]))
+        model[2].weight.copy_(torch.eye(2))
+    view = explore.switch_off(model, images, state="layer=1 channel=0 keep=0")
+    assert "The answer changes from 0 to 1." in frame(view)["says"]
+
+
+def test_colours_stay_those_of_the_whole_layer(lenet, images):
+    view = explore.switch_off(lenet, images)
+    largest = with_channels_scaled(lenet, images[0], "conv1", {})[0].abs().max()
+    limits = [panel(view, "maps", channel=c, keep=0)["limit"] for c in range(6)]
+    assert limits == pytest.approx([float(largest)] * 6)
+
+
+def test_a_shorter_layer_has_fewer_channels(lenet, images):
+    view = explore.switch_off(lenet, images, state="layer=fc1 channel=119")
+    assert view.state == "image=0 layer=fc1 channel=119 keep=1"
+    assert frame(view)["last"] == {"channel": 119}
+    assert frame(view, layer=0)["last"] == {"channel": 5}
+    assert panel(view, "maps", layer=0)["chosen"] == 5
+
+
+def test_functions_can_be_switched_off_and_the_model_comes_back(images):
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2 = nn.Linear(784, 8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            return self.fc2(F.dropout(F.relu(self.fc1(x.flatten(1))), training=self.training))
+
+    model = Plain().train()
+    view = explore.switch_off(model, images[0], labels=[1], state="layer=relu channel=2 keep=0")
+    with torch.no_grad():
+        hidden = F.relu(model.fc1(normalized(images[0]).flatten(1)))
+        hidden[:, 2] = 0
+        expected = model.fc2(hidden).softmax(1)[0]
+    np.testing.assert_allclose(values(panel(view, "bars", 1)), expected, atol=1e-6)
+    assert panel(view, "bars", 1)["label"] == [1]
+    assert model.training
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"model": "lenet"}, TypeError, "model must be a PyTorch network"),
+        ({"off": {"conv9": 0}}, ValueError, "off names the layer 'conv9', but lenet has conv1"),
+        ({"off": {"conv1": [6]}}, ValueError, "channel 6 of conv1, but .* numbered from 0 to 5"),
+        ({"labels": [1]}, ValueError, "one for each image, 4"),
+        ({"state": "keep=2"}, ValueError, "no keep is called '2'"),
+        ({"model": nn.Conv2d(1, 2, 3)}, ValueError, "not in one score a class"),
+    ],
+)
+def test_what_cannot_be_switched_off_is_named(change, error, words, lenet, images):
+    arguments = {"model": lenet, "images": images, **change}
+    with pytest.raises(error, match=words):
+        explore.switch_off(**arguments)
+
+
+# --- Networks compared -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rivals(lenet):
+    return {"MLP": models.build("mlp", seed=1), "LeNet": lenet}
+
+
+def chances(model, pixels):
+    """What a network makes of an image in 0…255 floats, computed by itself."""
+    with torch.no_grad():
+        return model.eval()(((pixels / 255 - MEAN) / STD)[None, None]).softmax(1)[0]
+
+
+def shifted(image, right, down):
+    """Move an image by whole pixels; what comes in is black."""
+    wide = F.pad(image.float(), (8, 8, 8, 8))
+    return wide[8 - down : 36 - down, 8 - right : 36 - right]
+
+
+@pytest.mark.parametrize(
+    ("place", "changed"),
+    [
+        ({}, lambda image: image.float()),
+        ({"right": 8 + 3, "down": 8 - 2}, lambda image: shifted(image, 3, -2)),
+        ({"turn": 12}, lambda image: torch.rot90(image.float(), 1)),
+        ({"turn": 0, "right": 9}, lambda image: shifted(torch.rot90(image, -1), 1, 0)),
+    ],
+)
+def test_a_moved_digit_is_read_as_torch_reads_it(place, changed, rivals, images, labels):
+    view = explore.compare(rivals, images, labels)
+    expected = changed(images[2])
+    shown = panel(view, "picture", image=2, **place)
+    pixels = np.frombuffer(shown["data"], np.uint8).reshape(28, 28)
+    np.testing.assert_allclose(pixels, expected, atol=1)
+    for number, model in enumerate(rivals.values()):
+        bars = panel(view, "bars", number, image=2, **place)
+        np.testing.assert_allclose(values(bars), chances(model, expected), atol=1e-3)
+        assert bars["label"] == [labels[2]]
+
+
+def test_half_the_size_is_every_second_pixel_on_average(rivals):
+    smooth = torch.zeros(28, 28)
+    smooth[6:22, 6:22] = F.avg_pool2d(torch.rand(1, 1, 20, 20), 5, 1)[0, 0] * 200
+    smooth = smooth.to(torch.uint8)
+    shown = panel(explore.compare(rivals, smooth), "picture", size=0)
+    pixels = np.frombuffer(shown["data"], np.uint8).reshape(28, 28)
+    inner = F.avg_pool2d(smooth.float()[None, None], 2)[0, 0]
+    # At half the size a pixel of the result lies between four of the image.
+    np.testing.assert_allclose(pixels[7:21, 7:21], inner, atol=1)
+    assert not pixels[:6].any()
+
+
+def test_noise_is_the_same_each_time_and_grows(rivals, images):
+    view = explore.compare(rivals, images)
+    strengths = []
+    for noise in range(11):
+        first, again = (
+            np.frombuffer(panel(view, "picture", noise=noise)["data"], np.uint8) for _ in range(2)
+        )
+        assert first.tobytes() == again.tobytes()
+        strengths.append(np.abs(first.astype(float) - images[0].numpy().ravel()).mean())
+    assert strengths[0] == 0
+    assert strengths == sorted(strengths)
+    other = np.frombuffer(panel(view, "picture", noise=10, image=1)["data"], np.uint8)
+    assert first.tobytes() != other.tobytes()
+    grains = np.frombuffer(panel(view, "picture", noise=2)["data"], np.uint8).reshape(28, 28)
+    dark = images[0].numpy() == 0
+    # Of a bell curve around black, half is cut off; the other half has its mean at 0.4 deviations.
+    assert grains[dark].mean() == pytest.approx(0.2 * 0.3989 * 255, rel=0.15)
+
+
+def test_the_chart_goes_along_one_slider(rivals, images, labels):
+    view = explore.compare(rivals, images, labels, state="image=1 right=-3 turn=30 along=right")
+    lines = panel(view, "lines")
+    assert (lines["start"], lines["step"], lines["at"]) == (-8, 1, 5)
+    assert lines["names"] == ["MLP", "LeNet"]
+    curves = values(lines).reshape(2, 17)
+    for at in (0, 5, 16):
+        for number in range(2):
+            bars = values(panel(view, "bars", number, right=at))
+            assert curves[number, at] == pytest.approx(bars[labels[1]], abs=1e-6)
+    noise = panel(view, "lines", along=4)
+    assert (noise["lengths"], noise["at"], noise["step"]) == ([11, 11], 0, 0.1)
+
+
+def test_without_labels_the_first_answer_counts(rivals, images):
+    view = explore.compare(list(rivals.values()), images)
+    first = int(chances(rivals["MLP"], images[0].float()).argmax())
+    assert panel(view, "lines", right=0)["title"] == f"probability of {first}"
+    assert panel(view, "bars")["title"] == f"mlp: {first}"
+    with_label = explore.compare(list(rivals.values()), images, [first] * 4)
+    assert panel(with_label, "bars")["title"] == f"mlp: {first}, right"
+
+
+def test_each_network_has_a_name_of_its_own(lenet, images):
+    view = explore.compare([lenet, lenet, nn.Sequential(lenet, nn.Softmax(1))], images)
+    assert repr(view) == "compare(lenet, lenet (2), Sequential)"
+    _, second, third = (values(panel(view, "bars", number)) for number in range(3))
+    np.testing.assert_allclose(second, third, atol=1e-6)
+    assert repr(explore.compare(lenet, images)) == "compare(lenet)"
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ([], ValueError, "there is no network to compare"),
+        (["lenet"], TypeError, r"try weights.load\('lenet'\)"),
+        ([models.build("lenet5")], ValueError, r"lenet5 expects .* but got \(1, 1, 28, 28\)"),
+        ([nn.Linear(3, 4)], ValueError, "Linear does not take images of the shape"),
+        ([nn.Flatten(), models.build("mlp")], ValueError, "784 from Flatten, 10 from mlp"),
+        ([nn.Conv2d(1, 1, 3)], ValueError, "not in one score a class"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(given, error, words, images):
+    with pytest.raises(error, match=words):
+        explore.compare(given, images)
+
+
+# --- Back in time ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A short training with all of its snapshots."""
+    digits, model = data.load("digits"), models.build("lenet", seed=0)
+    settings = {"batch_size": 64, "steps_per_epoch": 4, "device": "cpu", "progress": False}
+    return train.fit(model, digits, epochs=3, snapshot_every=1, **settings), model
+
+
+def test_each_epoch_shows_its_weights_and_what_they_make(trained, images):
+    history, _ = trained
+    view = explore.epochs(history, images, state="epoch=1 channel=4 image=3")
+    for epoch in range(4):
+        state = history.snapshots[epoch]
+        kernels, maps, one = (panel(view, "maps", n, epoch=epoch) for n in range(3))
+        np.testing.assert_array_equal(values(kernels), state["conv1.weight"][:, 0])
+        np.testing.assert_array_equal(values(one)[0], state["conv1.weight"][4, 0])
+        weight, bias = state["conv1.weight"].double(), state["conv1.bias"].double()
+        made = F.conv2d(normalized(images[3]).double(), weight, bias)[0]
+        np.testing.assert_allclose(values(maps), made, atol=1e-5)
+        fresh = models.build("lenet").eval()
+        fresh.load_state_dict(state)
+        bars = values(panel(view, "bars", epoch=epoch))
+        np.testing.assert_allclose(bars, chances(fresh, images[3].float()), atol=1e-6)
+        assert kernels["chosen"] == maps["chosen"] == 4
+
+
+def test_all_epochs_share_one_scale(trained, images):
+    history, _ = trained
+    view = explore.epochs(history, images[0])
+    largest = max(state["conv1.weight"].abs().max() for state in history.snapshots.values())
+    found = {panel(view, "maps", n, epoch=e)["limit"] for n in (0, 2) for e in range(4)}
+    assert list(found) == [pytest.approx(float(largest))]
+    limits = {panel(view, "maps", 1, epoch=epoch)["limit"] for epoch in range(4)}
+    peaks = [np.abs(values(panel(view, "maps", 1, epoch=epoch))).max() for epoch in range(4)]
+    assert list(limits) == [pytest.approx(max(peaks))]
+
+
+def test_the_curves_begin_at_epoch_0_where_nothing_was_measured(trained):
+    history, _ = trained
+    view = explore.epochs(history)
+    lines = panel(view, "lines", epoch=2)
+    training, validation = values(lines).reshape(2, 4)
+    assert np.isnan([training[0], validation[0]]).all()
+    np.testing.assert_allclose(training[1:], history.train_accuracy)
+    np.testing.assert_allclose(validation[1:], history.val_accuracy)
+    assert (lines["at"], lines["start"], lines["percent"]) == (2, 0, True)
+    expected = f"epoch 2, validation accuracy {history.val_accuracy[1]:.2%}"
+    assert frame(view, epoch=2)["says"] == expected
+    assert frame(view, epoch=0)["says"] == "epoch 0"
+
+
+def test_snapshots_of_some_epochs_stand_where_they_belong(trained):
+    history, _ = trained
+    some = {0: history.snapshots[0], 2: history.snapshots[2]}
+    view = explore.epochs(train.History(**{**vars(history), "snapshots": some}))
+    assert view.state == "epoch=2 channel=0"
+    assert view._canvas.last_epoch == 1
+    assert panel(view, "lines")["at"] == 2
+    assert panel(view, "lines")["lengths"] == [4, 4]
+
+
+def test_a_network_without_a_convolution_shows_what_its_units_weigh(images):
+    model = models.build("mlp", seed=0)
+    history = train.History(network="mlp", snapshots={0: model.state_dict()})
+    view = explore.epochs(history, images[0])
+    weights = model.linear1.weight.detach()[:64].reshape(64, 28, 28)
+    np.testing.assert_array_equal(values(panel(view, "maps")), weights)
+    with torch.no_grad():
+        made = model.linear1(normalized(images[0]).flatten(1))[0, :64]
+    np.testing.assert_allclose(values(panel(view, "maps", 1)).ravel(), made, atol=1e-5)
+
+
+def test_a_network_of_ones_own_is_given_and_left_as_it_is():
+    def built():
+        return nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 5))
+
+    own, old = built(), built()
+    before = {key: value.clone() for key, value in own.state_dict().items()}
+    history = train.History(snapshots={0: old.state_dict()})
+    image = torch.rand(1, 3, 8, 8)
+    view = explore.epochs(history, image, model=own)
+    with torch.no_grad():
+        expected = old(image).softmax(1)[0]
+    np.testing.assert_allclose(values(panel(view, "bars")), expected, atol=1e-6)
+    assert all(torch.equal(before[key], value) for key, value in own.state_dict().items())
+    # The three layers of a kernel stand below each other.
+    below = torch.cat([old[0].weight[:, channel] for channel in range(3)], dim=1).detach()
+    np.testing.assert_array_equal(values(panel(view, "maps")), below)
+    with pytest.raises(ValueError, match="a network without a name, which models.build does not"):
+        explore.epochs(history, image)
+
+
+def test_what_has_no_past_is_told(trained):
+    history, model = trained
+    with pytest.raises(
+        ValueError, match=r"lenet has no snapshots .*train\.fit\(…, snapshot_every=1\)"
+    ):
+        explore.epochs(train.History(network="lenet"))
+    with pytest.raises(TypeError, match=r"what train\.fit returned, but was a Network"):
+        explore.epochs(model)
+    with pytest.raises(ValueError, match=r"do not fit the network Network: .*model=…\)"):
+        explore.epochs(history, model=models.build("mlp"))
+    with pytest.raises(ValueError, match="neither a Conv2d nor a Linear"):
+        explore.epochs(history, model=nn.ReLU())
+
+
+# --- A training, watched ---------------------------------------------------------------------
+
+SHORT = {"epochs": 2, "batch_size": 32, "steps_per_epoch": 30, "device": "cpu"}
+
+
+def test_a_watched_training_is_the_same_training(capsys):
+    digits = data.load("digits")
+    alone, watched = (models.build("mlp", seed=0) for _ in range(2))
+    expected = train.fit(alone, digits, progress=False, **SHORT)
+    told = []
+    view = explore.training(watched, digits, on_epoch=lambda h: told.append(h.epochs), **SHORT)
+    assert frame(view)["panels"][2]["lines"] == ["0 of 2 epochs: not started: call start()"]
+    history = view.start()
+    assert view.history is history
+    assert told == [1, 2]
+    assert history.step_loss == expected.step_loss
+    both = zip(alone.parameters(), watched.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in both)
+    assert capsys.readouterr().out == "training(mlp, 2 epochs)\n"
+    check_curves(view, history)
+
+
+def check_curves(view, history):
+    loss, accuracy, words = view._canvas.frames[0]["panels"]
+    training, validation = values(loss).reshape(2, 40)
+    # 30 steps in 20 points: one step or two in each.
+    steps = np.array(history.step_loss).reshape(2, 30)
+    points = [[own[np.arange(30) * 20 // 30 == p].mean() for p in range(20)] for own in steps]
+    np.testing.assert_allclose(training, np.ravel(points), rtol=1e-5)
+    assert validation[[19, 39]] == pytest.approx(history.val_loss)
+    assert np.isnan(np.delete(validation, [19, 39])).all()
+    expected = [np.nan, *history.train_accuracy, np.nan, *history.val_accuracy]
+    np.testing.assert_allclose(values(accuracy), expected)
+    assert words["lines"][0] == "2 of 2 epochs: done"
+    best = f"best {max(history.val_accuracy):.2%} after epoch {history.best_epoch}"
+    assert best in words["lines"][1]
+
+
+def test_the_picture_follows_while_it_trains():
+    seen = []
+
+    def look(_history):
+        seen.append(view._canvas.frames[0]["panels"][2]["lines"][0])
+
+    view = explore.training(
+        models.build("mlp", seed=0), data.load("digits"), on_epoch=look, **SHORT
+    )
+    view.start()
+    assert seen == [
+        "1 of 2 epochs: epoch 1, step 30 of 30",
+        "2 of 2 epochs: epoch 2, step 30 of 30",
+    ]
+
+
+def test_an_interrupted_training_keeps_its_history():
+    def stop(_history):
+        raise KeyboardInterrupt
+
+    view = explore.training(
+        models.build("mlp", seed=0), data.load("digits"), on_epoch=stop, **SHORT
+    )
+    history = view.start()
+    assert (history.epochs, history.interrupted) == (1, True)
+    assert view.history is history
+    assert frame(view)["says"].startswith("1 of 2 epochs: stopped")
+    assert isinstance(view.figure(), plots.Figure)
+
+
+def test_before_the_first_epoch_there_is_no_figure():
+    view = explore.training(models.build("mlp", seed=0), data.load("digits"))
+    assert repr(view) == "training(mlp, 40 epochs)"
+    with pytest.raises(ValueError, match="no complete epoch to draw of mlp"):
+        view.figure()
+    assert "image/png" not in view._repr_mimebundle_()
+    with pytest.raises(TypeError, match="model must be a PyTorch network"):
+        explore.training("mlp", data.load("digits"))
+
+
+def test_a_view_follows_a_training_that_somebody_else_starts():
+    digits, model = data.load("digits"), models.build("mlp", seed=0)
+    view = explore.training(model, digits, **SHORT)
+    hooks = {"on_epoch": view.on_epoch, "on_step": view.on_step}
+    history = train.fit(model, digits, progress=False, **hooks, **SHORT)
+    assert view.history is history
+    np.testing.assert_allclose(
+        values(panel(view, "lines", 1))[[1, 2, 4, 5]], history.train_accuracy + history.val_accuracy
+    )
+
+
+# --- All of them -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def views(lenet, rivals, images, labels, trained):
+    watched = explore.training(models.build("mlp", seed=0), data.load("digits"), **SHORT)
+    watched.start()
+    return {
+        "switch_off": explore.switch_off(lenet, images, labels, state="channel=2 keep=0.4"),
+        "compare": explore.compare(rivals, images, labels, state="right=2 noise=0.3 along=turn"),
+        "epochs": explore.epochs(trained[0], images[0], state="epoch=1 channel=2"),
+        "training": watched,
+    }
+
+
+def test_each_has_a_name_a_state_and_a_picture(views, lenet, rivals, images, labels, trained):
+    names = [repr(view) for view in views.values()]
+    assert names == [
+        "switch_off(lenet, 4 images)",
+        "compare(MLP, LeNet)",
+        "epochs(lenet, 4 snapshots)",
+        "training(mlp, 2 epochs)",
+    ]
+    again = [
+        explore.switch_off(lenet, images, labels, state=views["switch_off"].state),
+        explore.compare(rivals, images, labels, state=views["compare"].state),
+        explore.epochs(trained[0], images[0], state=views["epochs"].state),
+    ]
+    assert [view.state for view in again] == [view.state for view in views.values()][:3]
+    for view in views.values():
+        picture = base64.b64decode(view._repr_mimebundle_()["image/png"])
+        assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+        assert len(picture) < 60_000
+
+
+def test_figures_hold_what_the_frames_hold(views, images):
+    whole = views["switch_off"].figure().pixels()
+    digit = plots.images(images[:1], titles=["image 0"]).pixels()
+    height, width, _ = digit.shape
+    np.testing.assert_array_equal(whole[:height, :width], digit)
+    shown = values(panel(views["epochs"], "bars"))
+    bars = plots.answers({"epoch 1": shown}).pixels()
+    whole, height = views["epochs"].figure().pixels(), bars.shape[0]
+    found = np.lib.stride_tricks.sliding_window_view(whole[:, : bars.shape[1]], height, axis=0)
+    assert any((found[top].transpose(2, 0, 1) == bars).all() for top in range(len(found)))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["switch_off", "compare", "epochs", "training"])
+def test_each_is_a_page_that_asks_nobody(name, views, browser, tmp_path):
+    path = views[name].to_html(tmp_path / "page.html")
+    page, requests, complaints = browser.new_page(), [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    before = page.locator(".vizlib-panels").get_attribute("aria-label")
+    sliders = page.get_by_role("slider")
+    if sliders.count():
+        sliders.first.focus()
+        page.keyboard.press("ArrowRight")
+        changed = "before => document.querySelector('.vizlib-panels').ariaLabel !== before"
+        page.wait_for_function(changed, arg=before)
+    if name == "epochs":
+        assert "epoch 2: step 3 of 4" in page.locator(".vizlib-stepper").inner_text()
+    assert page.locator(".vizlib-panel").count() == len(frame(views[name])["panels"])
+    assert (requests, complaints) == ([path.as_uri()], [])
+    page.close()

@@ -1,0 +1,215 @@
+"""Back in time: what the first layer looked like after each epoch of a training."""
+
+from __future__ import annotations
+
+import copy
+from functools import lru_cache
+from math import isqrt
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from vizlib import capture, models, plots
+from vizlib.explore._panels import Bars, Frame, Lines, Maps, Panel, Picture
+from vizlib.explore._recordings import as_inputs, as_maps, check_model, probabilities
+from vizlib.explore._sliders import Slider
+from vizlib.explore._view import View
+from vizlib.history import History
+
+_KERNELS = 64  # of a wide first layer so many are shown
+
+
+def epochs(
+    history: History,
+    image: Any = None,
+    *,
+    model: nn.Module | None = None,
+    state: str | None = None,
+) -> View:
+    """Return a slider over the snapshots of a training, from epoch 0 to the last.
+
+    `history` is what `train.fit(…, snapshot_every=1)` returned; `image` one image (28, 28) or
+    several, as in `layers`. The network is built by `models.build(history.network)`; for a network
+    of your own give it as `model`, which is copied and left as it is.
+
+    From the left: the kernels of the first convolution, or of a network without one what each unit
+    of the first linear layer weighs the pixels with (the first 64 of them), and one of them large;
+    the image; the map that each kernel makes of it, and what the network answers after that epoch.
+    White is zero, blue positive, orange negative; the darkest colours are plus and minus the
+    greatest absolute value of *all* epochs, so that what grows gets darker. Below are the
+    accuracies on the training and the validation split; the black line is at the epoch. Epoch 0 is
+    before training, where nothing was measured.
+
+    Raises ValueError for a history without snapshots, and where they do not fit the network.
+
+    >>> import torch
+    >>> lenet = models.build("lenet", seed=0)
+    >>> history = History(network="lenet", snapshots={0: lenet.state_dict()})
+    >>> view = epochs(history, torch.zeros(28, 28), state="channel=4")
+    >>> view, view.state
+    (epochs(lenet, 1 snapshot), 'epoch=0 channel=4')
+    """
+    past = _Past(history, _network(history, model), image)
+    count = len(past.epochs)
+    name = f"epochs({history.network or past.name}, {count} snapshot{'s' * (count != 1)})"
+    return View(name, past.sliders(), past.show, past.figure, state=state)
+
+
+class _Past:
+    """A network as it was after each epoch, and what it then made of the images."""
+
+    def __init__(self, history: History, model: nn.Module, image: Any) -> None:
+        self.history, self.model, self.epochs = history, model, sorted(history.snapshots)
+        self.name = type(model).__name__
+        self.images, self.pictures = (None, None) if image is None else as_inputs(image)
+        self.layer, self.first = _first(model)
+        self._load(self.epochs[-1])
+        self.kernels = {epoch: self._kernels(epoch) for epoch in self.epochs}
+        self.darkest = plots.largest(self.kernels.values())
+        self.recorded = lru_cache(512)(self._recorded)
+        self.brightest = lru_cache(64)(self._brightest)
+
+    def sliders(self) -> list[Slider]:
+        """Return them where they stand at first: after the last epoch."""
+        count = len(self.kernels[self.epochs[0]])
+        sliders = [
+            Slider("epoch", list(map(str, self.epochs)), len(self.epochs) - 1, stepped=True),
+            Slider("channel", count),
+        ]
+        several = self.images is not None and len(self.images) > 1
+        return [*sliders, Slider("image", len(self.images))] if several else sliders
+
+    def show(self, epoch: int, channel: int, image: int = 0) -> Frame:
+        """Return what is seen there."""
+        epoch = self.epochs[epoch]
+        kernels = self.kernels[epoch]
+        chosen = {"chosen": channel, "pick": {"channel": "channel"}, "width": 178}
+        panels = [
+            Maps(kernels, title=f"weights of {self.layer}", limit=self.darkest, **chosen),
+            *self._answer(epoch, channel, image, chosen),
+            Lines(
+                self._accuracies(),
+                title="accuracy",
+                at=epoch,
+                percent=True,
+                width=460,
+                height=150,
+                below=True,
+            ),
+            Maps(
+                kernels[channel],
+                title=f"weights of channel {channel}",
+                limit=self.darkest,
+                width=166,
+            ),
+        ]
+        return Frame(panels, self._says(epoch, image))
+
+    def _answer(self, epoch: int, channel: int, image: int, chosen: dict[str, Any]) -> list[Panel]:
+        """Return the panels about an image, where there is one."""
+        if self.images is None:
+            return []
+        maps, chances = self.recorded(epoch, image)
+        channel = {**chosen, "chosen": channel, "width": 222}
+        panels: list[Panel] = [
+            Picture(self.pictures[image], title=f"image {image}", width=114),
+            Maps(maps, title=f"what {self.layer} makes", limit=self.brightest(image), **channel),
+        ]
+        return panels if chances is None else [*panels, Bars(chances, title="answer", width=190)]
+
+    def figure(self, epoch: int, channel: int, image: int = 0) -> plots.Figure:
+        """Return the same for print."""
+        epoch, kernels = self.epochs[epoch], self.kernels[self.epochs[epoch]]
+        look = {"scale": self.darkest or 1.0, "highlight": channel}
+        above = [plots.feature_maps(kernels, title=f"weights of {self.layer}", **look)]
+        below = []
+        if self.images is not None:
+            maps, chances = self.recorded(epoch, image)
+            maps = maps[:, 0, 0] if maps[0].numel() == 1 else maps
+            look["scale"] = self.brightest(image) or 1.0
+            above.append(plots.feature_maps(maps, title=f"what {self.layer} makes", **look))
+            below += [] if chances is None else [plots.answers({f"epoch {epoch}": chances})]
+        if self.history.epochs:
+            chart = {"at": epoch, "percent": True, "title": "accuracy"}
+            below.append(plots.lines(self._accuracies(), **chart))
+        return plots.together(above, below)
+
+    def _accuracies(self) -> dict[str, list[float]]:
+        history = self.history
+        both = {"training": history.train_accuracy, "validation": history.val_accuracy}
+        # Nothing was measured before the first epoch; a history cut short still has its epochs.
+        empty = [np.nan] * (max(self.epochs[-1], history.epochs) + 1)
+        return {name: [*empty[:1], *each, *empty[len(each) + 1 :]] for name, each in both.items()}
+
+    def _says(self, epoch: int, image: int) -> str:
+        accuracy = self.history.val_accuracy[epoch - 1 : epoch] if epoch else []
+        words = [f"epoch {epoch}", *(f"validation accuracy {value:.2%}" for value in accuracy)]
+        if self.images is not None and self.recorded(epoch, image)[1] is not None:
+            words.append(f"answer {int(self.recorded(epoch, image)[1].argmax())}")
+        return ", ".join(words)
+
+    def _kernels(self, epoch: int) -> Tensor:
+        """Return the first layer's weights after an epoch as maps (C, H, W)."""
+        weight = self.history.snapshots[epoch][f"{self.layer}.weight" if self.layer else "weight"]
+        weight = weight.detach().cpu().float()[:_KERNELS]
+        if isinstance(self.first, nn.Conv2d):
+            # As deep as its input: its layers stand below each other.
+            return weight.flatten(1, 2)
+        side = isqrt(weight.shape[1])
+        return weight.reshape(
+            len(weight), -1, side if side**2 == weight.shape[1] else weight.shape[1]
+        )
+
+    def _load(self, epoch: int) -> None:
+        try:
+            self.model.load_state_dict(self.history.snapshots[epoch])
+        except RuntimeError as error:
+            raise ValueError(
+                f"the snapshots of {self.history.network or 'the history'} do not fit the network "
+                f"{self.name}: {str(error).splitlines()[-1].strip()} Give the network that was "
+                "trained, epochs(history, image, model=…)"
+            ) from error
+
+    def _recorded(self, epoch: int, image: int) -> tuple[Tensor, Tensor | None]:
+        """Return the first layer's maps (C, H, W) of an image, and the probabilities (K,)."""
+        self._load(epoch)
+        recording = capture.record(self.model, self.images[image : image + 1])
+        return as_maps(recording[self.layer].output)[:_KERNELS], probabilities(recording)
+
+    def _brightest(self, image: int) -> float:
+        return plots.largest(self.recorded(epoch, image)[0] for epoch in self.epochs)
+
+
+def _network(history: History, model: nn.Module | None) -> nn.Module:
+    """Return a network of our own that takes the snapshots, in eval mode on the CPU."""
+    if not isinstance(history, History):
+        raise TypeError(
+            f"history must be what train.fit returned, but was a {type(history).__name__}"
+        )
+    if not history.snapshots:
+        raise ValueError(
+            f"the history of {history.network or 'this training'} has no snapshots to go back to: "
+            "train with train.fit(…, snapshot_every=1)"
+        )
+    if model is not None:
+        check_model(model)
+        return copy.deepcopy(model).cpu().eval()
+    if history.network not in models.names():
+        raise ValueError(
+            f"the history is of {history.network or 'a network without a name'}, which "
+            "models.build does not know: give the network, epochs(history, image, model=…)"
+        )
+    return models.build(history.network).eval()
+
+
+def _first(model: nn.Module) -> tuple[str, nn.Module]:
+    """Return the first convolution, or of a network without one the first linear layer."""
+    for kind in (nn.Conv2d, nn.Linear):
+        for name, module in model.named_modules():
+            if isinstance(module, kind):
+                return name, module
+    raise ValueError(
+        f"{type(model).__name__} has neither a Conv2d nor a Linear layer whose weights could be "
+        "looked at"
+    )

@@ -1,0 +1,195 @@
+"""Watch a training while it goes on: one picture, updated in place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from IPython.display import display
+from torch import Tensor, nn
+
+from vizlib import plots, recipes, train
+from vizlib.data import Digits
+from vizlib.explore._panels import Frame, Lines, Words
+from vizlib.explore._recordings import check_model
+from vizlib.explore._view import View
+from vizlib.history import History
+
+_POINTS = 20  # of the loss in each epoch
+_PAUSE = 0.3  # seconds at least between two pictures
+
+
+def training(model: nn.Module, digits: Digits, **fit_arguments: Any) -> Training:
+    """Return the live curves of a training that begins with `.start()`.
+
+    `fit_arguments` are those of `train.fit`, such as `epochs=3`. `.start()` shows the view below
+    the cell, trains, redraws the same picture a few times a second, and returns the history, which
+    is `.history` from the first epoch on. Interrupting it (the notebook's stop button) keeps the
+    best weights and the history so far. To watch a training that you start yourself, show the view
+    and give its `on_epoch` and `on_step` to `train.fit`.
+
+    At the left is the loss in nats: training, a mean over each twentieth of an epoch, and
+    validation, at the end of each epoch. At the right are the accuracies after each epoch. The
+    axes are as long as the training will be. Below are the numbers of the moment.
+
+    Raises TypeError for what is no network; `.start()` raises what `train.fit` does.
+
+    >>> from vizlib import data, models
+    >>> view = training(models.build("mlp", seed=0), data.load("digits"), epochs=1)
+    >>> view
+    training(mlp, 1 epoch)
+    >>> view.start().epochs
+    training(mlp, 1 epoch)
+    1
+    """
+    check_model(model)
+    return Training(model, digits, fit_arguments)
+
+
+class Training(View):
+    """The curves of `training`, and the training itself."""
+
+    def __init__(self, model: nn.Module, digits: Digits, arguments: dict[str, Any]) -> None:
+        """Draw empty axes, as long as the training will be."""
+        self.history: History | None = None
+        self._model, self._digits, self._arguments = model, digits, arguments
+        self._epochs, self._steps = _length(model, digits, arguments)
+        self._shown = False
+        self._forget()
+        name = getattr(model, "name", type(model).__name__)
+        epochs = f"{self._epochs} epoch{'s' * (self._epochs != 1)}"
+        super().__init__(f"training({name}, {epochs})", [], self._frame, self._print)
+
+    def start(self) -> History:
+        """Show the view if it is not shown yet, train, and return the history."""
+        self._forget()
+        own = {"on_epoch": self.on_epoch, "on_step": self.on_step}
+        theirs = {name: self._arguments.get(name) for name in own}
+        both = {name: _both(own[name], theirs[name]) for name in own}
+        handle = None if self._shown else display(self, display_id=True)
+        try:
+            arguments = {"progress": False, **self._arguments, **both}
+            self.history = train.fit(self._model, self._digits, **arguments)
+        finally:
+            self._state = "stopped" if self._is_short() else "done"
+            self.refresh()
+        # What is saved with the notebook is then the last picture, not the first.
+        if handle is not None:
+            handle.update(self)
+        return self.history
+
+    def on_epoch(self, history: History) -> None:
+        """Draw an epoch that has ended: for `train.fit(…, on_epoch=view.on_epoch)`."""
+        self.history = history
+        self._redraw()
+
+    def on_step(self, step: int, loss: Tensor) -> None:
+        """Draw a step if the last picture is old: for `train.fit(…, on_step=view.on_step)`."""
+        self._new.append((step, loss))
+        self._state = f"epoch {self._epoch_of(step)}, step {self._in_epoch(step)} of {self._steps}"
+        # Reading a loss makes a GPU wait: not at every step.
+        if time.monotonic() - self._drawn > _PAUSE:
+            self._redraw()
+
+    def _forget(self) -> None:
+        self._sums = np.zeros((2, _POINTS * self._epochs))
+        self._new: list[tuple[int, Tensor]] = []
+        self._drawn, self._state = 0.0, "not started: call start()"
+
+    def _redraw(self) -> None:
+        self._drawn = time.monotonic()
+        if self._new:
+            steps, losses = zip(*self._new, strict=True)
+            self._new = []
+            places = ((np.array(steps) - 1) * _POINTS // self._steps).clip(0, None)
+            fits = places < self._sums.shape[1]
+            values = torch.stack(losses).float().cpu().numpy()
+            np.add.at(self._sums[0], places[fits], values[fits])
+            np.add.at(self._sums[1], places[fits], 1)
+        self.refresh()
+
+    def _frame(self) -> Frame:
+        look = {"along": "epoch", "width": 410, "height": 230}
+        points = {"start": 1 / _POINTS, "step": 1 / _POINTS}
+        lines = self._lines()
+        panels = [
+            Lines(self._losses(), title="loss (nats)", **look, **points),
+            Lines(self._accuracies(), title="accuracy", percent=True, **look),
+            Words(lines, below=True),
+        ]
+        return Frame(panels, "; ".join(lines))
+
+    def _print(self) -> plots.Figure:
+        return plots.curves(self.history or History(network=getattr(self._model, "name", "")))
+
+    def _losses(self) -> dict[str, np.ndarray]:
+        """Return the losses at every twentieth of an epoch, nan where there is none."""
+        sums, counts = self._sums
+        means = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+        validation = np.full(len(sums), np.nan)
+        ends = self._measured("val_loss")
+        validation[_POINTS - 1 :: _POINTS][: len(ends)] = ends
+        return {"training": means, "validation": validation}
+
+    def _accuracies(self) -> dict[str, list[float]]:
+        named = {"training": "train_accuracy", "validation": "val_accuracy"}
+        return {name: self._padded(self._measured(field)) for name, field in named.items()}
+
+    def _padded(self, values: list[float]) -> list[float]:
+        return [np.nan, *values, *[np.nan] * (self._epochs - len(values))]
+
+    def _measured(self, field: str) -> list[float]:
+        return getattr(self.history, field)[: self._epochs] if self.history else []
+
+    def _lines(self) -> list[str]:
+        """Return where the training is, in words."""
+        done = len(self._measured("val_loss"))
+        lines = [f"{done} of {self._epochs} epochs: {self._state}"]
+        if done:
+            history = self.history
+            lines.append(
+                f"validation accuracy {history.val_accuracy[-1]:.2%}, "
+                f"best {max(history.val_accuracy):.2%} after epoch {history.best_epoch}"
+            )
+            lines.append(
+                f"learning rate {history.learning_rate[-1]:.2g}, {sum(history.seconds):.1f} "
+                f"seconds, {history.samples_per_second[-1]:,.0f} images a second"
+            )
+        return lines
+
+    def _is_short(self) -> bool:
+        return len(self._measured("val_loss")) < self._epochs
+
+    def _epoch_of(self, step: int) -> int:
+        return (step - 1) // self._steps + 1
+
+    def _in_epoch(self, step: int) -> int:
+        return (step - 1) % self._steps + 1
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """Remember that the view is shown."""
+        self._shown = True
+        return super()._repr_mimebundle_(**kwargs)
+
+
+def _length(model: nn.Module, digits: Digits, arguments: dict[str, Any]) -> tuple[int, int]:
+    """Return how many epochs a training will have, and how many steps each of them."""
+    recipe = arguments.get("recipe") or recipes.recipe(getattr(model, "name", ""))
+    epochs, batch, steps = (
+        arguments.get(name) for name in ("epochs", "batch_size", "steps_per_epoch")
+    )
+    most = ceil(len(digits.train) / (batch or recipe.batch_size))
+    return recipe.epochs if epochs is None else epochs, min(steps or most, most)
+
+
+def _both(own: Callable[..., object], theirs: Callable[..., object] | None) -> Callable[..., None]:
+    def call(*arguments: Any) -> None:
+        own(*arguments)
+        if theirs is not None:
+            theirs(*arguments)
+
+    return call
