@@ -9,9 +9,25 @@ Sliders and canvas are linked in the browser: once the maps of an image are ther
 moves repaints within a frame and asks the kernel nothing.
 """
 
+from vizlib.explore._compare import compare
 from vizlib.explore._convolution import convolution
 from vizlib.explore._draw import draw
+from vizlib.explore._epochs import epochs
 from vizlib.explore._layers import SCALES, Layers, layers
+from vizlib.explore._switch_off import switch_off
+from vizlib.explore._training import Training, training
 from vizlib.explore._upload import upload
 
-__all__ = ["SCALES", "Layers", "convolution", "draw", "layers", "upload"]
+__all__ = [
+    "SCALES",
+    "Layers",
+    "Training",
+    "compare",
+    "convolution",
+    "draw",
+    "epochs",
+    "layers",
+    "switch_off",
+    "training",
+    "upload",
+]
