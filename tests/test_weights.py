@@ -181,6 +181,9 @@ LEAST = {
     "mlp500": 0.985,
     "mlp256": 0.983,
     "cnn": 0.992,
+    "myfullconvnet": 0.993,
+    "mynetv2": 0.992,
+    "myvggnet": 0.995,
 }
 
 
