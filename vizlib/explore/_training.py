@@ -67,6 +67,7 @@ class Training(View):
     def start(self) -> History:
         """Show the view if it is not shown yet, train, and return the history."""
         self._forget()
+        self._state = "starting"
         own = {"on_epoch": self.on_epoch, "on_step": self.on_step}
         theirs = {name: self._arguments.get(name) for name in own}
         both = {name: _both(own[name], theirs[name]) for name in own}
