@@ -26,12 +26,12 @@ def in_words(step: Any, most: int = 8) -> str:
     >>> from vizlib import arithmetic
     >>> in_words(arithmetic.pool_step([[1, 5], [3, 4]], row=0, col=0))
     'the largest of 1, 5, 3, 4 is 5'
-    >>> in_words(arithmetic.conv2d_step([[3, -1]], [[2, 4]], [0.5], row=0, col=0))
-    '3·2 + (−1)·4 + 0.5 (bias) =\u00a02.5'
+    >>> print(in_words(arithmetic.conv2d_step([[3, -1]], [[2, 4]], [0.5], row=0, col=0)))
+    3·2 + (−1)·4 + 0.5...(bias) =...2.5
     >>> in_words(arithmetic.activation("relu", -0.5))
     'relu(−0.5) = 0, where relu(x) = max(0, x)'
-    >>> in_words(arithmetic.linear_step([1.0, 2.0, 3.0], [0.5, -4.0, 1.0]), most=1)
-    '−8 (input 1) + 3.5 (2 others) =\u00a0−4.5'
+    >>> print(in_words(arithmetic.linear_step([1.0, 2.0, 3.0], [0.5, -4.0, 1.0]), most=1))
+    −8...(input...1) + 3.5...(2...others) =...−4.5
     """
     match step:
         case arithmetic.PoolStep():
@@ -39,12 +39,12 @@ def in_words(step: Any, most: int = 8) -> str:
         case arithmetic.NormStep():
             return _normalized(step)
         case arithmetic.LinearStep():
-            names = [f"input {number}" for number in range(len(step.products))]
+            names = [f"input\u00a0{number}" for number in range(len(step.products))]
             return _summed(step, _largest(step.products, names, most))
         case arithmetic.ConvStep() if _is_short(step):
             return _summed(step, _products(step))
         case arithmetic.ConvStep():
-            names = [f"input {number}" for number in step.channels]
+            names = [f"input\u00a0{number}" for number in step.channels]
             return _summed(step, _largest(step.channel_sums, names, most))
     x, y = short(step.x.item(), 4), short(step.total, 4)
     return f"{step.name}({x}) = {y}, where {step.name}(x) = {step.formula}"
@@ -60,22 +60,22 @@ def summed(step: arithmetic.ConvStep, shown: Sequence[int]) -> str:
 def _summed(
     step: arithmetic.ConvStep | arithmetic.LinearStep, terms: Sequence[str], *, always: bool = False
 ) -> str:
-    bias = [f"{short(step.bias)} (bias)"] if step.bias or always else []
-    # A line that is too long breaks before the result, never behind its sign.
+    bias = [f"{short(step.bias)}\u00a0(bias)"] if step.bias or always else []
+    # A line that is too long breaks between two terms or before the result.
     return f"{added([*terms, *bias])} =\u00a0{short(step.total, 6)}"
 
 
 def _largest(values: Tensor, names: Sequence[str], most: int) -> list[str]:
     """Return the largest terms of either sign, with their names, and the rest as one."""
     named = values.abs().argsort(descending=True, stable=True)[:most].tolist()
-    terms = [f"{short(values[k].item(), 4)} ({names[k]})" for k in named]
+    terms = [f"{short(values[k].item(), 4)}\u00a0({names[k]})" for k in named]
     return terms + _others(values, named)
 
 
 def _others(values: Tensor, named: Sequence[int]) -> list[str]:
     rest = len(values) - len(named)
     others = values.sum() - values[list(named)].sum()
-    return [f"{short(others.item(), 4)} ({rest} other{'s' * (rest > 1)})"] if rest else []
+    return [f"{short(others.item(), 4)}\u00a0({rest}\u00a0other{'s' * (rest > 1)})"] if rest else []
 
 
 def _is_short(step: arithmetic.ConvStep) -> bool:
