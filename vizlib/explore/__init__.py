@@ -14,6 +14,7 @@ from vizlib.explore._convolution import convolution
 from vizlib.explore._draw import draw
 from vizlib.explore._epochs import epochs
 from vizlib.explore._layers import SCALES, Layers, layers
+from vizlib.explore._pixel import pixel
 from vizlib.explore._switch_off import switch_off
 from vizlib.explore._training import Training, training
 from vizlib.explore._upload import upload
@@ -27,6 +28,7 @@ __all__ = [
     "draw",
     "epochs",
     "layers",
+    "pixel",
     "switch_off",
     "training",
     "upload",

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from vizlib import arithmetic, plots
 from vizlib.explore._convolved import Convolved, Pair, by_hand, of_model, of_module, times
+from vizlib.explore._factors import factors
 from vizlib.explore._made import Made, Setting, make
 from vizlib.explore._panels import Box, Frame, Maps, Panel, Words
 from vizlib.explore._sliders import Slider
@@ -184,15 +185,7 @@ def _panels(made: Made, step: arithmetic.ConvStep, number: int) -> list[Panel]:
             padding=[pair[end] for end in (0, 1) for pair in made.setting.sides],
             width=wide["input"],
         ),
-        Maps(
-            step.patch[number],
-            title="patch",
-            limit=limit,
-            padding=_edges(step.is_padding),
-            width=wide["patch"],
-        ),
-        Maps(step.kernel[number], title="kernel", before="×", width=wide["patch"]),
-        Maps(step.products[number], title="products", before="=", width=wide["patch"]),
+        *factors(step, number, limit=limit, width=wide["patch"]),
         Maps(
             made.output[step.channel],
             title=_named("output", step.channel, len(made.output)),
@@ -222,13 +215,6 @@ def _boxes(setting: Setting, place: Pair) -> list[Box]:
     if setting.dilation == (1, 1):
         return [(*taps[0], *setting.kernel)]
     return [(*tap, 1, 1) for tap in taps]
-
-
-def _edges(is_padding: Tensor) -> list[int]:
-    """Return how many of the outermost rows and columns of a patch are padding."""
-    rows, columns = is_padding.all(1).int(), is_padding.all(0).int()
-    ends = (rows, columns, rows.flip(0), columns.flip(0))
-    return [int(end.cumprod(0).sum()) for end in ends]
 
 
 def _known(made: Made, step: arithmetic.ConvStep) -> int | None:

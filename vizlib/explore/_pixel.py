@@ -1,0 +1,227 @@
+"""A value of any layer, traced back step by step to the pixels of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from vizlib import arithmetic, plots
+from vizlib.explore._factors import factors, folded, inputs, window
+from vizlib.explore._panels import Frame, Maps, Panel, Picture, Words
+from vizlib.explore._recordings import Recordings, as_inputs, check_model
+from vizlib.explore._sliders import Slider, read
+from vizlib.explore._view import View
+from vizlib.explore._way import AXES, Ways, named, peak, read_by, told
+
+# CSS pixels: all maps of a layer, one of them, one of a pair, a cell of a patch and the whole of
+# it, the image, the image of a pair, and the words beside it.
+_ALL, _ONE, _PAIR, _CELL, _PATCH, _IMAGE, _SMALL, _WORDS = 162, 170, 202, 34, 132, 150, 114, 480
+
+
+def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
+    """Return sliders for one value of any layer, and the way from there back to the image.
+
+    `images` are uint8 (N, H, W) in 0…255, normalized as MNIST is (`data.MEAN`, `data.STD`), or
+    floats (N, C, H, W) that are normalized already, or one image (H, W). The model is run in eval
+    mode and comes back as it was.
+
+    Above are all maps of the layer, the chosen one in a black frame, and that one large, with the
+    value in a black frame: a click on a cell goes there. A vector is folded into a square, row by
+    row. Beside them is the first step back that reads more than one value: patch × kernel =
+    products for the input channel from which most comes, inputs × weights = products of a neuron,
+    or the window of a pooling with the winner in a black frame; padding is hatched. White is zero,
+    blue positive, orange negative; all maps of the layer share one scale.
+
+    Below is the image: the large orange frame is the receptive field, all that the value can depend
+    on, and the small one is the pixel where the way back ends. The words go that way, a line for
+    each layer; [3, 0, 5] is channel 3, row 0, column 5. The first line is the whole sum of the
+    chosen value. Where a layer reads many values, the next line is about the one that matters most:
+    the winner of a max pooling, otherwise the largest product of either sign. Numbers are rounded
+    to be read, but computed as they are; the differences are those from what PyTorch computed.
+
+    `beside` is a second image: then the maps of both stand side by side on one scale, with their
+    difference. The spot stays while the image changes.
+
+    A layer that cannot be followed back is shown all the same, and a sentence says why. `.figure()`
+    draws the whole way for print.
+
+    Raises TypeError or ValueError where model, images or state are none of these.
+
+    >>> import torch
+    >>> from vizlib import models
+    >>> view = pixel(models.build("lenet", seed=0), torch.zeros(28, 28), state="layer=pool2 row=3")
+    >>> view.state
+    'image=0 layer=pool2 channel=0 row=3 col=0'
+    """
+    check_model(model)
+    ways = Ways(Recordings(model, *as_inputs(images)))
+    count = len(ways.recordings)
+    name = f"pixel({ways.recordings.name}, {count} image{'s' * (count != 1)})"
+    view = _Pixel(ways)
+    return View(name, _sliders(ways, state), view.show, view.draw, state=state)
+
+
+def _sliders(ways: Ways, state: str | None) -> list[Slider]:
+    """Return the sliders, with the ranges of the layer that the view opens with."""
+    images = [str(image) for image in range(len(ways.recordings))]
+    layer, beside = Slider("layer", ways.names), Slider("beside", ["none", *images])
+    given = read(state, ["image", "layer", *AXES, *(["beside"] if len(images) > 1 else [])])
+    layer = layer.at(given.get("layer", ways.names[0]))
+    spot = [Slider(name, count) for name, count in ways.counts(layer.index).items()]
+    if len(images) == 1:
+        return [Slider("image", 1), layer, *spot]
+    return [Slider("image", len(images)), layer, *spot, beside]
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """Where the sliders stand: a value of a layer, for one image or two."""
+
+    images: Sequence[int]
+    layer: int
+    where: tuple[int, int, int]
+
+
+class _Pixel:
+    """What is seen of a value, as a function of where the sliders stand."""
+
+    def __init__(self, ways: Ways) -> None:
+        self.ways = ways
+
+    def _spot(self, *, image: int, layer: int, beside: int = 0, **where: int) -> _Spot:
+        ends = self.ways.counts(layer)
+        images = [image, beside - 1] if beside else [image]
+        return _Spot(images, layer, tuple(min(where[name], ends[name] - 1) for name in AXES))
+
+    def show(self, **place: int) -> Frame:
+        """Return what is seen at a place."""
+        spot = self._spot(**place)
+        traces, sentence = self._traces(spot)
+        above = self._both(spot) if len(spot.images) > 1 else self._one(spot, traces)
+        lines = self._lines(spot, traces) if traces else [sentence]
+        words = Words(lines, title=self._title(spot, traces), width=_WORDS)
+        pictures = self._pictures(spot, traces)
+        says = f"{self._title(spot, traces)}: {lines[0]}"
+        return Frame([*above, *pictures, words], says, self.ways.counts(spot.layer))
+
+    def draw(self, **place: int) -> plots.Figure:
+        """Return the whole way of each image for print, or the maps where there is none."""
+        spot = self._spot(**place)
+        traces, _ = self._traces(spot)
+        stages = [self.ways.stage(image, spot.layer) for image in spot.images]
+        if not traces:
+            maps = [self.ways.maps(image, spot.layer) for image in spot.images]
+            return plots.together(
+                *([plots.feature_maps(one, title=stages[0].name)] for one in maps)
+            )
+        titled = [f"image {image}: {named(one[0])} = {plots.short(one[0].value, 4)}"
+                  for image, one in zip(spot.images, traces, strict=True)]  # fmt: skip
+        rows = zip(traces, stages, titled, strict=True)
+        return plots.together(*([plots.trace(t, output=s, title=w)] for t, s, w in rows))
+
+    def _traces(self, spot: _Spot) -> tuple[list[arithmetic.Trace], str]:
+        """Return the way back for each image, or none and why."""
+        try:
+            found = [self.ways.trace(image, spot.layer, spot.where) for image in spot.images]
+        except ValueError as error:
+            return [], str(error)
+        return found, ""
+
+    def _one(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> list[Panel]:
+        """Return all maps, the chosen one, and the first step back."""
+        maps = self.ways.maps(spot.images[0], spot.layer)
+        look = {"limit": peak(maps)}
+        found = [_map(maps, spot.where, **look, width=_ONE)]
+        if maps.dim() > 1 and len(maps) > 1:
+            pick = {"channel": "channel", "row": "row", "col": "col"}
+            title = f"{self.ways.names[spot.layer]}: {len(maps)} maps"
+            whole = Maps(maps, **look, title=title, chosen=spot.where[0], pick=pick, width=_ALL)
+            found = [whole, *found]
+        else:
+            found = [replace(found[0], title=f"{self.ways.names[spot.layer]}: {found[0].title}")]
+        return [*found, *(_first_step(traces[0]) if traces else [])]
+
+    def _both(self, spot: _Spot) -> list[Panel]:
+        """Return the maps of two images and their difference, on one scale."""
+        both = [self.ways.maps(image, spot.layer) for image in spot.images]
+        apart = both[0] - both[1]
+        channel = spot.where[0]
+        limit = peak(*(maps[channel] for maps in (*both, apart)) if apart.dim() > 1 else apart)
+        titles = [f"image {image}" for image in spot.images]
+        parts = zip((*both, apart), (*titles, "difference"), ("", "−", "="), strict=True)
+        return [
+            _map(maps, spot.where, limit=limit, width=_PAIR, title=title, before=before)
+            for maps, title, before in parts
+        ]
+
+    def _pictures(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> list[Panel]:
+        """Return each image with the receptive field and the pixel where the way ends."""
+        found = []
+        for number, image in enumerate(spot.images):
+            boxes = _boxes(traces[number]) if traces else []
+            found.append(
+                Picture(
+                    self.ways.recordings.pictures[image],
+                    title=f"image {image}",
+                    boxes=boxes,
+                    width=_IMAGE if len(spot.images) == 1 else _SMALL,
+                    below=number == 0,
+                )
+            )
+        return found
+
+    def _title(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> str:
+        if not traces:
+            return self.ways.names[spot.layer]
+        field = traces[0][0].field
+        sees = f"sees {field.height}×{field.width} pixels" if field.width else "sees no pixel"
+        return f"{named(traces[0][0])} {sees}"
+
+    def _lines(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> list[str]:
+        """Tell the way back; of two images also by how much they differ."""
+        if len(traces) == 1:
+            return told(traces[0])
+        values = [trace[0].value for trace in traces]
+        texts = [plots.short(value, 4) for value in (*values, values[0] - values[1])]
+        lines = [
+            f"{named(traces[0][0])}: {texts[0]} − {texts[1]} = {texts[2]}".replace("− −", "+ ")
+        ]
+        for image, trace in zip(spot.images, traces, strict=True):
+            lines += ["", f"image {image}", *told(trace)]
+        return lines
+
+
+def _map(maps: Tensor, where: Sequence[int], **look: Any) -> Maps:
+    """Return the chosen map with the value framed, of a vector all of it."""
+    channel, row, col = where
+    if maps.dim() > 1:
+        look = {"title": f"channel {channel}", "pick": {"row": "row", "col": "col"}, **look}
+        return Maps(maps[channel], boxes=[(row, col, 1, 1)], **look)
+    look = {"title": f"{len(maps)} values", "pick": {"cell": "channel"}, **look}
+    return folded(maps, channel, **look)
+
+
+def _first_step(trace: arithmetic.Trace) -> list[Panel]:
+    """Return the numbers of the first layer on the way that reads more than one value."""
+    found = read_by(trace)
+    if found is None:
+        return []
+    (one, number), step = found, found[0].step
+    if isinstance(step, arithmetic.LinearStep):
+        return inputs(step, width=_PATCH, title=f"{one.stage} inputs")
+    wide = min(_PATCH, step.patch.shape[-1] * _CELL + 2)
+    if isinstance(step, arithmetic.PoolStep):
+        return window(step, width=wide, title=f"{one.stage} window")
+    title = f"{one.stage}, input {step.channels[number]}"
+    return factors(step, number, width=wide, title=title)
+
+
+def _boxes(trace: arithmetic.Trace) -> list[tuple[int, int, int, int]]:
+    field, end = trace[0].field, trace[-1]
+    boxes = [(field.top, field.left, field.height, field.width)] if field.width else []
+    if end.kind == "input" and len(end.place) == len("CHW"):
+        boxes.append((*end.place[1:], 1, 1))
+    return boxes

@@ -1,0 +1,160 @@
+"""The way back from every value of every layer, and what is told of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from itertools import zip_longest
+
+import torch
+from torch import Tensor
+
+from vizlib import arithmetic, capture, plots
+from vizlib.explore._recordings import Recordings
+
+AXES = ("channel", "row", "col")
+_TRACED = range(2, 5)  # axes of (N, F), (N, C, L) and (N, C, H, W)
+
+
+class Ways:
+    """The layers of a network and the way back from each of their values, for every image."""
+
+    def __init__(self, recordings: Recordings) -> None:
+        self.recordings = recordings
+        self.names = list(recordings[0])
+        # A chain runs the network, and a network that is none would run for every frame.
+        self._chain = functools.lru_cache(32)(self._made)
+        self.trace = functools.lru_cache(256)(self._trace)
+
+    def stage(self, image: int, layer: int) -> capture.Stage:
+        """Return what that layer made of that image."""
+        return self.recordings[image][self.names[layer]]
+
+    def maps(self, image: int, layer: int) -> Tensor:
+        """Return the same as maps (C, H, W), or (F,) of a vector."""
+        output = self.stage(image, layer).output
+        values = (output[0] if output.dim() > 1 else output).float()
+        if values.dim() == len("CL"):
+            return values[:, None]
+        return values if values.dim() <= len("CHW") else values.flatten(0, -3)
+
+    def counts(self, layer: int) -> dict[str, int]:
+        """Return how many channels, rows and columns a layer has; a vector has channels only."""
+        return dict(zip(AXES, (*self.maps(0, layer).shape, 1, 1), strict=False))
+
+    def _trace(self, image: int, layer: int, where: tuple[int, int, int]) -> arithmetic.Trace:
+        """Return the way back from a value; raise ValueError where there is none."""
+        stage = self.stage(image, layer)
+        if stage.output.dim() not in _TRACED:
+            raise ValueError(
+                f"{stage.name} has the shape {tuple(stage.output.shape)}; only the values of maps "
+                "(N, C, H, W) and of vectors (N, F) are followed back"
+            )
+        chain = self._chain(image, None)
+        if isinstance(chain, ValueError):
+            chain = self._chain(image, stage.name)
+        if isinstance(chain, ValueError):
+            raise ValueError(str(chain))  # noqa: TRY004 - it is the very error that was kept
+        channel, row, col = where
+        is_line = stage.output.dim() == len("NCL")
+        return chain.trace(stage.name, channel, *((col,) if is_line else (row, col)))
+
+    def _made(self, image: int, layer: str | None) -> arithmetic.Chain | ValueError:
+        x = self.recordings.inputs[image : image + 1]
+        try:
+            return arithmetic.Chain(self.recordings.model, x, layer)
+        except ValueError as error:
+            return error
+
+
+def told(trace: arithmetic.Trace) -> list[str]:
+    """Return the way back line by line: the whole sum of the first value, the others shorter."""
+    first, *others = trace
+    torchs, ours = plots.short(first.value, 8), plots.short(first.total, 8)
+    difference = plots.short(first.difference, 2)
+    lines = [
+        f"{named(first)}: {_in_full(first, others)}",
+        f"torch says {torchs}, these numbers make {ours}: difference {difference}",
+        *(_line(*pair) for pair in zip_longest(others, others[1:]) if not _stays(*pair)),
+    ]
+    if trace[-1].kind != "input":
+        lines.append("the way ends in padding, which is 0")
+    return [*lines, *_farthest(others)]
+
+
+def _farthest(trace: Sequence[arithmetic.Traced]) -> list[str]:
+    """Say where on the way these numbers differ most from torch's."""
+    steps = [one for one in trace if one.step is not None]
+    if not steps:
+        return []
+    far = max(steps, key=lambda one: abs(one.difference))
+    where = f", at {named(far)}" if far.difference else ""
+    return [f"largest difference from torch on the way: {plots.short(far.difference, 2)}{where}"]
+
+
+def _stays(one: arithmetic.Traced, behind: arithmetic.Traced | None) -> bool:
+    """Whether a layer, such as a dropout at rest, leaves the value where it is."""
+    if behind is None or one.step is not None:
+        return False
+    return one.place == behind.place and one.value == behind.value
+
+
+def named(one: arithmetic.Traced) -> str:
+    """Return where a value stands: conv2[3, 0, 5]."""
+    return f"{one.stage}[{', '.join(map(str, one.place))}]"
+
+
+def _in_full(one: arithmetic.Traced, behind: Sequence[arithmetic.Traced]) -> str:
+    if one.step is None:
+        return _moved(one, behind[0] if behind else None)
+    return plots.in_words(one.step)
+
+
+def _line(one: arithmetic.Traced, behind: arithmetic.Traced | None) -> str:
+    value = plots.short(one.value, 4)
+    if one.kind == "input":
+        return f"{named(one)} = {value}, " + ("a pixel" if len(one.place) > 1 else "an input")
+    if one.step is None:
+        return f"{named(one)}: {_moved(one, behind)}"
+    return f"{named(one)}: {_shortly(one, behind)}"
+
+
+def _moved(one: arithmetic.Traced, behind: arithmetic.Traced | None) -> str:
+    """Say what a layer does that has no step of its own."""
+    value = plots.short(one.value, 4)
+    if behind is None or behind.value == one.value:
+        return f"{value}, the value before it unchanged"
+    return f"{value}, from all scores, of which its own is {plots.short(behind.value, 4)}"
+
+
+def _shortly(one: arithmetic.Traced, behind: arithmetic.Traced | None) -> str:
+    step = one.step
+    if isinstance(step, arithmetic.ActivationStep):
+        return plots.in_words(step).partition(", where")[0]
+    if not isinstance(step, arithmetic.ConvStep | arithmetic.LinearStep):
+        return plots.in_words(step)
+    count, total = step.products.numel(), plots.short(step.total, 4)
+    made = f"{count} product{'s' * (count > 1)}{' and the bias' * bool(step.bias)} make {total}"
+    largest = step.products.flatten()[step.products.abs().argmax()].item()
+    return made if behind is None else f"{made}, the largest is {plots.short(largest, 4)}"
+
+
+def read_by(trace: arithmetic.Trace) -> tuple[arithmetic.Traced, int] | None:
+    """Return the first layer on the way that reads many values, and which it goes on to.
+
+    The number is the one of the input channel among those that a convolution reads.
+    """
+    for one, behind in zip_longest(trace, trace[1:]):
+        step = one.step
+        if isinstance(step, arithmetic.ConvStep):
+            sums = step.channel_sums.abs()
+            number = int(sums.argmax()) if behind is None else behind.place[0] - step.channels[0]
+            return one, number
+        if isinstance(step, arithmetic.LinearStep | arithmetic.PoolStep):
+            return one, 0
+    return None
+
+
+def peak(*maps: Tensor) -> float | None:
+    """Return the greatest absolute value, without what is nan or infinite."""
+    return max(float(torch.nan_to_num(each, 0, 0, 0).abs().max()) for each in maps) or None
