@@ -58,7 +58,7 @@ def test_every_number_of_the_worked_example_is_printed():
     patch, kernel = [3, 3, 2, 2, 3, 2, 3, 3, 2], [0, 1, 2, 2, 2, 0, 0, 1, 2]
     products = [a * b for a, b in zip(patch, kernel, strict=True)]
     assert cells == [str(number) for number in patch + kernel + products]
-    assert "24 + 0 (bias) = 24" in found
+    assert "24 + 0\u00a0(bias) =\u00a024" in found
 
 
 @pytest.mark.parametrize(("row", "col"), [(0, 0), (0, 2), (2, 1)])
