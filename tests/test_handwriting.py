@@ -135,6 +135,23 @@ def test_specks_far_away_are_dropped():
     assert gap(handwriting.prepare(dusty).image, handwriting.prepare(seven()).image) < 1
 
 
+def test_strokes_interrupt_dark_printed_lines_and_the_line_of_the_margin():
+    large = np.asarray(Image.fromarray(seven()).resize((400, 480)))
+    ruled = large.copy()
+    ruled[5::30] = ruled[6::30] = ruled[:, 60:62] = 130
+    ruled = np.minimum(ruled, large)
+    assert gap(handwriting.prepare(ruled).image, handwriting.prepare(large).image) < 10
+
+
+@pytest.mark.parametrize("table", [20, 90, 255])
+@pytest.mark.parametrize(("ink", "paper"), [(30, 200), (190, 60)])
+def test_what_the_sheet_lies_on_changes_nothing(table, ink, paper):
+    sheet = seven(ink, paper)
+    scene = np.full((400, 420), table, np.uint8)
+    scene[70:310, 90:290] = sheet
+    assert gap(handwriting.prepare(scene).image, handwriting.prepare(sheet).image) < 2
+
+
 def test_a_detached_bar_stays():
     five = photos.take("pen", 5, seed=0)
     apart = np.full((240, 200), 230, np.uint8)

@@ -27,7 +27,7 @@ from scipy import ndimage
 from torch import nn
 
 from vizlib import data
-from vizlib.handwriting import _ink, _photo
+from vizlib.handwriting import _digit, _photo
 
 STEPS = (
     *("grey", "uneven light removed", "white on black", "cropped", "specks dropped"),
@@ -78,18 +78,17 @@ def prepare(image: Any) -> Prepared:
     ValueError: there is no digit in the array of shape (100, 100): ...
     """
     grey, name = _photo.read_grey(image)
-    dark = _ink.is_dark_on_bright(grey)
-    found = _ink.find(grey, dark=dark)
+    found = _digit.find(grey)
     if found is None:
         raise ValueError(
             f"there is no digit in {name}: write one large digit with a dark pen on bright paper, "
             "or with chalk on a board, and leave some room around it"
         )
-    ink, place, digit = found
-    scaled = in_box(digit)
+    scaled = in_box(found.digit)
     centred = by_mass(scaled)
-    even = 1 - ink if dark else ink
-    arrays = (grey / 255, even, ink, ink[place], digit, scaled, centred)
+    ink = found.ink
+    even = 1 - ink if found.dark else ink
+    arrays = (grey / 255, even, ink, ink[found.place], found.digit, scaled, centred)
     steps = {name: in_bytes(array) for name, array in zip(STEPS, arrays, strict=True)}
     return Prepared(steps[STEPS[-1]], steps)
 
@@ -177,7 +176,7 @@ def even_stroke(digit: np.ndarray) -> np.ndarray:
 
     Each edge moves by half of what is missing or too much, on an image large enough for that.
     """
-    width = _ink.stroke_width(digit > _EDGE) * BOX / max(digit.shape)
+    width = _digit.stroke_width(digit > _EDGE) * BOX / max(digit.shape)
     small = max(digit.shape) <= SIDE
     wanted = float(np.clip(width, *(ALL_WIDTHS if small else WIDTHS)))
     if wanted == width:
