@@ -92,6 +92,10 @@ def test_a_stroke_is_answered_and_the_keyboard_takes_it_back(explorer):
     press(page, "Clear", " ")
     page.find("img", name=re.compile("It is empty")).wait_for()
     assert not page.ink().any()
+    page.draw((0.25, 0.25))
+    page.find("img", name=re.compile("drawing pad.*Read as")).wait_for()
+    assert page.ink()[70, 70] == 255
+    press(page, "Undo", " ")
     press(page, "Undo", " ")
     page.wait_for("Read as 1")
     check_tools(page, one)

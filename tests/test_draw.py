@@ -56,9 +56,10 @@ def embedded_means(monkeypatch):
     _upload.mean_digits.cache_clear()
 
 
-def png(values):
+def png(picture):
     file = io.BytesIO()
-    Image.fromarray(values).save(file, "PNG")
+    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    picture.save(file, "PNG")
     return file.getvalue()
 
 
@@ -246,7 +247,7 @@ def test_large_steps_are_sent_small_with_their_true_size(lenet):
     [
         (b"no photograph", r"photo\.png is in no format that is read here"),
         (png(np.full((90, 90), 255, np.uint8)), r"there is no digit in photo\.png: write"),
-        (png(np.zeros((13_000, 10_000), np.uint8)), r"photo\.png has 10,000 × 13,000 pixels"),
+        (png(Image.new("1", (10_000, 13_000))), r"photo\.png has 10,000 × 13,000 pixels"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence_and_the_last_picture_stays(
@@ -319,9 +320,11 @@ def test_the_figure_shows_the_steps_above_the_layers(view):
     np.testing.assert_array_equal(whole[len(above) :, : below.shape[1]], below)
 
 
-def test_a_page_and_a_state_are_those_of_the_layers(view, monkeypatch, tmp_path):
-    monkeypatch.setattr(view._layers, "to_html", lambda path: ("written", path), raising=False)
-    assert view.to_html(tmp_path / "page.html") == ("written", tmp_path / "page.html")
+def test_a_page_and_a_state_are_those_of_the_layers(view, tmp_path):
+    page, expected = view.to_html(tmp_path / "1.html"), view._layers.to_html(tmp_path / "2.html")
+    assert page == tmp_path / "1.html"
+    assert page.read_bytes() == expected.read_bytes()
+    assert base64.b64encode(view.prepared.image.tobytes()) in page.read_bytes()
     assert view.state == view._layers.state
 
 

@@ -56,8 +56,8 @@ class Reader(ipywidgets.Box):
 
     def _show(self, prepared: handwriting.Prepared | None) -> None:
         """Show the layers of what was prepared, or of an empty image."""
-        self.prepared = prepared
         self._layers.replace(0, BLANK if prepared is None else prepared.image)
+        self.prepared = prepared
         self._front.steps = [_step(name, picture) for name, picture in self._pictures().items()]
         self._front.answer = "" if prepared is None else self._read()
 

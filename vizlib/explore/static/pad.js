@@ -31,12 +31,15 @@ function inkOf(context) {
 }
 
 function line(context, from, to, width, colour) {
-  context.strokeStyle = colour;
-  context.lineWidth = width;
+  Object.assign(context, { strokeStyle: colour, fillStyle: colour, lineWidth: width });
   context.beginPath();
   context.moveTo(...from);
   context.lineTo(...to);
   context.stroke();
+  // A line that goes nowhere is not drawn at all, and a tap is a dot.
+  context.beginPath();
+  context.arc(...to, width / 2, 0, 2 * Math.PI);
+  context.fill();
 }
 
 function render({ model, el }) {
@@ -44,7 +47,7 @@ function render({ model, el }) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const { unfollow } = follow(model, root);
   let pointer = null, last, own, isNew = false, asked = -PAUSE, timer = 0;
-  Object.assign(context, { lineCap: "round", imageSmoothingEnabled: false });
+  context.lineCap = "round";
 
   const isErasing = () => eraser.getAttribute("aria-pressed") === "true";
   const isWaiting = () => model.get("asked") !== model.get("answered");

@@ -70,7 +70,9 @@ function follow(model, root) {
     handler();
   }
   // JupyterLab takes arrow keys and Enter for its own where nobody stops them.
-  root.addEventListener("keydown", (event) => event.stopPropagation());
+  root.addEventListener("keydown", (event) => {
+    if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+  });
   const unfollow = () => {
     for (const [name, handler] of Object.entries(handlers)) model.off(`change:${name}`, handler);
   };
