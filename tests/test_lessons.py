@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from vizlib import data, handwriting, lessons, models, weights
+from vizlib.history import History
 from vizlib.lessons import EXERCISES, check
 
 EACH = pytest.mark.parametrize("name", EXERCISES)
@@ -68,6 +69,16 @@ def keeps_its_size(padding):
     return nn.Conv2d(1, 1, 7, padding=padding)(torch.zeros(1, 1, 28, 28)).shape[-1] == 28
 
 
+def rate_of_the_fourth_epoch():
+    """What torch's own schedule has made of 0.8 by then."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.8)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    for _ in range(3):
+        optimizer.step()
+        schedule.step()
+    return schedule.get_last_lr()[0]
+
+
 # The answers once more, each found by doing what the exercise asks about.
 FOUND = {
     "01.1": lambda: len(DataLoader(range(10_000), batch_size=64)),
@@ -88,6 +99,12 @@ FOUND = {
     "04.2": lambda: sum(map(torch.numel, nn.Conv2d(16, 32, 3).parameters())),
     "04.3": lambda: next(p for p in range(9) if keeps_its_size(p)),
     "04.4": lambda: np.ptp(seen_by(nn.Conv2d(1, 1, 3, dilation=4))) + 1,
+    "05.1": lambda: sum(map(torch.numel, nn.Conv2d(16, 32, 3).parameters())),
+    "05.2": lambda: weights.load("lenet")[:6](torch.zeros(1, 1, 32, 32)).numel(),
+    "05.3": rate_of_the_fourth_epoch,
+    "05.4": lambda: (
+        History(val_accuracy=[0.988, 0.991, 0.99, 0.991], val_loss=[4, 3, 2, 1]).best_epoch
+    ),
     "06.1": lambda: nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 12, 12)).shape[-1],
     "06.2": weights.load("lenet").conv2.weight[0].numel,
     "06.3": lambda: 1 - nn.MaxPool2d(2)(torch.zeros(1, 1, 8, 8)).numel() / 64,
