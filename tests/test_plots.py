@@ -670,6 +670,16 @@ def test_the_best_epoch_has_the_star():
     assert figure.get_suptitle() == "lenet: best is epoch 5, 97.00 %"
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_bad_start_does_not_flatten_the_end(several):
+    one = history()
+    one.val_accuracy[:] = one.train_accuracy[:] = [0.1, 0.98, 0.99, 0.97, 0.985, 0.98]
+    axes = plots.curves([one, one] if several else one, lowest=0.97).axes[0]
+    bottom, top = axes.get_ylim()
+    assert bottom == 0.97
+    assert 0.99 < top < 0.995
+
+
 def test_several_networks_differ_by_more_than_colour():
     many = [history(f"net{k}", 3 + k, 0.9 + k / 200) for k in range(14)]
     figure = plots.curves(many)

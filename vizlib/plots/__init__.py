@@ -10,7 +10,8 @@ anything that a word, a number or a shape does not say as well.
 <Figure size 635x442 with 1 Axes>
 """
 
-from vizlib.plots._charts import compare, confusion, curves, probabilities
+from vizlib.plots._charts import compare, confusion, probabilities
+from vizlib.plots._curves import curves
 from vizlib.plots._equations import convolution, pooling
 from vizlib.plots._landscapes import activation, contours, regions
 from vizlib.plots._lines import answers, lines

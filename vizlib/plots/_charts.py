@@ -1,4 +1,4 @@
-"""Numbers as bars, lines and tables: probabilities, training curves, comparisons, confusions."""
+"""Numbers as bars, dots and tables: probabilities, comparisons, confusions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
-from vizlib.history import History
 from vizlib.plots import _style
-from vizlib.plots._style import BLUE, GAP, GREY, LIGHT, ORANGE, WIDTH, Figure, styled
+from vizlib.plots._curves import PERCENT, name_at_the_right, percent
+from vizlib.plots._style import BLUE, GAP, GREY, LIGHT, WIDTH, Figure, styled
 
 _BARS, _LIKELIEST = 20, 10
-_PERCENT = PercentFormatter(1, symbol=" %")
-_STAR = {"marker": "*", "markersize": 15, "markerfacecolor": "white", "zorder": 5, "ls": "none"}
 
 
 @styled
@@ -112,146 +110,6 @@ def _verdict(names: Sequence[str], winner: int, label: int | None) -> str:
 
 
 @styled
-def curves(
-    histories: History | Sequence[History] | Mapping[str, History],
-    *,
-    title: str | None = None,
-    lowest: float | None = None,
-) -> Figure:
-    """Draw how one training went, or the validation accuracies of several in one picture.
-
-    One History gives two axes over epochs, accuracy and loss, each with the training curve dashed
-    in orange and the validation curve solid in blue. Several, in a list or under names of your
-    own, give one axes with one line each, apart by colour, dash and marker; at the right stands a
-    piece of each line with its name and its best accuracy. A star is the best epoch, the one
-    whose weights were kept.
-
-    Accuracies are shares in 0…1 drawn in percent, losses mean cross-entropies in nats. `lowest` is
-    the share where the axis of accuracies begins, to look closely at the last epochs.
-
-    Raises ValueError where there is no complete epoch to draw.
-
-    >>> one = History(network="lenet", train_accuracy=[0.9, 0.98], val_accuracy=[0.97, 0.98],
-    ...               train_loss=[0.3, 0.1], val_loss=[0.1, 0.08])
-    >>> curves(one), curves({"LeNet": one, "again": one})
-    (<Figure size 840x455 with 2 Axes>, <Figure size 840x511 with 1 Axes>)
-    """
-    named = _by_name(histories)
-    draw = _one if len(named) == 1 else _several
-    figure = draw(named, title, lowest)
-    figure.axes[0].yaxis.set_major_formatter(_PERCENT)
-    for each in figure.axes:
-        each.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        each.set_xlabel("epoch")
-    return figure
-
-
-def _by_name(histories: Any) -> dict[str, History]:
-    if isinstance(histories, History):
-        histories = [histories]
-    if not isinstance(histories, Mapping):
-        histories = _numbered(list(histories))
-    empty = [name for name, history in histories.items() if not history.epochs]
-    if empty or not histories:
-        raise ValueError(
-            f"there is no complete epoch to draw of {', '.join(empty) or 'no history at all'}; "
-            "a History has one after train.fit(…, epochs=1)"
-        )
-    return dict(histories)
-
-
-def _numbered(histories: list[History]) -> dict[str, History]:
-    """Name each after its network; a name that comes again gets a number."""
-    named: dict[str, History] = {}
-    for history in histories:
-        name = history.network or "network"
-        again = sum(other.network == history.network for other in named.values())
-        named[f"{name} ({again + 1})" if again else name] = history
-    return named
-
-
-def _one(named: Mapping[str, History], title: str | None, lowest: float | None) -> Figure:
-    (name, history), *_ = named.items()
-    heading = f"{title or name or 'training'}: best is epoch {history.best_epoch}, {_best(history)}"
-    figure, (left, right) = _style.sheet(WIDTH - 0.1, 2.9, title=heading, columns=2)
-    _train_and_validation(left, history.train_accuracy, history.val_accuracy)
-    _train_and_validation(right, history.train_loss, history.val_loss)
-    _star(left, history, BLUE)
-    left.set_ylim(bottom=lowest)
-    left.set_title("accuracy", weight="normal")
-    left.legend(loc="lower right", fontsize=9)
-    right.set_title("loss (nats)", weight="normal")
-    right.set_ylim(bottom=0)
-    return figure
-
-
-def _train_and_validation(axes: Axes, train: Sequence[float], val: Sequence[float]) -> None:
-    axes.plot(_epochs(train), train, "--", marker=".", color=ORANGE, label="training")
-    axes.plot(_epochs(val), val, "-", marker=".", color=BLUE, label="validation")
-
-
-def _epochs(values: Sequence[float]) -> range:
-    return range(1, len(values) + 1)
-
-
-def _star(axes: Axes, history: History, colour: str) -> None:
-    best = history.best_epoch
-    axes.plot([best], [history.val_accuracy[best - 1]], color=colour, label="best epoch", **_STAR)
-
-
-def _best(history: History) -> str:
-    return _percent(history.val_accuracy[history.best_epoch - 1])
-
-
-def _percent(share: float) -> str:
-    return f"{share:.2%}".replace("%", " %")
-
-
-def _several(named: Mapping[str, History], title: str | None, lowest: float | None) -> Figure:
-    title = title or "validation accuracy, with a star at the best epoch"
-    figure, axes = _style.sheet(WIDTH - 0.1, 3.3, title=title)
-    for number, (name, history) in enumerate(named.items()):
-        look = _style.line(number)
-        axes.plot(_epochs(history.val_accuracy), history.val_accuracy, label=name, **look)
-        _star(axes, history, look["color"])
-    axes.set_ylim(bottom=lowest)
-    ends = [history.val_accuracy[-1] for history in named.values()]
-    names = [f"{name} {_best(own)}" for name, own in named.items()]
-    _name_at_the_right(axes, ends, names, marks=(1.02, 1.06, 1.1))
-    return figure
-
-
-def _name_at_the_right(
-    axes: Axes, ends: Sequence[float], names: Sequence[str], marks: Sequence[float]
-) -> None:
-    """Put each line's marks and name at the right, as near to the value it ends at as fits."""
-    low, high = axes.get_ylim()
-    places = _apart([(max(low, end) - low) / (high - low) for end in ends], 1 / 14)
-    at = {"transform": axes.transAxes, "clip_on": False}
-    for number, (y, name) in enumerate(zip(places, names, strict=True)):
-        axes.plot(marks, [y] * len(marks), **_style.line(number), **at)
-        axes.text(max(marks) + 0.02, y, name, va="center", fontsize=9, **at)
-
-
-def _apart(values: Sequence[float], gap: float) -> list[float]:
-    """Return places in the order of the values, near them, and at least `gap` apart.
-
-    >>> _apart([0.5, 0.5, 2.0], gap=0.25)
-    [0.375, 0.625, 2.0]
-    """
-    order = np.argsort(values, kind="stable")
-    # Less their share of gaps, places only have to rise: those that do not are put at their mean.
-    groups: list[list[float]] = []
-    for place, index in enumerate(order):
-        groups.append([float(values[index]) - place * gap])
-        while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
-            groups[-2:] = [groups[-2] + groups[-1]]
-    level = [float(np.mean(group)) for group in groups for _ in group]
-    ranks = np.argsort(order, kind="stable").tolist()
-    return [level[rank] + rank * gap for rank in ranks]
-
-
-@styled
 def compare(
     accuracies: Mapping[str, Any],
     *,
@@ -287,12 +145,12 @@ def compare(
     axes.plot([shares[name] for name in names], range(len(names)), "o", color=BLUE, markersize=9)
     for row, name in enumerate(names):
         at = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(_percent(shares[name]), (shares[name], row), **at)
+        axes.annotate(percent(shares[name]), (shares[name], row), **at)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.5, len(names) - 0.5)
     axes.margins(x=0.2)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(_PERCENT)
+    axes.xaxis.set_major_formatter(PERCENT)
     return figure
 
 
@@ -312,12 +170,12 @@ def _against(
     ends = floor(log10(min(costs.values())) - 0.01), ceil(log10(max(costs.values())) + 0.01)
     axes.set_xlim(10.0 ** ends[0], 10.0 ** ends[1])
     axes.margins(y=0.12)
-    names = [f"{name} {_percent(share)}" for name, share in shares.items()]
-    _name_at_the_right(axes, list(shares.values()), names, marks=(1.04,))
+    names = [f"{name} {percent(share)}" for name, share in shares.items()]
+    name_at_the_right(axes, list(shares.values()), names, marks=(1.04,))
     axes.set(xlabel=cost, ylabel="accuracy")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(_PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
     return figure
 
 
