@@ -83,7 +83,7 @@ def test_the_words_hold_the_sum_the_check_and_the_formula():
         "the sum: 3·0 + 3·1 + 2·2 + 2·2 + 3·2 + 2·0 + 3·0 + 3·1 + 2·2 = 24",
         "torch says 24, this sum is 24: difference 0",
         (
-            "output height and width: floor((5 + 2·0 − 1·(3 − 1) − 1) / 1) + 1 = "
+            "output size = floor((5 + 2·0 − 1·(3 − 1) − 1) / 1) + 1 = "
             "floor(2 / 1) + 1 = floor(2) + 1 = 2 + 1 = 3"
         ),
     ]
@@ -168,8 +168,8 @@ def test_all_settings_of_a_layer_are_torchs(mode):
         assert f"torch says {expected[4, row, col].item():.3}"[:-1].replace("-", "−") in (
             "\n".join(seen["words"])
         )
-        assert "output height: floor((9 + 2·2 − 1·(3 − 1) − 1) / 2)" in seen["words"][-2]
-        assert "output width: floor((8 + 2·1 − 1·(2 − 1) − 1) / 1)" in seen["words"][-1]
+        assert "output height = floor((9 + 2·2 − 1·(3 − 1) − 1) / 2)" in seen["words"][-2]
+        assert "output width = floor((8 + 2·1 − 1·(2 − 1) − 1) / 1)" in seen["words"][-1]
     assert by_layer.state == "k=0 channel=0 input=0 stride=2×1 padding=2×1 dilation=1"
 
 
@@ -195,7 +195,7 @@ def test_a_row_of_numbers_has_a_kernel_of_one_dimension():
     assert torch.equal(seen["output"].values, expected)
     assert seen["words"][0] == "the sum: 2·1 + 3·0 + 4·(−1) = −2"
     assert view.state == "k=0 stride=2 padding=1 dilation=1 kernel=3"
-    assert seen["words"][-1].startswith("output width: ")
+    assert seen["words"][-1].startswith("output width = ")
 
 
 # --- A layer of a network ------------------------------------------------------------------
@@ -369,7 +369,7 @@ def test_a_pooled_value_goes_on_to_the_one_that_won(lenet, images):
     assert window.values.flatten()[at] == values_
     row, col = 14 + int(at) // 2, 6 + int(at) % 2
     assert words.lines[2].startswith(f"relu1[5, {row}, {col}]: relu(")
-    assert words.lines[3].startswith(f"conv1[5, {row}, {col}]: 25 products and the bias make")
+    assert words.lines[3].startswith(f"conv1[5, {row}, {col}]: 25 products + bias = ")
     part = normalized(images)[0, 0, row : row + 5, col : col + 5] * lenet.conv1.weight[5, 0]
     u, v = divmod(int(part.abs().argmax()), 5)
     assert words.lines[4].startswith(f"input[0, {row + u}, {col + v}] = ")

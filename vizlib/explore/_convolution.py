@@ -264,10 +264,7 @@ def _size(made: Made) -> list[str]:
     )
     height, width = (arithmetic.size_formula(*axis) for axis in axes)
     if made.convolved.is_line:
-        return [f"output width: {width}"]
-    both = height == width
-    return (
-        [f"output height and width: {height}"]
-        if both
-        else [f"output height: {height}", f"output width: {width}"]
-    )
+        return [f"output width = {width}"]
+    if height == width:
+        return [f"output size = {height}"]
+    return [f"output height = {height}", f"output width = {width}"]

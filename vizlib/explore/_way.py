@@ -134,9 +134,9 @@ def _shortly(one: arithmetic.Traced, behind: arithmetic.Traced | None) -> str:
     if not isinstance(step, arithmetic.ConvStep | arithmetic.LinearStep):
         return plots.in_words(step)
     count, total = step.products.numel(), plots.short(step.total, 4)
-    made = f"{count} product{'s' * (count > 1)}{' and the bias' * bool(step.bias)} make {total}"
+    made = f"{count} product{'s' * (count > 1)}{' + bias' * bool(step.bias)} = {total}"
     largest = step.products.flatten()[step.products.abs().argmax()].item()
-    return made if behind is None else f"{made}, the largest is {plots.short(largest, 4)}"
+    return made if behind is None else f"{made}, the largest {plots.short(largest, 4)}"
 
 
 def read_by(trace: arithmetic.Trace) -> tuple[arithmetic.Traced, int] | None:
