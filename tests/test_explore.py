@@ -315,10 +315,10 @@ def test_sliders_have_their_ranges_and_are_linked_in_the_browser(lenet, images):
     ]
 
 
-def test_a_single_image_has_nothing_beside_it(lenet, images):
+def test_a_single_image_leaves_nothing_to_choose(lenet, images):
     view = explore.layers(lenet, images[0])
     names = [slider.description for row in view.children[:2] for slider in row.children]
-    assert names == ["image", "layer", "channel", "scale"]
+    assert names == ["layer", "channel", "scale"]
 
 
 def test_readers_without_a_kernel_see_a_small_picture(view):

@@ -77,7 +77,7 @@ class Layers(Explorer):
         self._recordings, self._labels = recordings, labels
         self._names = list(recordings[0])
         sliders, pixel = _opened(state, recordings)
-        place = {slider.name: slider.index for slider in sliders}
+        place = {"image": 0} | {slider.name: slider.index for slider in sliders}
         canvas = _Canvas(
             stages=[describe(stage) for stage in recordings[0].values()],
             labels=labels,
@@ -199,7 +199,9 @@ def _opened(state: str | None, recordings: Recordings) -> tuple[list[Slider], li
         replace(scale, options=list(SCALES.values())),
         beside.at(given["beside"]),
     ]
-    return sliders[: 4 if len(recordings) == 1 else 5], _pixel(given["pixel"], maps.shape[1:])
+    # A single image leaves nothing to choose.
+    shown = sliders if len(recordings) > 1 else sliders[1:4]
+    return shown, _pixel(given["pixel"], maps.shape[1:])
 
 
 def _pixel(text: str, shape: Sequence[int]) -> list[int]:
