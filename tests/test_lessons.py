@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from vizlib import data, handwriting, lessons, models, weights
+from vizlib import capture, data, handwriting, lessons, models, weights
 from vizlib.history import History
 from vizlib.lessons import EXERCISES, check
 
@@ -79,6 +79,24 @@ def rate_of_the_fourth_epoch():
     return schedule.get_last_lr()[0]
 
 
+def with_and_without(unit):
+    """The scores of a layer of three units, and those without one of them."""
+    layer = nn.Sequential(nn.Identity(), nn.Linear(3, 1))
+    layer[1].weight.data = torch.tensor([[0.5, 4.0, -1.0]])
+    layer[1].bias.data = torch.tensor([0.5])
+    x = torch.tensor([[2.0, 0.0, 3.0]])
+    with capture.edit(layer, {"0": {unit: 0.0}}):
+        without = layer(x).item()
+    return layer(x).item(), without
+
+
+def moves_without_loss():
+    """How far ink in the middle 20 of 28 columns can move before some of it leaves the image."""
+    ink = nn.functional.pad(torch.ones(28, 20), (4, 4))
+    moved = [nn.functional.pad(ink, (far, 0))[:, :28].sum() for far in range(28)]
+    return sum(int(left == ink.sum()) for left in moved) - 1
+
+
 # The answers once more, each found by doing what the exercise asks about.
 FOUND = {
     "01.1": lambda: len(DataLoader(range(10_000), batch_size=64)),
@@ -122,6 +140,10 @@ FOUND = {
     "09.2": lambda: ndimage.center_of_mass(np.eye(9)[2] * 100 + np.eye(9)[8] * 50)[0],
     "09.3": lambda: 100 - np.float64(100) * 3 / 4,
     "09.4": lambda: first_black(handwriting.prepare(255 - FRAME).steps),
+    "10.1": lambda: with_and_without(2)[1] - with_and_without(2)[0],
+    "10.2": moves_without_loss,
+    "10.3": lambda: nn.MaxPool1d(2)(torch.tensor([[0.0, 0, 0, 5, 0, 0]]))[0],
+    "10.4": lambda: round(0.9945 * 2000) - round(0.966 * 2000),
     "11.1": models.build("lenet5").conv1.weight[0].numel,
     "11.2": lambda: models.build("twobranch").fc.in_features,
     "11.3": lambda: F.linear(torch.tensor([2.0]), torch.tensor([[-0.25]]))[0] + 2,
