@@ -104,6 +104,10 @@ def test_every_slider_makes_what_a_loop_makes(stride, padding, dilation):
         expected = by_loop(padded, [KERNEL], 0, row, col, stride, dilation)
         assert values(seen["products"]).sum() == values(seen["output"])[row, col] == expected
         assert np.array_equal(seen["input"].values, padded[0])
+        cells = [padded[0][top, left] for top, left, *_ in seen["input"].boxes]
+        patch = values(seen["patch"]).flatten().tolist()
+        assert cells == patch[: len(cells)]
+        assert seen["input"].boxes[0][:2] == (row * stride, col * stride)
         assert list(seen["input"].padding) == [padding] * 4
 
 
