@@ -164,7 +164,8 @@ def test_a_stroke_is_answered_as_by_hand(lenet, seven):
 def test_an_empty_pad_is_an_empty_image(lenet, seven):
     view = explore.draw(lenet, seven)
     ask(view, np.zeros_like(seven))
-    assert view.prepared is None
+    assert not view.prepared.image.any()
+    assert list(view.prepared.steps) == ["centred by mass"]
     assert not network_input(view).any()
     assert not shown(view)["centred by mass"].any()
     assert (view._front.answer, view._front.error) == ("", "")

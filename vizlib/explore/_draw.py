@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vizlib import handwriting, plots
-from vizlib.explore._reader import Front, Reader, front_script
+from vizlib.explore._reader import BLANK, Front, Reader, front_script
 
 SIDE = 280  # pixels of the pad: ten times as fine as what the network sees
 
@@ -72,12 +71,9 @@ class Draw(Reader):
         try:
             prepared = handwriting.from_ink(self.drawing)
         except ValueError:
-            prepared = None
+            prepared = handwriting.Prepared(BLANK, {handwriting.STEPS[-1]: BLANK})
         with self._front.hold_sync():
             self._show(prepared)
-
-    def _pictures(self) -> Mapping[str, np.ndarray]:
-        return super()._pictures() or {handwriting.STEPS[-1]: np.zeros((28, 28), np.uint8)}
 
     def figure(self) -> plots.Figure:
         """Return the drawing, its steps, and the layers as they are, as a figure for print."""

@@ -54,12 +54,12 @@ class Reader(ipywidgets.Box):
         front.layout = {"flex": "0 0 auto", "width": "224px", "margin": "0 12px 0 0"}
         super().__init__([front, self._layers], layout={"flex_flow": "row wrap"})
 
-    def _show(self, prepared: handwriting.Prepared | None) -> None:
-        """Show the layers of what was prepared, or of an empty image."""
-        self._layers.replace(0, BLANK if prepared is None else prepared.image)
+    def _show(self, prepared: handwriting.Prepared) -> None:
+        """Show the steps and the layers of what was prepared."""
+        self._layers.replace(0, prepared.image)
         self.prepared = prepared
         self._front.steps = [_step(name, picture) for name, picture in self._pictures().items()]
-        self._front.answer = "" if prepared is None else self._read()
+        self._front.answer = self._read() if prepared.image.any() else ""
 
     def _pictures(self) -> Mapping[str, np.ndarray]:
         """Return what is shown beside the layers, by name."""
