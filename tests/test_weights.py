@@ -184,6 +184,7 @@ LEAST = {
     "myfullconvnet": 0.993,
     "mynetv2": 0.992,
     "myvggnet": 0.995,
+    "defaultnet": 0.994,
 }
 
 
