@@ -309,7 +309,7 @@ def test_any_module_of_your_own_trains(embedded):
     own = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     history = train.fit(own, embedded, epochs=3, progress=False, device="cpu")
     assert history.val_accuracy[-1] > 0.8
-    assert history.network == ""
+    assert history.network == "Sequential"
 
 
 def test_the_progress_bar_tells_the_steps_and_the_accuracy(mlp, embedded, capsys):

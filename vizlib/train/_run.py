@@ -64,7 +64,8 @@ class Run:
         self.optimizer = plan.make_optimizer(self.stepped)
         self.schedule = plan.make_schedule(self.optimizer, self.steps)
         settings = asdict(plan) | {"augment": repr(plan.augment), "seed": seed}
-        self.history = History(getattr(model, "name", ""), digits.name, settings)
+        name = getattr(model, "name", type(model).__name__)
+        self.history = History(name, digits.name, settings)
         self.best = _copy(model)
         self.snapshot_every = 0
         self.checkpoint: Path | None = None
