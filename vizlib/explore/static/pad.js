@@ -57,7 +57,8 @@ function render({ model, el }) {
     isNew = false;
     asked = performance.now();
     own = new DataView(inkOf(context).buffer);
-    model.set({ ink: own, asked: model.get("asked") + 1 });
+    model.set("ink", own);
+    model.set("asked", model.get("asked") + 1);
     model.save_changes();
   };
 
