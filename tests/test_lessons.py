@@ -97,6 +97,19 @@ def moves_without_loss():
     return sum(int(left == ink.sum()) for left in moved) - 1
 
 
+def own_block(inputs, outputs, stride):
+    conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.Softplus())
+
+
+def seen_by_the_fourth_block():
+    """The columns that the gradient of a value in the middle reaches."""
+    blocks = [own_block(1, 1, stride) for stride in (1, 2, 2, 2)]
+    x = torch.rand(1, 1, 65, 65, requires_grad=True)
+    nn.Sequential(*blocks).eval()(x)[0, 0, 4, 4].backward()
+    return x.grad[0, 0].any(dim=0).sum()
+
+
 # The answers once more, each found by doing what the exercise asks about.
 FOUND = {
     "01.1": lambda: len(DataLoader(range(10_000), batch_size=64)),
@@ -149,6 +162,12 @@ FOUND = {
     "11.3": lambda: F.linear(torch.tensor([2.0]), torch.tensor([[-0.25]]))[0] + 2,
     "11.4": lambda: max("conv", "linear", key=ALEXNET.get),
     "11.5": nn.Conv2d(256, 64, 1).weight.numel,
+    "12.1": lambda: nn.Sequential(*[own_block(1, 1, 2) for _ in "123"])(
+        torch.rand(2, 1, 28, 28)
+    ).shape[-1],
+    "12.2": lambda: sum(parameter.numel() for parameter in own_block(8, 16, 1).parameters()),
+    "12.3": lambda: F.cross_entropy(torch.zeros(1, 26), torch.tensor([7])).item(),
+    "12.4": seen_by_the_fourth_block,
 }
 
 
