@@ -23,7 +23,23 @@ def script(*names: str) -> str:
     return "\n".join((STATIC / name).read_text("utf-8") for name in names)
 
 
-class Explorer(ipywidgets.VBox):
+class Pictured(ipywidgets.Box):
+    """A widget that leaves its figure to readers without a kernel."""
+
+    def figure(self) -> plots.Figure:
+        """Return the view as it is now as a figure for print."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        try:
+            picture = self.figure().to_png()
+        except ValueError:  # a network that diverged has values without a colour
+            return bundle
+        return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
+
+
+class Explorer(Pictured, ipywidgets.VBox):
     """Sliders over a canvas."""
 
     def __init__(self, sliders: Sequence[Slider], canvas: ipywidgets.Widget) -> None:
@@ -33,10 +49,6 @@ class Explorer(ipywidgets.VBox):
         super().__init__([*above, canvas])
         self._links = links(sliders, widgets, canvas)
         self.add_class("vizlib")
-
-    def figure(self) -> plots.Figure:
-        """Return the view as it is now as a figure for print."""
-        raise NotImplementedError
 
     def to_html(self, path: str | Path) -> Path:
         """Write a page that slides without kernel or network, and return its path.
@@ -51,15 +63,6 @@ class Explorer(ipywidgets.VBox):
     def _everything(self) -> dict[str, Any]:
         """Return the traits that hold more in a page than here, where a kernel can be asked."""
         return {}
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the figure, for readers without a kernel."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        try:
-            picture = self.figure().to_png()
-        except ValueError:  # a network that diverged has values without a colour
-            return bundle
-        return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
 
 
 def _page(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import anywidget
-import ipywidgets
 import numpy as np
 import torch
 import traitlets
@@ -16,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vizlib import handwriting, plots
-from vizlib.explore._explorer import STATIC, script
+from vizlib.explore._explorer import STATIC, Pictured, script
 from vizlib.explore._layers import layers
 from vizlib.explore._recordings import probabilities
 
@@ -39,7 +37,7 @@ def front_script(name: str) -> str:
     return script("steps.js", name)
 
 
-class Reader(ipywidgets.Box):
+class Reader(Pictured):
     """A front end that takes in handwriting, beside the layers of the network that reads it.
 
     `prepared` is what became of the handwriting, a `handwriting.Prepared`, or None before there is
@@ -102,15 +100,6 @@ class Reader(ipywidgets.Box):
         name = type(self).__name__.lower()
         answer = self._front.answer.replace("R", "r", 1) or "nothing to read yet"
         return f"{name}({self._layers._recordings.name}, {answer})"  # noqa: SLF001
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the figure, for readers without a kernel."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        try:
-            picture = self.figure().to_png()
-        except ValueError:  # a network that diverged has values without a colour
-            return bundle
-        return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
 
 
 def _step(name: str, picture: np.ndarray) -> dict[str, Any]:
