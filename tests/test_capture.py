@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import prune
+from torch.overrides import TorchFunctionMode
 
 from vizlib import capture, data, models
 
@@ -273,9 +274,28 @@ def test_another_mode_inside_the_forward_pass_stays_in_force():
 # --- 4. Any model --------------------------------------------------------------------------
 
 
+class QuickWeights(TorchFunctionMode):
+    """Lets networks start from weights that repeat: to draw 130 million takes seconds."""
+
+    DRAWING = (torch.Tensor.uniform_, torch.Tensor.normal_, nn.init.uniform_, nn.init.normal_)
+    SOME = torch.linspace(-0.05, 0.06, 4099)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        tensor = args[0] if args else (kwargs or {}).get("tensor")
+        if func not in self.DRAWING or tensor.numel() < 1e6 or tensor.is_meta:
+            return func(*args, **(kwargs or {}))
+        with torch.no_grad():
+            flat = tensor.view(-1)
+            whole = len(flat) // 4099 * 4099
+            flat[:whole].view(-1, 4099).copy_(self.SOME)
+            flat[whole:] = 0.01
+        return tensor
+
+
 @pytest.mark.parametrize("name", models.names())
 def test_network_of_the_course_is_recorded_as_plain_hooks_see_it(name):
-    model = models.build(name, seed=0).eval()
+    with QuickWeights():
+        model = models.build(name, seed=0).eval()
     x = torch.randn(1, *model.input_shape)
     if name == "alexnet":
         x = x[..., :64, :64]
@@ -318,7 +338,8 @@ def test_torchvision_model_has_a_stage_for_each_conv_and_ends_in_its_answer(name
     import torchvision
 
     side, options = ZOO[name]
-    model = torchvision.models.get_model(name, weights=None, **options).eval()
+    with QuickWeights():
+        model = torchvision.models.get_model(name, weights=None, **options).eval()
     x = torch.randn(2, 3, side, side)
     count = count_convs(model)
     expected = answer(model, x)
@@ -684,6 +705,69 @@ def test_buffer_shared_by_two_modules_stays_shared_during_the_forward_pass():
     assert total.item() == 0
 
 
+class Tied(nn.Module):
+    """Reads its scores with the weight that its embedding shrinks on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.scores = nn.Embedding(5, 3, max_norm=0.5), nn.Linear(3, 5)
+        self.scores.weight = self.words.weight
+
+    def forward(self, x):
+        return self.scores(self.words(x))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Sequential(nn.Embedding(5, 3, max_norm=0.5)),
+        lambda: nn.Sequential(nn.EmbeddingBag(5, 3, max_norm=0.5)),
+        Tied,
+    ],
+    ids=["embedding", "bag", "tied"],
+)
+def test_weight_that_an_embedding_shrinks_comes_back(make):
+    model, x = make(), torch.tensor([[0, 1, 4]])
+    weight = next(model.parameters())
+    before, version = weight.detach().clone(), weight._version
+    recording = capture.record(model, x)
+    assert next(model.parameters()) is weight
+    assert torch.equal(weight, before)
+    assert weight._version == version
+    assert torch.equal(last(recording).output, answer(model, x))
+    assert not torch.equal(weight, before)  # the forward pass of its own does shrink it
+
+
+LEARNING = {
+    "conv": (lambda: nn.Conv2d(2, 3, 2), torch.ones(2, 2, 4, 4)),
+    "transposed": (lambda: nn.ConvTranspose1d(2, 3, 2), torch.ones(2, 2, 4)),
+    "linear": (lambda: nn.Linear(4, 3), torch.ones(2, 4)),
+    "prelu": (nn.PReLU, torch.ones(2, 4)),
+    "batch norm": (lambda: nn.BatchNorm2d(2), torch.rand(2, 2, 4, 4)),
+    "instance norm": (lambda: nn.InstanceNorm2d(2, affine=True), torch.rand(2, 2, 4, 4)),
+    "group norm": (lambda: nn.GroupNorm(1, 2), torch.rand(2, 2, 4, 4)),
+    "layer norm": (lambda: nn.LayerNorm(4), torch.rand(2, 4)),
+    "rms norm": (lambda: nn.RMSNorm(4), torch.rand(2, 4)),
+    "lstm": (lambda: nn.LSTM(4, 3), torch.rand(2, 4)),
+    "gru cell": (lambda: nn.GRUCell(4, 3), torch.rand(2, 4)),
+    "transformer": (lambda: nn.TransformerEncoderLayer(4, 2), torch.rand(2, 4)),
+    "embedding": (lambda: nn.Embedding(5, 3), torch.tensor([[0, 1]])),
+    "embedding, max_norm": (lambda: nn.Embedding(5, 3, max_norm=0.1), torch.tensor([[0, 1]])),
+    "bag, max_norm": (lambda: nn.EmbeddingBag(5, 3, max_norm=0.1), torch.tensor([[0, 1]])),
+}
+
+
+def test_of_torchs_layers_embeddings_alone_write_on_their_parameters():
+    """What is put back rests on this: a copy of every parameter would cost too much."""
+    writing = []
+    for name, (make, x) in LEARNING.items():
+        layer = make().train()
+        before = [parameter._version for parameter in layer.parameters()]
+        answer(layer, x)
+        writing += [name] if [p._version for p in layer.parameters()] != before else []
+    assert writing == ["embedding, max_norm", "bag, max_norm"]
+
+
 def test_error_passes_through_and_says_how_far_the_forward_pass_got():
     model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(4, 2))
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as raised:
@@ -1023,13 +1107,13 @@ def test_vgg16_costs_no_more_than_its_activations_and_a_tenth():
         forward = lambda self, x: torch.flatten(self.f(x), 1)
         model = type("Own", (nn.Module,), {"forward": forward})()
         model.f = features
-        x = torch.ones(1, 3, 224, 224)
+        x = torch.ones(1, 3, 160, 160)
         plain(model, x)
         before = peak_of(lambda: plain(model, x))
         kept = []
         after = peak_of(lambda: kept.append(capture.record(model, x)))
         own = sum(stage.output.nbytes for stage in kept[0].values())
-        assert own > 100e6, own
+        assert own > 50e6, own
         print((after - before) / own)
     """
     assert float(in_a_fresh_process(code)) <= 1.1
@@ -1040,7 +1124,7 @@ def test_one_sample_of_a_large_batch_peaks_as_a_plain_forward_pass_does():
     code = """
         from torchvision.models import resnet18
         model = resnet18(weights=None).eval()
-        x = torch.randn(64, 3, 64, 64)
+        x = torch.randn(64, 3, 48, 48)
         plain(model, x)
         before = peak_of(lambda: plain(model, x))
         print(peak_of(lambda: capture.record(model, x, samples=0)) / before)
@@ -1056,9 +1140,9 @@ def test_a_thousand_recordings_leave_memory_flat():
     code = """
         from vizlib import models
         gc.disable()
-        x = torch.randn(2, 1, 28, 28)
+        x = torch.randn(1, 1, 28, 28)
         own = type("Own", (nn.Module,), {"forward": lambda self, x: torch.relu(self.f(x))})()
-        own.f = models.build("newnet").train()
+        own.f = nn.Sequential(nn.Conv2d(1, 6, 5), nn.BatchNorm2d(6), nn.ReLU(inplace=True)).train()
         for model in (models.build("lenet"), own):
             for count in range(1000):
                 recording = capture.record(model, x)
@@ -1207,6 +1291,46 @@ def test_silenced_channel_is_zero_and_the_rest_of_the_network_answers_to_that():
     assert torch.equal(last(recording).output, expected)
     assert torch.equal(answer(model, x), before)
     assert not torch.equal(edited, before)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "layers"),
+    [
+        (lambda: models.build("lenet", seed=0), "conv1", None),
+        (lambda: models.build("lenet", seed=0), "conv1", ["conv", "linear"]),
+        (block_model, "relu", None),
+        (block_model, "relu", ["conv", "relu"]),
+        (block_model, "fc", "fc"),
+    ],
+)
+def test_who_listens_hears_an_edit_whichever_came_first(make, name, layers):
+    torch.manual_seed(2)
+    model = make().eval()
+    x = torch.randn(2, *getattr(model, "input_shape", (3, 8, 8)))
+    changes = {name: {0: 3.0, 1: 3.0, 2: 3.0}}
+    before = all_hooks(model)
+    with capture.edit(model, changes), capture.listen(model, layers=layers) as first:
+        expected = answer(model, x)
+    with capture.listen(model, layers=layers) as second:
+        with capture.edit(model, changes):
+            edited = answer(model, x)
+        count = len(second)
+        unchanged = answer(model, x)
+    assert torch.equal(edited, expected)
+    assert not torch.equal(unchanged, expected)
+    assert list(second)[:count] == list(first)
+    assert all(torch.equal(second[stage].output, first[stage].output) for stage in first)
+    assert all_hooks(model) == before
+
+
+def test_edit_that_comes_after_another_mode_says_to_come_first():
+    model = block_model()
+    with capture.listen(model) as recording, torch.device("cpu"):
+        edit = capture.edit(model, {"relu": {0: 0.0}})
+        with pytest.raises(RuntimeError, match="was entered since: enter the edit first"):
+            edit.__enter__()
+        answer(model, torch.ones(1, 3, 8, 8))
+    assert "relu" in recording
 
 
 @pytest.mark.parametrize("relu", [F.relu, lambda x: x.relu_(), lambda x: F.relu(x, inplace=True)])

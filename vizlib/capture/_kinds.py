@@ -96,6 +96,8 @@ _PLAIN: dict[type[nn.Module], str | None] = {
     **{layer: kind for layer, kind in _LAYERS.items() if layer not in _RESTLESS},
     **dict.fromkeys((nn.Sequential, nn.ModuleList, nn.ModuleDict, models.Network)),
 }
+# What a layer does to tensors that are not its own.
+_ACTING = ("inplace", "max_norm")
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _BY_NAME = {name.replace("_", ""): kind for name, kind in _FUNCTIONS.items()}
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -112,8 +114,8 @@ class Survey(NamedTuple):
     """Every module of a model but itself, and what is known of the code that they run.
 
     `plain` says that all code is torch's own, so that no function can be called outside of a
-    layer; `still`, that a forward pass draws no random number and changes no buffer; `pure`, that
-    no layer writes on what it is given.
+    layer; `still`, that a forward pass draws no random number and changes no buffer and no
+    parameter; `pure`, that no layer writes on what it is given.
     """
 
     root: Layer
@@ -150,7 +152,7 @@ class Ground:
         self.insides = [vars(model), *map(vars, self.parts)]
         self.children = [own["_modules"] for own in self.insides]
         self.hooks = [own[name] for own in self.insides for name in _HOOKS]
-        self.acting = [own for own in self.insides if "inplace" in own]
+        self.acting = [own for own in self.insides if not own.keys().isdisjoint(_ACTING)]
         self.lazy = [module for module in self.parts if isinstance(module, LazyModuleMixin)]
         self.state = self.look(model)
 
@@ -160,7 +162,7 @@ class Ground:
             [type(model), *map(type, self.parts)],
             [list(children.items()) for children in self.children],
             self.training(),
-            [own["inplace"] for own in self.acting],
+            [[own.get(name) for name in _ACTING] for own in self.acting],
             [own for own in self.insides if "forward" in own or "_compiled_call_impl" in own],
             [*map(bool, self.hooks)],
         )
@@ -194,7 +196,8 @@ def _survey(model: nn.Module) -> Survey:
     plain = all(map(is_trusted, layers))
     if not plain and any(map(_is_wrapper, layers)):
         layers = {m: Layer(_shown(layer.path, model), layer.kind) for m, layer in layers.items()}
-    still = plain and not any(m.training and at.kind in _CHANGING for m, at in layers.items())
+    still = plain and not any(map(shrinks_its_weight, layers))
+    still &= not any(m.training and at.kind in _CHANGING for m, at in layers.items())
     pure = plain and not any(getattr(module, "inplace", False) for module in layers)
     root = layers.pop(model)
     if plain:
@@ -210,6 +213,11 @@ def _layer(path: str, module: nn.Module) -> Layer:
 def is_trusted(module: nn.Module) -> bool:
     """Say whether a module is a layer of torch's own that nobody has changed."""
     return type(module) in _PLAIN and _is_as_built(vars(module))
+
+
+def shrinks_its_weight(module: nn.Module) -> bool:
+    """Say whether a module writes on its own parameter in a forward pass, as embeddings may."""
+    return vars(module).get("max_norm") is not None
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -25,7 +25,8 @@ def edit(model: nn.Module, changes: Mapping[str, Mapping[int, float]]) -> Iterat
 
     `changes` maps a stage's name to factors by channel: 0 silences the channel, 1 leaves it. The
     channels are those of the layer's output, axis C of (N, C, H, W) and F of (N, F). A recording
-    made inside the block shows what the changed network does. Only this thread's calls change.
+    made inside the block or around it shows what the changed network does. Only this thread's
+    calls change.
 
     Raises UnknownStageError for a name that the model does not have, and IndexError, during the
     forward pass, for a channel that the layer does not have.
@@ -40,7 +41,7 @@ def edit(model: nn.Module, changes: Mapping[str, Mapping[int, float]]) -> Iterat
     watch = Watch(model, partial(_edited, changes, met), list(changes))
     watch.refuse_unknown()
     # Each forward pass has a first call of its own.
-    with model.register_forward_pre_hook(watch.restart, prepend=True), watch:
+    with model.register_forward_pre_hook(watch.restart, prepend=True), watch.before_others():
         yield model
     if watch.seen:
         watch.refuse_unmatched()

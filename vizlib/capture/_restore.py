@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizlib.capture._kinds import survey
+from vizlib.capture._kinds import shrinks_its_weight, survey
 
 # Two threads that set the same buffers aside would each put the other's copies back.
 _one_at_a_time = RLock()
@@ -20,12 +20,16 @@ _one_at_a_time = RLock()
 
 @contextmanager
 def restored(model: nn.Module) -> Iterator[None]:
-    """Put back training flags, buffers and random numbers when the block ends, however it does."""
+    """Put back training flags, buffers and random numbers when the block ends, however it does.
+
+    Of the parameters, only the weights of embeddings with a `max_norm` are put back: of torch's
+    layers, no other writes on its parameters.
+    """
     ground = survey(model).ground
     modules = [model, *ground.parts]
     with _one_at_a_time:
         training = ground.training()
-        undo = [*_random_states(), *_set_buffers_aside(modules)]
+        undo = [*_random_states(), *_set_buffers_aside(modules), *_set_weights_aside(modules)]
         # Layers that leave out others at random while they train draw here; asking takes 80 µs.
         undo += _other_random_states() if any(training) else []
         try:
@@ -65,6 +69,20 @@ def _set_buffers_aside(modules: Iterable[nn.Module]) -> Iterator[Callable[[], No
         elif buffers is not None:
             yield partial(_replace, buffers, dict(buffers))
             buffers.update({name: _copy(value, copies) for name, value in buffers.items()})
+
+
+def _set_weights_aside(modules: Iterable[nn.Module]) -> Iterator[Callable[[], None]]:
+    """Let embeddings shrink copies of their weights, also where others share them."""
+    shrunk = [vars(m)["_parameters"].get("weight") for m in modules if shrinks_its_weight(m)]
+    copies = {
+        id(w): nn.Parameter(w.detach().clone(), w.requires_grad) for w in shrunk if w is not None
+    }
+    for module in modules if copies else ():
+        parameters = vars(module)["_parameters"]
+        changed = {name: copies[id(p)] for name, p in parameters.items() if id(p) in copies}
+        if changed:
+            yield partial(_replace, parameters, dict(parameters))
+            parameters.update(changed)
 
 
 def _copy(buffer: Tensor | None, copies: dict[int, Tensor]) -> Tensor | None:

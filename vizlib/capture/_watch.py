@@ -7,9 +7,9 @@ before it computes anything. A model whose code is all torch's own needs one hoo
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from threading import Lock, get_ident
 from typing import Any, Self
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
-from vizlib.capture._kinds import HIDDEN, KINDS, OPERATIONS, Layer, is_compiled, is_trusted, survey
+from vizlib.capture._kinds import HIDDEN, OPERATIONS, Layer, is_compiled, is_trusted, survey
 from vizlib.capture._stages import UnknownStageError, no_such, numbered
+from vizlib.capture._wanted import Wanted
 
 _INSIDE = Layer("", HIDDEN)
 _GLOBAL_WITH_KWARGS = vars(nn.modules.module)["_global_forward_hooks_with_kwargs"]
@@ -31,43 +32,6 @@ _SHORTCUTS = (nn.TransformerEncoder, nn.TransformerEncoderLayer)
 # What takes a call: the layer, under the name of the stage, what it gave, what it was given, and
 # its module. A tensor that it gives back goes on in place of the layer's first output.
 Meet = Callable[[Layer, Any, Any, nn.Module | None], Tensor | None]
-
-
-class Wanted:
-    """Which stages are asked for: by name, pattern or kind; all of them where nothing is said."""
-
-    def __init__(self, entries: str | Sequence[str] | None) -> None:
-        self.entries = [entries] if isinstance(entries, str) else entries
-
-    def __call__(self, name: str, kind: str) -> bool:
-        """Say whether a stage is asked for."""
-        return self.entries is None or any(self._matches(e, name, kind) for e in self.entries)
-
-    def may_become(self, layer: Layer) -> bool:
-        """Say whether a call of this module, be it the first or the tenth, is asked for."""
-        entries = self.entries or []
-        return any(self._matches(e.partition(":")[0], layer.path, layer.kind) for e in entries)
-
-    def unmatched(self, names: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the entries that no stage answered to."""
-        for entry in self.entries or []:
-            if not any(self._matches(entry, name, names[name]) for name in names):
-                yield entry
-
-    def names_functions(self, layers: Sequence[Layer]) -> bool:
-        """Say whether an entry may mean a function, or a name that there is not at all."""
-        return self.entries is None or any(_open(e, layers) for e in self.entries)
-
-    @staticmethod
-    def _matches(entry: str, name: str, kind: str | None) -> bool:
-        return kind is not None and (kind == entry or fnmatchcase(name, entry))
-
-
-def _open(entry: str, layers: Sequence[Layer]) -> bool:
-    base = entry.partition(":")[0]
-    is_path = any(layer.path == base and layer.kind for layer in layers)
-    operation = base.rpartition(".")[2]
-    return not is_path or entry in KINDS or operation in OPERATIONS
 
 
 class Watch(TorchFunctionMode):
@@ -81,8 +45,8 @@ class Watch(TorchFunctionMode):
         self, model: nn.Module, meet: Meet, entries: str | Sequence[str] | None = None
     ) -> None:
         super().__init__()
-        self.survey = survey(model)
-        self.layers = self.survey.layers(model)
+        self._model = model
+        self._survey()
         self.wanted = Wanted(entries)
         # The stages so far, wanted or not, and how often each path was called.
         self.seen: dict[str, str] = {}
@@ -91,7 +55,7 @@ class Watch(TorchFunctionMode):
         self._running: list[Layer] = []
         self._meet = meet
         self._note = meet if entries is None else self._meet_if_wanted
-        self._thread = get_ident()
+        self.thread = get_ident()
         self._asked = self._asking = False
         self._late: set[nn.Module] = set()
         self._undo: list[Callable[[], None]] = []
@@ -102,9 +66,11 @@ class Watch(TorchFunctionMode):
         except BaseException:
             self._detach()
             raise
+        _watching.append(self)
         return self
 
     def __exit__(self, *_error: object) -> None:
+        _watching.remove(self)
         self._detach()
 
     def refuse_unmatched(self) -> None:
@@ -127,7 +93,37 @@ class Watch(TorchFunctionMode):
             if base not in names and base.rpartition(".")[2] not in OPERATIONS:
                 raise UnknownStageError(no_such(entry, names))
 
+    @contextmanager
+    def before_others(self) -> Iterator[None]:
+        """Meet each call before this thread's other watches, which see what becomes of it here."""
+        others = [watch for watch in _watching if watch.thread == self.thread]
+        with _paused(others):
+            self.__enter__()
+        try:
+            yield
+        finally:
+            with _paused([watch for watch in others if watch in _watching]):
+                self.__exit__()
+
     # --- Hooks on and off ------------------------------------------------------------------
+
+    def _survey(self) -> None:
+        self.survey = survey(self._model)
+        self.layers = self.survey.layers(self._model)
+
+    def pause(self) -> None:
+        """Take all hooks off."""
+        if self._asking and _get_current_function_mode() is not self:
+            raise RuntimeError(
+                "an edit changes what those who listen already hear, but another torch mode, such "
+                "as a `torch.device`, was entered since: enter the edit first"
+            )
+        self._detach()
+
+    def go_on(self) -> None:
+        """Hang them up again, behind those that others hung up meanwhile."""
+        self._survey()
+        self._attach()
 
     def _attach(self) -> None:
         plain = self.survey.plain
@@ -194,12 +190,13 @@ class Watch(TorchFunctionMode):
         if self._asking:
             super().__exit__(None, None, None)
         self._asked = self._asking = False
+        self._late.clear()
         while self._undo:
             self._undo.pop()()
 
     def restart(self, *_call: object) -> None:
         """Count calls from one again."""
-        if get_ident() == self._thread:
+        if get_ident() == self.thread:
             self._calls.clear()
 
     # --- Modules ---------------------------------------------------------------------------
@@ -207,13 +204,13 @@ class Watch(TorchFunctionMode):
     def _finished(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         """Note a layer of torch's own, inside of which nothing else is called."""
         layer = self.layers.get(module)
-        if layer is None or self._running or get_ident() != self._thread:
+        if layer is None or self._running or get_ident() != self.thread:
             return None
         return self._note(layer, output, args or kwargs, module)
 
     def _entering(self, module: nn.Module, _args: Any) -> None:
         layer = self.layers.get(module)
-        if layer is None or get_ident() != self._thread:
+        if layer is None or get_ident() != self.thread:
             return
         if self._running and self._running[-1].kind is not None:
             layer = _INSIDE
@@ -225,7 +222,7 @@ class Watch(TorchFunctionMode):
         return None if module in self._late else self._left(module, args, *kwargs_and_output)
 
     def _left(self, module: nn.Module, args: Any, *kwargs_and_output: Any) -> Any:
-        if module not in self.layers or get_ident() != self._thread:
+        if module not in self.layers or get_ident() != self.thread:
             return None
         layer = self._running.pop()
         if layer.kind is None or layer is _INSIDE:
@@ -281,6 +278,23 @@ class Watch(TorchFunctionMode):
         self.seen[layer.path] = layer.kind
         replaced = self._meet(layer, tensor, inputs, module) if self.wanted(*layer) else None
         return replaced if replaced is None or tensor is output else (replaced, *output[1:])
+
+
+# The watches of all threads, in the order in which they came.
+_watching: list[Watch] = []
+
+
+@contextmanager
+def _paused(watches: Iterable[Watch]) -> Iterator[None]:
+    paused: list[Watch] = []
+    try:
+        for watch in reversed(list(watches)):
+            watch.pause()
+            paused.append(watch)
+        yield
+    finally:
+        for watch in reversed(paused):
+            watch.go_on()
 
 
 def first_tensor(value: Any) -> Tensor | None:
