@@ -12,13 +12,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from save_notebooks import KERNEL
 
 TURNS = 40
 OURS = """from vizlib import data, explore, models
@@ -58,15 +55,9 @@ PRESS = """async ([which, key]) => {
 }"""
 
 
-def test_slider_to_picture(lab: Any, open_notebook: Any, capsys: Any) -> None:
+def test_slider_to_picture(run_cells: Any, capsys: Any) -> None:
     """Time both sliders, one key each in turn."""
-    cells = [new_code_cell(source) for source in (OURS, THEIRS)]
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
-    nbformat.write(notebook, lab.folder / "sliders.ipynb")
-    notebook = open_notebook("sliders.ipynb")
-    notebook.run_all()
-    if notebook.errors():
-        pytest.fail(str(notebook.errors()))
+    notebook = run_cells(OURS, THEIRS)
     notebook.page.wait_for_timeout(3000)
     times = {"ours": [], "theirs": []}
     for turn in range(TURNS):

@@ -205,6 +205,25 @@ def open_notebook(lab, browser) -> Iterator[Callable[[str], OpenNotebook]]:
         context.close()
 
 
+@pytest.fixture
+def run_cells(lab, open_notebook) -> Callable[..., OpenNotebook]:
+    """Open a notebook of these cells, run the script `before` on its page, then every cell."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    def ran(*sources: str, before: str = "() => {}") -> OpenNotebook:
+        cells = [new_code_cell(source) for source in sources]
+        metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        nbformat.write(new_notebook(cells=cells, metadata=metadata), lab.folder / "new.ipynb")
+        notebook = open_notebook("new.ipynb")
+        notebook.page.evaluate(before)
+        notebook.run_all()
+        assert notebook.errors() == []
+        return notebook
+
+    return ran
+
+
 def noted(notebook: OpenNotebook, said: object) -> None:
     if said.type == "error":
         notebook.complaints.append(f"{said.text} ({said.location.get('url', '')})")

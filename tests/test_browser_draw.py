@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image, ImageDraw
-from save_notebooks import KERNEL
 
 pytestmark = pytest.mark.browser
 
@@ -56,17 +53,8 @@ class Page:
 
 
 @pytest.fixture
-def explorer(lab, open_notebook):
-    def opened(source):
-        cells = [new_code_cell(text) for text in (IMPORTS, source)]
-        notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
-        nbformat.write(notebook, lab.folder / "draw.ipynb")
-        notebook = open_notebook("draw.ipynb")
-        notebook.run_all()
-        assert notebook.errors() == []
-        return Page(notebook)
-
-    return opened
+def explorer(run_cells):
+    return lambda source: Page(run_cells(IMPORTS, source))
 
 
 def test_a_stroke_is_answered_and_the_keyboard_takes_it_back(explorer):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-import nbformat
 import numpy as np
 import pytest
 import torch
-from nbformat.v4 import new_code_cell, new_notebook
-from save_notebooks import KERNEL
 
 from vizlib import data, models, plots
 from vizlib.explore import _layers
@@ -97,18 +94,8 @@ class Explorer:
 
 
 @pytest.fixture
-def explorer(lab, open_notebook):
-    def opened(source):
-        cells = [new_code_cell(text) for text in (IMPORTS, source)]
-        notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
-        nbformat.write(notebook, lab.folder / "explorer.ipynb")
-        notebook = open_notebook("explorer.ipynb")
-        notebook.page.evaluate(COUNT)
-        notebook.run_all()
-        assert notebook.errors() == []
-        return Explorer(notebook)
-
-    return opened
+def explorer(run_cells):
+    return lambda source: Explorer(run_cells(IMPORTS, source, before=COUNT))
 
 
 def test_lenet_slides_from_the_keyboard(explorer):
