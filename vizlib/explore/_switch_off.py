@@ -44,7 +44,7 @@ def switch_off(
 
     From the left: the image; all maps of the layer as they are then, the chosen one in a black
     frame, where white is zero, blue positive, orange negative, and the darkest colours are plus
-    and minus the greatest absolute value of the *whole* network's layer, so that what fades gets
+    and minus the layer's greatest absolute value *before* the change, so that what fades gets
     paler; the probabilities of the network as it was trained, and of what is left of it. The
     winner is the blue bar, the label is underlined. Below is what that did to the first winner.
 
