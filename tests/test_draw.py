@@ -333,7 +333,7 @@ def test_a_page_and_a_state_are_those_of_the_layers(view, tmp_path):
 def test_what_is_no_network_for_digits_is_refused(explorer):
     with pytest.raises(TypeError, match=r"was a str; try weights\.load\('lenet'\)"):
         explorer("lenet")
-    with pytest.raises(ValueError, match=r"does not take images of the shape \(1, 1, 28, 28\)"):
+    with pytest.raises(ValueError, match=r"fails on images of the shape \(1, 1, 28, 28\)"):
         explorer(nn.Conv2d(3, 4, 3))
     with pytest.raises(ValueError, match="no layer is called 'conv9'"):
         explorer(models.build("lenet", seed=0), state="layer=conv9")

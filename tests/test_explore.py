@@ -73,6 +73,11 @@ def test_an_answer_holds_the_very_values_of_torch(view, lenet, images):
     assert content["peak"] == max(float(output.abs().max()) for output in expected)
 
 
+def test_bytes_may_have_a_channel_axis(lenet, images):
+    flat, deep = explore.layers(lenet, images), explore.layers(lenet, images[:, None])
+    assert deep._canvas.packets == flat._canvas.packets
+
+
 def test_an_image_takes_the_place_of_another(view, lenet, images):
     before = images.clone()
     view.replace(1, 255 - images[3])
@@ -233,17 +238,27 @@ def test_doubles_and_halves_are_fed_what_they_take(images):
     [
         (("lenet", 0), TypeError, r"was a str; try weights\.load\('lenet'\)"),
         ((None, 0), TypeError, "model must be a PyTorch network .* but was a NoneType"),
-        ((..., None), TypeError, r"images must be a tensor or an array, but were a NoneType; try"),
+        (
+            (..., None),
+            TypeError,
+            r"images must be a tensor or an array, but were a NoneType; try data",
+        ),
         ((..., torch.zeros(3, 28, 28)), ValueError, r"float32 \(3, 28, 28\); add the channel axis"),
         ((..., torch.zeros(2, 28, 28, dtype=int)), ValueError, r"uint8 \(N, H, W\).*int64 \(2, 28"),
         ((..., torch.zeros(0, 1, 28, 28)), ValueError, r"but were float32 \(0, 1, 28, 28\)$"),
         ((..., torch.zeros(28)), ValueError, r"but were float32 \(28,\)$"),
         ((..., torch.zeros(2, 3, 4, 4, dtype=torch.uint8)), ValueError, r"uint8 \(2, 3, 4, 4\)"),
+        ((nn.ReLU, 0), TypeError, r"but was the class ReLU; make one: ReLU\(\)"),
+        (
+            (..., torch.zeros(28, 28), torch.eye(3)),
+            ValueError,
+            r"were an array \(3, 3\); of one-hot",
+        ),
         ((..., torch.zeros(20, 20)), ValueError, r"lenet expects .* got \(1, 1, 20, 20\)"),
         (
             (nn.Linear(3, 4), torch.zeros(5, 5)),
             ValueError,
-            r"Linear does not take .* 1, 5, 5\)",
+            r"Linear fails on images of the shape \(1, 1, 5, 5\): .*; either its layers do not fit",
         ),
         ((..., torch.zeros(28, 28), [1, 2]), ValueError, "one for each image, 1, but were 2; cut"),
         ((nn.Sequential(), torch.zeros(5, 5)), ValueError, "Sequential has no layer to look into"),

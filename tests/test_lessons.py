@@ -206,6 +206,15 @@ def test_numbers_may_be_rounded_and_be_of_any_kind():
     assert not check("06.3", 0.76).right
 
 
+def test_a_count_is_met_exactly_and_a_measure_nearly(monkeypatch):
+    monkeypatch.setitem(EXERCISES, "count", lessons.Exercise(4640, "Count.", []))
+    monkeypatch.setitem(EXERCISES, "measure", lessons.Exercise(2.302585, "Measure.", []))
+    assert check("count", torch.tensor(4640.0)).right
+    assert not check("count", 4641).right
+    assert check("measure", 2.3).right
+    assert not check("measure", 2.35).right
+
+
 def test_words_may_be_written_in_any_case(monkeypatch):
     monkeypatch.setitem(EXERCISES, "x", lessons.Exercise("ReLU", "Look again.", []))
     assert check("x", " relu").right
@@ -215,3 +224,5 @@ def test_words_may_be_written_in_any_case(monkeypatch):
 def test_an_exercise_that_does_not_exist_is_named():
     with pytest.raises(ValueError, match=r"there is no exercise '06.11'; did you mean '06.1'\?"):
         lessons.check("06.11", 1)
+    with pytest.raises(ValueError, match=r"there is no exercise 6.1; did you mean '06.1'\?"):
+        lessons.check(6.1, 1)

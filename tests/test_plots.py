@@ -657,7 +657,7 @@ def test_curves_are_the_history():
             assert list(drawn.get_ydata()) == getattr(one, f"{part}_{kind}")
     assert line(left, "training").get_linestyle() != line(left, "validation").get_linestyle()
     assert {"training", "validation", "best epoch"} <= set(words(figure))
-    assert [left.get_title("left"), right.get_title("left")] == ["accuracy", "loss (nats)"]
+    assert [left.get_title("left"), right.get_title("left")] == ["accuracy", "loss"]
 
 
 def test_the_best_epoch_has_the_star():

@@ -54,9 +54,10 @@ class Recordings:
             with eval_mode(self.model):
                 recording = capture.record(self.model, x.to(kind))
         except RuntimeError as error:
+            how_far = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
             raise ValueError(
-                f"{self.name} does not take images of the shape {tuple(x.shape)}: {error}; "
-                "give it normalized floats (N, C, H, W) of the size that it was built for"
+                f"{self.name} fails on images of the shape {tuple(x.shape)}: {error}{how_far}; "
+                "either its layers do not fit together, or it was built for images of another size"
             ) from error
         if not recording:
             raise ValueError(f"{self.name} has no layer to look into: it computes nothing")
@@ -158,6 +159,9 @@ def check_model(model: object) -> None:
     if isinstance(model, nn.Module):
         return
     hint = f"; try weights.load({model!r})" if isinstance(model, str) else ""
+    if isinstance(model, type):
+        name = model.__name__
+        raise TypeError(f"model must be a network, but was the class {name}; make one: {name}()")
     raise TypeError(
         f"model must be a PyTorch network (torch.nn.Module), but was a {type(model).__name__}{hint}"
     )
@@ -172,7 +176,7 @@ def as_inputs(images: Any) -> tuple[Tensor, np.ndarray]:
             values = values.reshape(1, 1, height, width)
         case ((_, _, _), True):
             values = values[:, None]
-        case ((_, _, _, _), False):
+        case ((_, 1, _, _), _) | ((_, _, _, _), False):
             pass
         case _:
             raise _no_images(values)
@@ -198,7 +202,7 @@ def _as_tensor(images: Any) -> Tensor:
     except (TypeError, ValueError):
         raise TypeError(
             f"images must be a tensor or an array, but were a {type(images).__name__}; "
-            "try images.test.images[:10]"
+            "try data.load().test.images[:10]"
         ) from None
     return tensor.detach().cpu()
 
@@ -217,7 +221,13 @@ def as_labels(labels: Any, count: int) -> list[int]:
     """Return one label for each of `count` images, or none; raise ValueError otherwise."""
     if labels is None:
         return []
-    given = np.atleast_1d(np.asarray(labels)).tolist()
+    given = np.atleast_1d(np.asarray(labels))
+    if given.ndim > 1:
+        raise ValueError(
+            f"labels must be one number for each image, but were an array {given.shape}; "
+            "of one-hot rows take labels.argmax(1)"
+        )
+    given = given.tolist()
     if len(given) != count:
         raise ValueError(
             f"labels must be one for each image, {count}, but were {len(given)}; "

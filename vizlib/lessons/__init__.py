@@ -56,15 +56,15 @@ EXERCISES: dict[str, Exercise] = {
 def check(name: str, answer: Any) -> Verdict:
     """Compare an answer to the exercise called `name`; `...` means that there is none yet.
 
-    An answer is a text in any case, a number, or an array or tensor of numbers, which may differ
-    from the right one by a rounding error (one part in a thousand). Raises ValueError for an
-    unknown exercise.
+    An answer is a text in any case, a number, or an array or tensor of numbers. Whole numbers must
+    be met exactly; others may be rounded, by up to one part in two hundred. Raises ValueError for
+    an unknown exercise.
 
     >>> check("06.1", ...)
     Not answered yet: put your answer in place of the dots.
     """
     if name not in EXERCISES:
-        close = difflib.get_close_matches(name, EXERCISES, n=1) or sorted(EXERCISES)
+        close = difflib.get_close_matches(str(name), EXERCISES, n=1) or sorted(EXERCISES)
         raise ValueError(f"there is no exercise {name!r}; did you mean {close[0]!r}?")
     if answer is ...:
         return Verdict(
@@ -77,11 +77,15 @@ def check(name: str, answer: Any) -> Verdict:
     return Verdict(right=False, sentence=f"Not yet. {next(thoughts, exercise.hint)}")
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, str) and isinstance(other, str):
-        return one.strip().casefold() == other.casefold()
+def _equal(answer: Any, right: Any) -> bool:
+    if isinstance(answer, str) and isinstance(right, str):
+        return answer.strip().casefold() == right.casefold()
     try:
-        one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+        answer, right = np.asarray(answer), np.asarray(right)
+        is_whole = right.dtype.kind in "iub"
+        answer, right = answer.astype(float), right.astype(float)
     except (TypeError, ValueError):
-        return one == other
-    return one.shape == other.shape and np.allclose(one, other, rtol=1e-3, atol=1e-6)
+        return False
+    return answer.shape == right.shape and np.allclose(
+        answer, right, rtol=1e-9 if is_whole else 5e-3, atol=1e-6
+    )

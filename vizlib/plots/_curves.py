@@ -86,7 +86,7 @@ def _one(named: Mapping[str, History], title: str | None, lowest: float | None) 
     _begin_at(left, lowest, [*history.train_accuracy, *history.val_accuracy])
     left.set_title("accuracy", weight="normal")
     left.legend(loc="lower right", fontsize=9)
-    right.set_title("loss (nats)", weight="normal")
+    right.set_title("loss", weight="normal")
     right.set_ylim(bottom=0)
     return figure
 
