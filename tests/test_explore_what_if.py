@@ -553,6 +553,15 @@ def test_figures_hold_what_the_frames_hold(views, images):
     assert any((found[top].transpose(2, 0, 1) == bars).all() for top in range(len(found)))
 
 
+def test_a_page_that_would_be_too_large_is_refused(rivals, images, tmp_path, monkeypatch):
+    """Each of 784 pixels switched off gives an image of its own: more than 2 MB together."""
+    view = explore.switch_off(rivals["MLP"], images[0], state="layer=flatten keep=0")
+    monkeypatch.setattr("vizlib.explore._view._LARGEST", 1 << 20)
+    with pytest.raises(ValueError, match=r"page of switch_off\(mlp, 1 image\) .* than 1 MB"):
+        view.to_html(tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("name", ["switch_off", "compare", "epochs", "training"])
 def test_each_is_a_page_that_asks_nobody(name, views, browser, tmp_path):

@@ -23,6 +23,7 @@ from vizlib.explore._sliders import Slider, read, written
 Place = dict[str, int]
 # So many frames at most in a page of its own; else each slider moves alone from where it stands.
 _ALL = 600
+_LARGEST = 50 << 20  # bytes of values that a page may hold
 
 
 class View(Explorer):
@@ -97,7 +98,16 @@ class View(Explorer):
         self._canvas.send({"frames": apart(frames, buffers)}, list(buffers))
 
     def _everything(self) -> dict[str, Any]:
-        return {"frames": [self._packet(place) for place in self._places()], "alone": True}
+        frames, values = [], set()
+        for place in self._places():
+            frames.append(self._packet(place))
+            values |= {panel["data"] for panel in frames[-1]["panels"] if "data" in panel}
+            if sum(map(len, values)) > _LARGEST:
+                raise ValueError(
+                    f"a page of {self!r} would be larger than {_LARGEST >> 20} MB; "
+                    "open it at a smaller layer, or give it fewer images"
+                )
+        return {"frames": frames, "alone": True}
 
     def _places(self) -> Iterator[Place]:
         here = self.place
