@@ -151,8 +151,9 @@ class Ground:
         _, *self.parts = model.modules()
         self.insides = [vars(model), *map(vars, self.parts)]
         self.children = [own["_modules"] for own in self.insides]
+        self.families = [children for children in self.children if children]
         self.hooks = [own[name] for own in self.insides for name in _HOOKS]
-        self.acting = [own for own in self.insides if not own.keys().isdisjoint(_ACTING)]
+        self.acting = [(own, name) for own in self.insides for name in _ACTING if name in own]
         self.lazy = [module for module in self.parts if isinstance(module, LazyModuleMixin)]
         self.state = self.look(model)
 
@@ -160,9 +161,10 @@ class Ground:
         """Return what can change from one call to the next."""
         return (
             [type(model), *map(type, self.parts)],
-            [list(children.items()) for children in self.children],
+            [*map(len, self.children)],
+            [list(children.items()) for children in self.families],
             self.training(),
-            [[own.get(name) for name in _ACTING] for own in self.acting],
+            [own[name] for own, name in self.acting],
             [own for own in self.insides if "forward" in own or "_compiled_call_impl" in own],
             [*map(bool, self.hooks)],
         )

@@ -151,7 +151,10 @@ def run(watch: Watch, model: nn.Module, x: Any) -> None:
 
 def _shape(inputs: Any) -> Sequence[int]:
     given = first_tensor(inputs)
-    return () if given is None or given.is_nested else given.shape
+    try:
+        return () if given is None else given.shape
+    except RuntimeError:  # a nested tensor has none
+        return ()
 
 
 def _refuse_lazy(modules: Iterable[LazyModuleMixin]) -> None:
@@ -171,5 +174,6 @@ def _moved(value: Any, parameter: Tensor | None) -> Any:
         return {name: _moved(part, parameter) for name, part in value.items()}
     if not isinstance(value, Tensor) and hasattr(value, "__array__"):
         value = torch.as_tensor(value)
-    is_elsewhere = isinstance(value, Tensor) and parameter is not None
+    is_tensor = isinstance(value, Tensor) and parameter is not None
+    is_elsewhere = is_tensor and value.device != parameter.device
     return value.to(parameter.device) if is_elsewhere else value

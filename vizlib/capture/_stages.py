@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -116,12 +115,12 @@ class Recording(Mapping[str, Stage]):
         # A network runs faster than names are counted and stages made: that waits for a reader.
         self.rows: list[Row] = []
         self._made: dict[str, Stage] = {}
-        self._calls: Counter[str] = Counter()
+        self._calls: dict[str, int] = {}
 
     def _stages(self) -> dict[str, Stage]:
         for (path, kind), output, shape, module in self.rows[len(self._made) :]:
-            self._calls[path] += 1
-            name = numbered(path, self._calls[path])
+            count = self._calls[path] = self._calls.get(path, 0) + 1
+            name = numbered(path, count)
             self._made[name] = Stage(name, kind, output, tuple(shape), module)
         return self._made
 
