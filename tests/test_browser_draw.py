@@ -99,8 +99,8 @@ def check_steps(page):
     names = [item.inner_text().split("\n")[0] for item in page.find("listitem").all()]
     steps = [name for name in names if name in {"cropped", "scaled to 20", "centred by mass"}]
     assert steps == ["cropped", "scaled to 20", "centred by mass"]
-    assert page.find("img", name="centred by mass, 28 by 28 pixels").count() == 1
-    assert page.find("img", name=re.compile("^scaled to 20, . by 20 pixels")).count() == 1
+    assert page.find("img", name="centred by mass, 28 rows, 28 columns").count() == 1
+    assert page.find("img", name=re.compile("^scaled to 20, 20 rows, . columns")).count() == 1
 
 
 def check_tools(page, one):

@@ -22,7 +22,7 @@ def steps(pictures: Mapping[str, Any], *, title: str | None = None) -> Figure:
 
     `pictures` has uint8 (H, W) by name, as `handwriting.prepare(…).steps` has them: 0 is black and
     255 white, in every picture. Each is drawn as large as its place allows, small ones with their
-    pixels to be seen, in a thin grey frame; what is written is the true width × height.
+    pixels to be seen, in a thin grey frame; what is written is the true height × width.
 
     Raises ValueError where there is no picture, or one that is not uint8 (H, W).
 
@@ -68,7 +68,7 @@ def _names(
     start = below - _LINE * (len(lines) + 1) - 0.03
     for number, line in enumerate(lines):
         board.write(line, left, start + number * _LINE, 9, weight="bold")
-    board.write(f"{shape[1]} × {shape[0]}", left, below - _LINE - 0.03, 8, color=GREY)
+    board.write(f"{shape[0]} × {shape[1]}", left, below - _LINE - 0.03, 8, color=GREY)
 
 
 def _picture(board: Board, values: np.ndarray, left: float, top: float, side: float) -> float:

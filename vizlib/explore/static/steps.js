@@ -1,4 +1,4 @@
-// Small pictures of what becomes of handwriting, each with its name and its true size.
+// Small pictures of what becomes of handwriting, each with its name and its true height × width.
 
 const BOX = 140; // pixels of the canvas for each, twice as many as on the page
 const MIDDLE = "#e69f00", MARK = 1 / 7; // at the border, each a seventh long: they hide no ink
@@ -48,8 +48,8 @@ function paintSteps(list, steps) {
   steps.forEach((step, i) => {
     const [canvas, name, size] = list.children[i].children, [height, width] = step.size;
     name.textContent = step.name;
-    size.textContent = `${width} × ${height}`;
-    canvas.setAttribute("aria-label", `${step.name}, ${width} by ${height} pixels`);
+    size.textContent = `${height} × ${width}`;
+    canvas.setAttribute("aria-label", `${step.name}, ${height} rows, ${width} columns`);
     paintStep(canvas, step);
   });
 }
