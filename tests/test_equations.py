@@ -257,6 +257,16 @@ def test_up_to_three_activations_stand_side_by_side():
         plots.activation(arithmetic.activation("relu", 1.0))
 
 
+def test_curves_of_one_function_share_their_scale():
+    x = np.linspace(-3, 3, 9)
+    alike = plots.activation([arithmetic.activation("prelu", x, weight=a) for a in (0.25, -3.0)])
+    left, right = (axes.get_ylim() for axes in alike.axes)
+    assert left == right
+    assert left[0] < -3.0 < 9.0 < left[1]
+    other = plots.activation([arithmetic.activation(name, x) for name in ("relu", "tanh")])
+    assert other.axes[0].get_ylim() != other.axes[1].get_ylim()
+
+
 # --- Regions -------------------------------------------------------------------------------
 
 EXTENT = (-2.0, 2.0, -1.0, 1.0)

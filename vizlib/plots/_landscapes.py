@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,8 @@ def activation(
 
     `steps` is what `arithmetic.activation` makes of a range of x, or a list of up to three. The
     blue line is the function and the dashed orange line its derivative: the factor by which
-    back-propagation multiplies. `at` marks the x nearest to it, with both values.
+    back-propagation multiplies. `at` marks the x nearest to it, with both values. Curves of one
+    function, with other parameters, share their scale.
 
     Raises ValueError where there is no curve to draw.
 
@@ -60,8 +61,17 @@ def activation(
     figure, axes = _style.sheet(width, 3.1, title=title, columns=len(steps))
     for own, step in zip(np.atleast_1d(axes), steps, strict=True):
         _curve(own, step, letters=int(width / len(steps) / _LETTER), at=at)
+    if len({step.name for step in steps}) == 1:
+        _share_heights(np.atleast_1d(axes))
     np.atleast_1d(axes)[0].legend(loc="upper left", fontsize=9, framealpha=0.9)
     return figure
+
+
+def _share_heights(axes: Iterable[Axes]) -> None:
+    """Give all axes one scale upwards: of one function, slopes are compared by eye."""
+    ends = np.array([each.get_ylim() for each in axes])
+    for each in axes:
+        each.set_ylim(ends[:, 0].min(), ends[:, 1].max())
 
 
 def _curve(axes: Axes, step: arithmetic.ActivationStep, *, letters: int, at: float | None) -> None:
