@@ -185,6 +185,7 @@ LEAST = {
     "mynetv2": 0.992,
     "myvggnet": 0.995,
     "defaultnet": 0.994,
+    "mynetv1": 0.995,
 }
 
 
