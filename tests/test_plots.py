@@ -807,13 +807,20 @@ EVERY = {
 }
 
 
+@pytest.fixture
+def shell():
+    """IPython as a notebook has it; whatever runs afterwards shall find none."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("pyplot", [False, True])
-def test_a_figure_shows_itself(name, pyplot):
-    from IPython.core.interactiveshell import InteractiveShell
+def test_a_figure_shows_itself(name, pyplot, shell):
     from IPython.core.pylabtools import select_figure_formats
 
-    shell = InteractiveShell.instance()
     select_figure_formats(shell, ["png"] if pyplot else [])
     figure = EVERY[name]()
     shown, _ = shell.display_formatter.format(figure)
