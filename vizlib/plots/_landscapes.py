@@ -81,7 +81,9 @@ def _curve(axes: Axes, step: arithmetic.ActivationStep, *, letters: int, at: flo
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     axes.plot(x, y, color=BLUE, label="function", linewidth=2.5)
     axes.plot(*_cut_at_jumps(x, slope), "--", color=ORANGE, label="derivative")
-    notes = textwrap.wrap(f"{step.name}(x) = {step.formula}", letters)
+    left, right = f"{step.name}(x) =", step.formula
+    whole = f"{left} {right}"
+    notes = [whole] if len(whole) <= letters else [left, *textwrap.wrap(right, letters)]
     if at is not None:
         nearest = np.abs(x - at).argmin()
         axes.plot(x[nearest], y[nearest], "o", color=BLUE, markersize=9)
