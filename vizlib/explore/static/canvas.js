@@ -139,16 +139,22 @@ function render(store, { model, el }) {
   };
 
   const soon = () => (asked ||= requestAnimationFrame(paint));
+  const atOnce = whenDone(() => {
+    cancelAnimationFrame(asked);
+    paint();
+  });
 
   // The slider's range follows the layer; a channel that the layer lacks becomes its last one.
   const follow = () => {
     const last = store.stages[model.get("layer")].count - 1;
     if (model.get("channel") > last) model.set("channel", last);
     change("last_channel", last);
-    soon();
+    atOnce();
   };
 
-  const handlers = { image: soon, layer: follow, channel: soon, scale: soon, beside: soon, pixel: soon };
+  const handlers = {
+    image: atOnce, layer: follow, channel: atOnce, scale: atOnce, beside: atOnce, pixel: atOnce,
+  };
   for (const [name, handler] of Object.entries(handlers)) model.on(`change:${name}`, handler);
   store.arrived.add(soon);
   const under = (event) => {

@@ -308,9 +308,13 @@ function render(frames, { model, el }) {
   };
 
   const soon = () => (asked ||= requestAnimationFrame(paint));
+  const atOnce = whenDone(() => {
+    cancelAnimationFrame(asked);
+    paint();
+  });
   const handlers = names.map((name, i) => () => {
     frames.moved = i;
-    soon();
+    atOnce();
   });
   names.forEach((name, i) => model.on(`change:${name}`, handlers[i]));
   frames.arrived.add(soon);

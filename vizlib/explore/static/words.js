@@ -10,6 +10,19 @@ function element(tag, name, ...children) {
   return made;
 }
 
+// What a slider moves is painted when the event is over, not a frame later: once, whatever it moved.
+function whenDone(work) {
+  let isComing = false;
+  return () => {
+    if (isComing) return;
+    isComing = true;
+    queueMicrotask(() => {
+      isComing = false;
+      work();
+    });
+  };
+}
+
 function put(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
