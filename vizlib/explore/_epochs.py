@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from vizlib import capture, models, plots
 from vizlib.explore._panels import Bars, Frame, Lines, Maps, Panel, Picture
-from vizlib.explore._recordings import as_inputs, as_maps, check_model, probabilities
+from vizlib.explore._recordings import (
+    as_inputs,
+    as_maps,
+    check_model,
+    counted,
+    for_print,
+    probabilities,
+)
 from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
 from vizlib.history import History
@@ -51,8 +58,7 @@ def epochs(
     (epochs(lenet, 1 snapshot), 'epoch=0 channel=4')
     """
     past = _Past(history, _network(history, model), image)
-    count = len(past.epochs)
-    name = f"epochs({history.network or past.name}, {count} snapshot{'s' * (count != 1)})"
+    name = f"epochs({history.network or past.name}, {counted(len(past.epochs), 'snapshot')})"
     return View(name, past.sliders(), past.show, past.figure, state=state)
 
 
@@ -126,9 +132,10 @@ class _Past:
         below = []
         if self.images is not None:
             maps, chances = self.recorded(epoch, image)
-            maps = maps[:, 0, 0] if maps[0].numel() == 1 else maps
             look["scale"] = self.brightest(image) or 1.0
-            above.append(plots.feature_maps(maps, title=f"what {self.layer} makes", **look))
+            above.append(
+                plots.feature_maps(for_print(maps), title=f"what {self.layer} makes", **look)
+            )
             below += [] if chances is None else [plots.answers({f"epoch {epoch}": chances})]
         if self.history.epochs:
             chart = {"at": epoch, "percent": True, "title": "accuracy"}

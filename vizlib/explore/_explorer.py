@@ -49,6 +49,19 @@ class Explorer(Pictured, ipywidgets.VBox):
         super().__init__([*above, canvas])
         self._links = links(sliders, widgets, canvas)
         self.add_class("vizlib")
+        canvas.on_msg(self._answer)
+
+    def _answer(self, _canvas: object, asked: dict[str, Any], _buffers: object) -> None:
+        """Send what the browser asks for."""
+        try:
+            content, buffers = self._reply(asked)
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
+            content, buffers = {"error": f"{type(error).__name__}: {error}"}, None
+        self._canvas.send(content, buffers)
+
+    def _reply(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """Return the answer to a question of the browser, its bytes apart."""
+        raise NotImplementedError
 
     def to_html(self, path: str | Path) -> Path:
         """Write a page that slides without kernel or network, and return its path.

@@ -7,19 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import anywidget
-import numpy as np
 import traitlets
 from torch import nn
 
 from vizlib import plots
 from vizlib.explore._explorer import STATIC, Explorer, script
+from vizlib.explore._panels import palette
 from vizlib.explore._recordings import (
     Recordings,
     as_inputs,
     as_labels,
     as_maps,
     check_model,
+    counted,
     describe,
+    for_print,
     probabilities,
 )
 from vizlib.explore._sliders import Slider, read, written
@@ -82,22 +84,18 @@ class Layers(Explorer):
             stages=[describe(stage) for stage in recordings[0].values()],
             labels=labels,
             images=len(recordings),
-            palette=plots.colours(np.linspace(-1, 1, 255), 1).tobytes(),
+            palette=palette(),
             packets=list(recordings.opening(place["image"], place["layer"])),
             pixel=pixel,
             **place,
         )
-        canvas.on_msg(self._answer)
         super().__init__(sliders, canvas)
 
-    def _answer(self, _canvas: object, content: dict[str, Any], _buffers: object) -> None:
-        """Send the maps that the browser asks for."""
-        try:
-            packet = self._recordings.packet(content["image"], content["layers"])
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
-            self._canvas.send({"error": f"{type(error).__name__}: {error}"})
-            return
-        self._canvas.send(packet, packet.pop("buffers"))
+    def _reply(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """Return the maps of some layers of an image."""
+        packet = self._recordings.packet(asked["image"], asked["layers"])
+        buffers = packet.pop("buffers")
+        return packet, buffers
 
     def _everything(self) -> dict[str, Any]:
         images = range(len(self._recordings))
@@ -132,15 +130,13 @@ class Layers(Explorer):
         """Return the view as it is now as a figure for print: input, maps, probabilities."""
         canvas, recording = self._canvas, self._recordings[self._canvas.image]
         stage, scale = recording[self._names[canvas.layer]], list(SCALES)[canvas.scale]
-        maps = as_maps(stage.output)
         mosaic = plots.feature_maps(
-            maps[:, 0, 0] if maps[0].numel() == 1 else maps,
+            for_print(as_maps(stage.output)),
             scale=plots.largest(recording.values()) if scale == "network" else scale,
             title=stage.name,
             highlight=canvas.channel,
         )
-        picture = self._recordings.pictures[canvas.image].transpose(2, 0, 1)[None]
-        image = plots.images(picture, titles=[f"image {canvas.image}"])
+        image = self._recordings.figure(canvas.image)
         return plots.together([image, mosaic], self._bars())
 
     def _bars(self) -> list[plots.Figure]:
@@ -151,8 +147,8 @@ class Layers(Explorer):
 
     def __repr__(self) -> str:
         """Return what is shown: network, images, layers."""
-        images = _counted(len(self._recordings), "image")
-        return f"layers({self._recordings.name}, {images}, {_counted(len(self._names), 'layer')})"
+        images = counted(len(self._recordings), "image")
+        return f"layers({self._recordings.name}, {images}, {counted(len(self._names), 'layer')})"
 
 
 class _Canvas(anywidget.AnyWidget):
@@ -172,10 +168,6 @@ class _Canvas(anywidget.AnyWidget):
     pixel = traitlets.List().tag(sync=True)
     scale = traitlets.Int().tag(sync=True)
     last_channel = traitlets.Int().tag(sync=True)
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _opened(state: str | None, recordings: Recordings) -> tuple[list[Slider], list[int]]:

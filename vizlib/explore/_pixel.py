@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vizlib import arithmetic, plots
 from vizlib.explore._factors import factors, folded, inputs, window
 from vizlib.explore._panels import Frame, Maps, Panel, Picture, Words
-from vizlib.explore._recordings import Recordings, as_inputs, check_model
+from vizlib.explore._recordings import Recordings, as_inputs, check_model, counted
 from vizlib.explore._sliders import Slider, read
 from vizlib.explore._view import View
 from vizlib.explore._way import AXES, Ways, named, peak, read_by, told
@@ -58,8 +58,7 @@ def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
     """
     check_model(model)
     ways = Ways(Recordings(model, *as_inputs(images)))
-    count = len(ways.recordings)
-    name = f"pixel({ways.recordings.name}, {count} image{'s' * (count != 1)})"
+    name = f"pixel({ways.recordings.name}, {counted(len(ways.recordings), 'image')})"
     view = _Pixel(ways)
     return View(name, _sliders(ways, state), view.show, view.draw, state=state)
 

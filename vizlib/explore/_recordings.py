@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizlib import capture, data
+from vizlib import capture, data, plots
 from vizlib.train import eval_mode
 
 # Of the recordings so many bytes are kept here, and so many travel along when a view opens.
@@ -81,6 +81,11 @@ class Recordings:
             "buffers": [picture.tobytes(), *map(_floats, [chances, *buffers])],
         }
 
+    def figure(self, image: int) -> plots.Figure:
+        """Return the image itself for print."""
+        picture = self.pictures[image].transpose(2, 0, 1)[None]
+        return plots.images(picture, titles=[f"image {image}"])
+
     def size(self, image: int) -> int:
         """Return how many bytes the maps of an image take."""
         return _size(self[image])
@@ -119,6 +124,16 @@ def as_maps(output: Tensor) -> Tensor:
     if values.dim() <= 1:
         return values.reshape(-1, 1, 1)
     return values.reshape(-1, *values.shape[-2:])
+
+
+def for_print(output: Tensor) -> Tensor:
+    """Return maps (C, H, W) as `plots.feature_maps` takes them: those of a vector as (F,)."""
+    return output[:, 0, 0] if output[0].numel() == 1 else output
+
+
+def counted(number: int, thing: str) -> str:
+    """Return the number and the thing, in the plural where it is not one."""
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def describe(stage: capture.Stage) -> dict[str, Any]:

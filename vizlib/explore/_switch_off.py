@@ -16,6 +16,8 @@ from vizlib.explore._recordings import (
     as_labels,
     as_maps,
     check_model,
+    counted,
+    for_print,
     probabilities,
 )
 from vizlib.explore._sliders import Slider
@@ -64,8 +66,7 @@ def switch_off(
     switches = _Switches(
         Recordings(model, inputs, pictures), as_labels(labels, len(inputs)), off or {}
     )
-    count = len(inputs)
-    name = f"switch_off({switches.recordings.name}, {count} image{'s' * (count != 1)})"
+    name = f"switch_off({switches.recordings.name}, {counted(len(inputs), 'image')})"
     return View(name, switches.sliders(), switches.show, switches.figure, state=state)
 
 
@@ -128,16 +129,15 @@ class _Switches:
         channel = min(channel, self._count(name) - 1)
         maps, after = self.answer(image, name, channel, keep)
         before, label = probabilities(self.recordings[image]), self._label(image)
-        picture = self.recordings.pictures[image].transpose(2, 0, 1)[None]
         mosaic = plots.feature_maps(
-            maps[:, 0, 0] if maps[0].numel() == 1 else maps,
+            for_print(maps),
             scale=float(self.recordings[image][name].output.abs().max()) or 1.0,
             title=f"{name}: channel {channel} × {_TENTHS[keep]}",
             highlight=channel,
         )
         titled = {"whole network": before, "changed network": after}
         return plots.together(
-            [plots.images(picture, titles=[f"image {image}"]), mosaic],
+            [self.recordings.figure(image), mosaic],
             [plots.answers(titled, label=label)],
         )
 

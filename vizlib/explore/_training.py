@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vizlib import plots, recipes, train
 from vizlib.data import Digits
 from vizlib.explore._panels import Frame, Lines, Words
-from vizlib.explore._recordings import check_model
+from vizlib.explore._recordings import check_model, counted
 from vizlib.explore._view import View
 from vizlib.history import History
 
@@ -61,8 +61,9 @@ class Training(View):
         self._shown = False
         self._forget()
         name = getattr(model, "name", type(model).__name__)
-        epochs = f"{self._epochs} epoch{'s' * (self._epochs != 1)}"
-        super().__init__(f"training({name}, {epochs})", [], self._frame, self._print)
+        super().__init__(
+            f"training({name}, {counted(self._epochs, 'epoch')})", [], self._frame, self._print
+        )
 
     def start(self) -> History:
         """Show the view if it is not shown yet, train, and return the history."""
@@ -118,7 +119,7 @@ class Training(View):
         points = {"start": 1 / _POINTS, "step": 1 / _POINTS}
         lines = self._lines()
         panels = [
-            Lines(self._losses(), title="loss (nats)", **look, **points),
+            Lines(self._losses(), title="loss", **look, **points),
             Lines(self._accuracies(), title="accuracy", percent=True, **look),
             Words(lines, below=True),
         ]

@@ -57,7 +57,6 @@ class View(Explorer):
             **place,
             **{f"last_{s.name}": s.count - 1 for s in sliders},
         )
-        canvas.on_msg(self._answer)
         super().__init__(sliders, canvas)
 
     @property
@@ -85,17 +84,13 @@ class View(Explorer):
             frame = Frame([Words([str(error)])], str(error))
         return {"place": list(place.values()), **frame.packed()}
 
-    def _answer(self, _canvas: object, content: dict[str, Any], _buffers: object) -> None:
-        """Send the frames that the browser asks for."""
+    def _reply(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """Return the frames of some places."""
         names = [slider.name for slider in self._sliders]
-        try:
-            places = [dict(zip(names, place, strict=True)) for place in content["places"]]
-            frames = [self._packet(place) for place in places]
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
-            self._canvas.send({"error": f"{type(error).__name__}: {error}"})
-            return
+        places = [dict(zip(names, place, strict=True)) for place in asked["places"]]
         buffers: dict[bytes, int] = {}
-        self._canvas.send({"frames": apart(frames, buffers)}, list(buffers))
+        frames = apart([self._packet(place) for place in places], buffers)
+        return {"frames": frames}, list(buffers)
 
     def _everything(self) -> dict[str, Any]:
         frames, values = [], set()
