@@ -13,16 +13,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 from vizlib import explore, weights
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from save_notebooks import KERNEL
 
 TAPS = 24
 NETWORKS = ("lenet", "newnet")
@@ -42,13 +39,10 @@ WATCH = """() => {
 }"""
 
 
-def in_browser(lab: Any, open_notebook: Any, network: str) -> list[float]:
+def in_browser(run_cells: Any, network: str) -> list[float]:
     """Return the milliseconds from each tap to its answer."""
-    source = f'from vizlib import explore, weights\nexplore.draw(weights.load("{network}"))'
-    notebook = new_notebook(cells=[new_code_cell(source)], metadata={"kernelspec": KERNEL})
-    nbformat.write(notebook, lab.folder / "drawing.ipynb")
-    opened = open_notebook("drawing.ipynb")
-    opened.run_all()
+    draw = f'explore.draw(weights.load("{network}"))'
+    opened = run_cells("from vizlib import explore, weights", draw)
     page = opened.page
     page.locator(".vizlib-pad").scroll_into_view_if_needed()
     page.evaluate(WATCH)
@@ -73,10 +67,10 @@ def in_kernel(network: str) -> list[float]:
     return times
 
 
-def test_tap_to_answer(lab: Any, open_notebook: Any, capsys: Any) -> None:
+def test_tap_to_answer(run_cells: Any, capsys: Any) -> None:
     """Time both networks."""
     for network in NETWORKS:
-        seen, computed = in_browser(lab, open_notebook, network), in_kernel(network)
+        seen, computed = in_browser(run_cells, network), in_kernel(network)
         with capsys.disabled():
             print(
                 f"\n{network:7} {len(seen)} taps, milliseconds from tap to painted answer: "
