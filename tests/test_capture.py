@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import random
@@ -1037,6 +1038,35 @@ def test_threads_record_one_model_at_once_and_do_not_mix(make):
     assert not wrong
     assert [id(buffer) for buffer in model.buffers()] == buffers
     assert all(map(torch.equal, model.buffers(), values))
+
+
+@pytest.mark.parametrize("options", [{}, {"layers": "linear"}, {"samples": 0}], ids=str)
+@pytest.mark.parametrize(
+    "watch_module",
+    [
+        nn.modules.module.register_module_forward_hook,
+        nn.modules.module.register_module_forward_pre_hook,
+    ],
+    ids=["after", "before"],
+)
+def test_hooks_that_are_taken_off_while_another_thread_is_about_to_call_them(watch_module, options):
+    model, failed = nn.Sequential(nn.Linear(3, 3), nn.ReLU()), []
+    listening = contextlib.ExitStack()
+    # torch has the list of a layer's hooks in hand by the time that the first of them closes it.
+    handle = watch_module(lambda *_: listening.close())
+    listening.enter_context(capture.listen(model, **options))
+
+    def work():
+        try:
+            model(torch.ones(2, 3))
+        except Exception as error:  # noqa: BLE001 - a thread's error is nobody's
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    handle.remove()
+    assert not failed
 
 
 def test_change_of_the_model_between_two_recordings_is_seen():

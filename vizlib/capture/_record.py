@@ -126,8 +126,8 @@ class Recorder:
         last = next(reversed(list(self.recording)), None)
         error.add_note(f"The last layer recorded is {last!r}." if last else "No layer is recorded.")
 
-    def _start(self, _model: nn.Module, args: Any, kwargs: Any) -> None:
-        given = first_tensor((args, kwargs))
+    def _start(self, _model: nn.Module, *args_and_kwargs: Any) -> None:
+        given = first_tensor(args_and_kwargs)
         if given is None or get_ident() != self._thread:
             return
         self._batch = len(given)

@@ -201,12 +201,15 @@ class Watch(TorchFunctionMode):
 
     # --- Modules ---------------------------------------------------------------------------
 
-    def _finished(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+    def _finished(self, module: nn.Module, args: Any, *kwargs_and_output: Any) -> Any:
         """Note a layer of torch's own, inside of which nothing else is called."""
         layer = self.layers.get(module)
         if layer is None or self._running or get_ident() != self.thread:
             return None
-        return self._note(layer, output, args or kwargs, module)
+        # A thread that was about to call this hook still does when it was taken off meanwhile,
+        # and leaves out the keywords: torch forgets that the hook asked for them.
+        *kwargs, output = kwargs_and_output
+        return self._note(layer, output, args or kwargs, module) if kwargs else None
 
     def _entering(self, module: nn.Module, _args: Any) -> None:
         layer = self.layers.get(module)
