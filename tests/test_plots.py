@@ -760,8 +760,24 @@ def test_a_network_stands_over_what_it_costs():
     assert [line.get_xydata().tolist() for line in dots] == [[[218058, 0.982]], [[44426, 0.992]]]
     assert len({line.get_marker() for line in dots}) == 2
     assert [text.get_text() for text in axes.texts] == ["mlp 98.20 %", "lenet 99.20 %"]
-    assert (axes.get_xscale(), axes.get_xlabel(), axes.get_xlim()) == ("log", "weights", (1e4, 1e6))
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "weights")
+    low, high = axes.get_xlim()
+    assert 8e3 < low < 1e4 < 1e6 < high < 1.25e6
     assert {"10,000", "100,000", "1,000,000"} <= set(words(figure))
+
+
+@pytest.mark.parametrize("most", [9_172_350, 9_700_000])
+def test_the_marks_at_the_ends_are_whole(most):
+    places = {"largest": (most, 0.99), "smallest": (10_100, 0.98)}
+    costs = {name: cost for name, (cost, _) in places.items()}
+    shares = {name: share for name, (_, share) in places.items()}
+    picture = Picture(plots.compare(shares, costs=costs))
+    for place in places.values():
+        row, column = picture.place(*place)
+        line = picture.pixels[row, column - 13 : column + 14]
+        coloured = np.flatnonzero(abs(line - line[13]).sum(-1) < 60) - 13
+        assert abs(coloured[0] + coloured[-1]) <= 2  # whole pixels
+        assert np.ptp(coloured) > 14
 
 
 @pytest.mark.parametrize("costs", [{"a": 1}, {"a": 1, "b": 0}, {"a": 1, "c": 2}])

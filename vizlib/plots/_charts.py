@@ -16,6 +16,7 @@ from vizlib.plots._curves import PERCENT, name_at_the_right, percent
 from vizlib.plots._style import BLUE, GAP, GREY, LIGHT, WIDTH, Figure, styled
 
 _BARS, _LIKELIEST = 20, 10
+_MARK = 0.03  # half a mark, as a share of the axis: so much room is at its ends
 
 
 @styled
@@ -168,7 +169,8 @@ def _against(
         axes.plot([costs[name]], [share], **{**_style.line(number), "markersize": 9})
     # Whole powers of ten at both ends, so that there are always two to read the axis by.
     ends = floor(log10(min(costs.values())) - 0.01), ceil(log10(max(costs.values())) + 0.01)
-    axes.set_xlim(10.0 ** ends[0], 10.0 ** ends[1])
+    room = _MARK * (ends[1] - ends[0])
+    axes.set_xlim(10.0 ** (ends[0] - room), 10.0 ** (ends[1] + room))
     axes.margins(y=0.12)
     names = [f"{name} {percent(share)}" for name, share in shares.items()]
     name_at_the_right(axes, list(shares.values()), names, marks=(1.04,))
