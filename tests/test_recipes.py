@@ -80,3 +80,7 @@ def test_every_trained_network_has_its_recipe():
     for name in ("lenet", "newnet", "mlp"):
         assert recipes.recipe(name) != plain
         recipes.recipe(name).make_optimizer(models.build(name))
+
+
+def test_no_recipe_makes_a_processor_emulate_a_precision():
+    assert {recipes.recipe(name).precision for name in recipes.names()} == {"auto"}

@@ -174,6 +174,17 @@ def test_augmentation_and_smoothing_reach_the_loss(embedded):
     assert len(set(losses)) == 3
 
 
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)],
+)
+def test_precision_is_what_the_layers_compute_in(mlp, embedded, precision, expected):
+    seen = set()
+    mlp.fc1.register_forward_hook(lambda m, _, out: seen.add(out.dtype) if m.training else None)
+    run(mlp, embedded, precision=precision, steps_per_epoch=1)
+    assert seen == {expected}
+
+
 def test_the_random_numbers_of_others_are_left_alone(mlp, embedded):
     before = torch.get_rng_state()
     run(mlp, embedded, epochs=1)

@@ -145,8 +145,10 @@ class Run:
         return loss.detach(), (logits.argmax(1) == labels).sum(), len(labels)
 
     def _is_bfloat16(self) -> bool:
-        wanted = self.plan.precision
-        return wanted == "bfloat16" or (wanted == "auto" and self.device.type == "cuda")
+        if self.plan.precision == "auto":
+            is_gpu = self.device.type == "cuda"
+            return is_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+        return self.plan.precision == "bfloat16"
 
     def _candidate(self) -> nn.Module:
         return self.averaged.module if self.averaged else self.model
