@@ -696,6 +696,16 @@ def test_several_networks_differ_by_more_than_colour():
     assert [star.get_xdata()[0] for star in stars] == [each.best_epoch for each in many]
 
 
+@pytest.mark.parametrize("name", ["a", "a name of more than thirty letters"])
+def test_a_name_stands_apart_from_its_marks(name):
+    picture = Picture(plots.curves({name: history("a", 5, 0.98), "b": history("b", 5, 0.95)}))
+    left, bottom, _, top = picture.axes.texts[0].get_window_extent().extents
+    rows = slice(len(picture.pixels) - int(top), len(picture.pixels) - int(bottom))
+    gap = picture.pixels[rows, int(left) - 6 : int(left) - 1]
+    assert (gap == 255).all()
+    assert (picture.pixels[rows, int(left) - 30 : int(left)] != 255).any()
+
+
 def test_every_line_is_named_with_its_own_look_and_none_covers_another():
     many = {name: history(name, 5, top) for name, top in [("a", 0.98), ("b", 0.9801), ("c", 0.95)]}
     picture = Picture(plots.curves(many, lowest=0.9))
@@ -704,7 +714,7 @@ def test_every_line_is_named_with_its_own_look_and_none_covers_another():
     pieces = [each for each in picture.axes.lines if each.get_transform() is picture.axes.transAxes]
     for text, piece, name in zip(texts, pieces, many, strict=True):
         drawn = line(picture.axes, name)
-        assert piece.get_ydata()[0] == text.get_position()[1]
+        assert piece.get_ydata()[0] == text.xy[1]
         assert piece.get_color() == drawn.get_color()
         assert piece.get_marker() == drawn.get_marker()
     boxes = [text.get_window_extent() for text in texts]

@@ -14,6 +14,7 @@ from vizlib.plots import _style
 from vizlib.plots._style import BLUE, ORANGE, WIDTH, Figure, styled
 
 PERCENT = PercentFormatter(1, symbol=" %")
+_NAME = {"va": "center", "fontsize": 9}
 _STAR = {"marker": "*", "markersize": 15, "markerfacecolor": "white", "zorder": 5, "ls": "none"}
 
 
@@ -144,7 +145,8 @@ def name_at_the_right(
     at = {"transform": axes.transAxes, "clip_on": False}
     for number, (y, name) in enumerate(zip(places, names, strict=True)):
         axes.plot(marks, [y] * len(marks), **_style.line(number), **at)
-        axes.text(max(marks) + 0.02, y, name, va="center", fontsize=9, **at)
+        beside = {"xytext": (8, 0), "textcoords": "offset points", "annotation_clip": False}
+        axes.annotate(name, (max(marks), y), xycoords="axes fraction", **beside, **_NAME)
 
 
 def _apart(values: Sequence[float], gap: float) -> list[float]:
