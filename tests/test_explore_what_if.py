@@ -352,7 +352,7 @@ def test_the_curves_begin_at_epoch_0_where_nothing_was_measured(trained):
     history, _ = trained
     view = explore.epochs(history)
     lines = panel(view, "lines", epoch=2)
-    training, validation = values(lines).reshape(2, 4)
+    validation, training = values(lines).reshape(2, 4)
     assert np.isnan([training[0], validation[0]]).all()
     np.testing.assert_allclose(training[1:], history.train_accuracy)
     np.testing.assert_allclose(validation[1:], history.val_accuracy)
@@ -360,6 +360,21 @@ def test_the_curves_begin_at_epoch_0_where_nothing_was_measured(trained):
     expected = f"epoch 2, validation accuracy {history.val_accuracy[1]:.2%}"
     assert frame(view, epoch=2)["says"] == expected
     assert frame(view, epoch=0)["says"] == "epoch 0"
+
+
+def test_training_and_validation_look_as_in_the_curves(trained):
+    history, _ = trained
+    curves = looks(plots.curves(history).axes[0])
+    live = explore.training(models.build("mlp"), data.load("digits"), **SHORT)
+    for view, number in ((explore.epochs(history), 0), (live, 0), (live, 1)):
+        names = panel(view, "lines", number)["names"]
+        assert looks(plots.lines({each: [0.0, 1.0] for each in names}).axes[0]) == curves
+
+
+def looks(axes):
+    """The colour and the dash of the lines of both splits."""
+    named = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in axes.lines}
+    return {name: named[name] for name in ("training", "validation")}
 
 
 def test_snapshots_of_some_epochs_stand_where_they_belong(trained):
@@ -441,14 +456,14 @@ def test_a_watched_training_is_the_same_training(capsys):
 
 def check_curves(view, history):
     loss, accuracy, words = view._canvas.frames[0]["panels"]
-    training, validation = values(loss).reshape(2, 40)
+    validation, training = values(loss).reshape(2, 40)
     # 30 steps in 20 points: one step or two in each.
     steps = np.array(history.step_loss).reshape(2, 30)
     points = [[own[np.arange(30) * 20 // 30 == p].mean() for p in range(20)] for own in steps]
     np.testing.assert_allclose(training, np.ravel(points), rtol=1e-5)
     assert validation[[19, 39]] == pytest.approx(history.val_loss)
     assert np.isnan(np.delete(validation, [19, 39])).all()
-    expected = [np.nan, *history.train_accuracy, np.nan, *history.val_accuracy]
+    expected = [np.nan, *history.val_accuracy, np.nan, *history.train_accuracy]
     np.testing.assert_allclose(values(accuracy), expected)
     assert words["lines"][0] == "2 of 2 epochs: done"
     best = f"best {max(history.val_accuracy):.2%} after epoch {history.best_epoch}"
@@ -502,7 +517,7 @@ def test_a_view_follows_a_training_that_somebody_else_starts():
     history = train.fit(model, digits, progress=False, **hooks, **SHORT)
     assert view.history is history
     np.testing.assert_allclose(
-        values(panel(view, "lines", 1))[[1, 2, 4, 5]], history.train_accuracy + history.val_accuracy
+        values(panel(view, "lines", 1))[[1, 2, 4, 5]], history.val_accuracy + history.train_accuracy
     )
 
 

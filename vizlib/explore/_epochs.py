@@ -144,7 +144,8 @@ class _Past:
 
     def _accuracies(self) -> dict[str, list[float]]:
         history = self.history
-        both = {"training": history.train_accuracy, "validation": history.val_accuracy}
+        # In this order they have the colours that plots.curves gives them.
+        both = {"validation": history.val_accuracy, "training": history.train_accuracy}
         # Nothing was measured before the first epoch; a history cut short still has its epochs.
         empty = [np.nan] * (max(self.epochs[-1], history.epochs) + 1)
         return {name: [*empty[:1], *each, *empty[len(each) + 1 :]] for name, each in both.items()}

@@ -135,10 +135,11 @@ class Training(View):
         validation = np.full(len(sums), np.nan)
         ends = self._measured("val_loss")
         validation[_POINTS - 1 :: _POINTS][: len(ends)] = ends
-        return {"training": means, "validation": validation}
+        # In this order they have the colours that plots.curves gives them.
+        return {"validation": validation, "training": means}
 
     def _accuracies(self) -> dict[str, list[float]]:
-        named = {"training": "train_accuracy", "validation": "val_accuracy"}
+        named = {"validation": "val_accuracy", "training": "train_accuracy"}
         return {name: self._padded(self._measured(field)) for name, field in named.items()}
 
     def _padded(self, values: list[float]) -> list[float]:
