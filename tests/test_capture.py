@@ -890,6 +890,49 @@ def watched(forward, seen):
     return noting
 
 
+@pytest.mark.parametrize(
+    "model",
+    [models.build("newnet", seed=0), nn.Sequential(models.build("lenet", seed=0), nn.Softmax(1))],
+    ids=["network", "in a chain"],
+)
+def test_nothing_hangs_on_a_chain_of_torchs_own_layers(model, monkeypatch):
+    x, seen = torch.randn(2, 1, 28, 28), []
+    hooked = capture.record(model.eval(), x, samples=[0, 1])
+    monkeypatch.setattr(nn.Conv2d, "forward", watched(nn.Conv2d.forward, seen))
+    recording = capture.record(model, x)
+    assert len(seen) > 2
+    assert not any(seen)
+    assert list(recording) == list(hooked)
+    for name, stage in recording.items():
+        assert torch.equal(stage.output, hooked[name].output)
+        assert (stage.kind, stage.input_shape, stage.module) == (
+            hooked[name].kind,
+            hooked[name].input_shape,
+            hooked[name].module,
+        )
+    with pytest.raises(
+        ValueError, match=r"(lenet|newnet) expects a batch of images \(N, 1, 28, 28\)"
+    ):
+        capture.record(model, x[0])
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_hooks_that_are_everybodys_are_called_as_ever(before):
+    everywhere = nn.modules.module
+    hang = (
+        everywhere.register_module_forward_pre_hook
+        if before
+        else everywhere.register_module_forward_hook
+    )
+    model, heard = models.build("lenet"), [[], []]
+    for run, calls in zip((answer, capture.record), heard, strict=True):
+        handle = hang(lambda module, *_, calls=calls: calls.append(module))
+        run(model, torch.zeros(1, 1, 28, 28))
+        handle.remove()
+    assert len(heard[0]) == 13
+    assert heard[1] == heard[0]
+
+
 @pytest.mark.parametrize("layers", ["conv11", "features.9", "max_pol2d", "conv3*"])
 def test_name_that_matches_nothing_raises_with_the_closest_and_the_list(layers):
     for model in (models.build("lenet"), block_model()):

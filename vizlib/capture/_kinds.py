@@ -91,10 +91,12 @@ OPERATIONS: dict[str, tuple[str, str]] = {
 _RESTLESS = {nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d}
 # Of torch's layers, those that change their buffers or draw random numbers while they train.
 _CHANGING = {"norm", "dropout", "recurrent", "attention"}
+# Exact instances of these call the modules in them one after the other, and do nothing else.
+CHAINS = (nn.Sequential, models.Network)
 # Exact instances of these run nobody's code but torch's own and that of the modules in them.
 _PLAIN: dict[type[nn.Module], str | None] = {
     **{layer: kind for layer, kind in _LAYERS.items() if layer not in _RESTLESS},
-    **dict.fromkeys((nn.Sequential, nn.ModuleList, nn.ModuleDict, models.Network)),
+    **dict.fromkeys((*CHAINS, nn.ModuleList, nn.ModuleDict)),
 }
 # What a layer does to tensors that are not its own.
 _ACTING = ("inplace", "max_norm")

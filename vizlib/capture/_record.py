@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from vizlib.capture._kinds import Layer, unwrapped
+from vizlib import models
+from vizlib.capture._kinds import CHAINS, Layer, is_trusted, unwrapped
 from vizlib.capture._restore import restored
 from vizlib.capture._stages import Recording
 from vizlib.capture._watch import Watch, first_tensor
@@ -145,8 +146,33 @@ def run(watch: Watch, model: nn.Module, x: Any) -> None:
     _refuse_lazy(ground.lazy)
     inputs = _moved(x if isinstance(x, tuple) else (x,), ground.parameter())
     as_it_was = nullcontext() if watch.survey.still else restored(model)
-    with torch.no_grad(), as_it_was, watch:
-        model(*inputs)
+    with torch.no_grad(), as_it_was:
+        if len(inputs) == 1 and _can_walk(watch, model):
+            _walk(watch, model, *inputs)
+        else:
+            with watch:
+                model(*inputs)
+
+
+def _can_walk(watch: Watch, model: nn.Module) -> bool:
+    """Say whether a model is a chain of torch's own layers, and nobody but us watches them."""
+    is_chain = watch.survey.plain and type(model) in CHAINS and is_trusted(model)
+    everybodys = vars(nn.modules.module)
+    hooks = (everybodys[f"_global_forward_{name}"] for name in ("hooks", "pre_hooks"))
+    return is_chain and watch.wanted.entries is None and not any(hooks)
+
+
+def _walk(watch: Watch, chain: nn.Sequential, x: Any) -> Any:
+    """Call the layers of a chain one by one: hooks would cost as much as a small layer."""
+    if isinstance(chain, models.Network):
+        chain.check(x)
+    for module in chain:
+        if type(module) in CHAINS:
+            x = _walk(watch, module, x)
+        else:
+            given, x = x, module(x)
+            watch.note(watch.layers[module], x, (given,), module)
+    return x
 
 
 def _shape(inputs: Any) -> Sequence[int]:

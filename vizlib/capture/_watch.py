@@ -54,7 +54,7 @@ class Watch(TorchFunctionMode):
         # The modules that are running now, outermost first.
         self._running: list[Layer] = []
         self._meet = meet
-        self._note = meet if entries is None else self._meet_if_wanted
+        self.note = meet if entries is None else self._meet_if_wanted
         self.thread = get_ident()
         self._asked = self._asking = False
         self._late: set[nn.Module] = set()
@@ -209,7 +209,7 @@ class Watch(TorchFunctionMode):
         # A thread that was about to call this hook still does when it was taken off meanwhile,
         # and leaves out the keywords: torch forgets that the hook asked for them.
         *kwargs, output = kwargs_and_output
-        return self._note(layer, output, args or kwargs, module) if kwargs else None
+        return self.note(layer, output, args or kwargs, module) if kwargs else None
 
     def _entering(self, module: nn.Module, _args: Any) -> None:
         layer = self.layers.get(module)
@@ -234,7 +234,7 @@ class Watch(TorchFunctionMode):
         if layer.kind is not HIDDEN:
             # Where the layer raised, there is no output, and torch leaves out the keywords.
             *kwargs, output = kwargs_and_output
-            replaced = self._note(layer, output, args or kwargs, module)
+            replaced = self.note(layer, output, args or kwargs, module)
         self._resume()
         return replaced
 
@@ -262,7 +262,7 @@ class Watch(TorchFunctionMode):
             return output
         path, (name, kind) = self._running[-1].path, operation
         layer = Layer(f"{path}.{name}" if path else name, kind)
-        replaced = self._note(layer, output, args or kwargs, None)
+        replaced = self.note(layer, output, args or kwargs, None)
         if replaced is None:
             return output
         # Whoever calls `x.relu_()` looks at `x` afterwards, not at what the call gave back.

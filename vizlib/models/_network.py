@@ -30,22 +30,21 @@ class Network(nn.Sequential):
 
         Raises ValueError where the images have another shape than the network was built for.
         """
-        _check_images(self, x)
+        self.check(x)
         return super().forward(x)
 
-
-def _check_images(model: Network, x: Tensor) -> None:
-    flat = (
-        isinstance(model[0], nn.Flatten) and x[0].numel() == torch.Size(model.input_shape).numel()
-    )
-    if tuple(x.shape[1:]) == model.input_shape or flat:
-        return
-    message = (
-        f"{model.name} expects a batch of images (N, {', '.join(map(str, model.input_shape))}), "
-        f"but got {tuple(x.shape)}"
-    )
-    if tuple(x.shape) == model.input_shape:
-        message += "; add the batch axis with x[None]"
-    elif tuple(x.shape) == model.input_shape[1:]:
-        message += "; add the batch and channel axes with x[None, None]"
-    raise ValueError(message)
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError where `forward` would not take the batch."""
+        shape = self.input_shape
+        flat = isinstance(self[0], nn.Flatten) and x[0].numel() == torch.Size(shape).numel()
+        if tuple(x.shape[1:]) == shape or flat:
+            return
+        message = (
+            f"{self.name} expects a batch of images (N, {', '.join(map(str, shape))}), "
+            f"but got {tuple(x.shape)}"
+        )
+        if tuple(x.shape) == shape:
+            message += "; add the batch axis with x[None]"
+        elif tuple(x.shape) == shape[1:]:
+            message += "; add the batch and channel axes with x[None, None]"
+        raise ValueError(message)
