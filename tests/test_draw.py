@@ -12,6 +12,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from ipywidgets import Widget
 from PIL import Image
 from torch import nn
 
@@ -205,6 +206,41 @@ def test_the_layers_stay_where_they_are(lenet, seven):
     ask(view, seven)
     assert "layer=conv2 channel=5" in view.state
     assert view._layers._canvas.channel == 5
+
+
+def test_an_answer_comes_in_two_messages_when_all_of_it_is_there(lenet, seven, monkeypatch):
+    view, sent = explore.draw(lenet), []
+    monkeypatch.setattr(
+        Widget, "_send", lambda self, told, **_: sent.append((self, set(told["state"])))
+    )
+    ask(view, seven)
+    # The layers' goes first, as the page asks the next question when it has the other.
+    assert sent == [
+        (view._layers._canvas, {"packets"}),
+        (view._front, {"steps", "answer", "answered"}),
+    ]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_answer_is_computed_in_one_thread_and_gives_the_others_back(seven, fails):
+    class Counting(nn.Module):
+        def forward(self, x):
+            threads.append(torch.get_num_threads())
+            if fails and x.max() > 0:
+                raise ValueError("no more")
+            return torch.relu(x)
+
+    threads, before = [], torch.get_num_threads()
+    view = explore.draw(Counting())
+    threads.clear()
+    torch.set_num_threads(3)
+    try:
+        ask(view, seven)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1]
+    assert view._front.error == ("ValueError: no more" if fails else "")
 
 
 # --- Photographs ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vizlib import handwriting, plots
-from vizlib.explore._reader import BLANK, Front, Reader, front_script
+from vizlib.explore._reader import BLANK, Front, Reader, front_script, one_thread
 
 SIDE = 280  # pixels of the pad: ten times as fine as what the network sees
 
@@ -59,12 +59,12 @@ class Draw(Reader):
 
     def _answer(self, change: dict[str, Any]) -> None:
         """Answer a question of the browser, which asks the next one only then."""
-        try:
-            self._show_ink()
-            self._front.error = ""
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
-            self._front.error = f"{type(error).__name__}: {error}"
-        finally:
+        with self._front.hold_sync():
+            try:
+                self._show_ink()
+                self._front.error = ""
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
+                self._front.error = f"{type(error).__name__}: {error}"
             self._front.answered = change["new"]
 
     def _show_ink(self) -> None:
@@ -72,7 +72,7 @@ class Draw(Reader):
             prepared = handwriting.from_ink(self.drawing)
         except ValueError:
             prepared = handwriting.Prepared(BLANK, {handwriting.STEPS[-1]: BLANK})
-        with self._front.hold_sync():
+        with one_thread():
             self._show(prepared)
 
     def figure(self) -> plots.Figure:

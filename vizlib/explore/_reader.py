@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,13 @@ class Reader(Pictured):
         super().__init__([front, self._layers], layout={"flex_flow": "row wrap"})
 
     def _show(self, prepared: handwriting.Prepared) -> None:
-        """Show the steps and the layers of what was prepared."""
-        self._layers.replace(0, prepared.image)
-        self.prepared = prepared
-        self._front.steps = [_step(name, picture) for name, picture in self._pictures().items()]
-        self._front.answer = self._read() if prepared.image.any() else ""
+        """Show the steps and the layers of what was prepared, in one frame of the page."""
+        # What is sent together is painted together: a frame takes longer than a message.
+        with self._front.hold_sync(), self._layers._canvas.hold_sync():  # noqa: SLF001
+            self._layers.replace(0, prepared.image)
+            self.prepared = prepared
+            self._front.steps = [_step(name, picture) for name, picture in self._pictures().items()]
+            self._front.answer = self._read() if prepared.image.any() else ""
 
     def _pictures(self) -> Mapping[str, np.ndarray]:
         """Return what is shown beside the layers, by name."""
@@ -100,6 +103,21 @@ class Reader(Pictured):
         name = type(self).__name__.lower()
         answer = self._front.answer.replace("R", "r", 1) or "nothing to read yet"
         return f"{name}({self._layers._recordings.name}, {answer})"  # noqa: SLF001
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread within the `with` block.
+
+    On one small image, threads gain nothing and wait for each other: a hundred times as long
+    where the browser, painting on the same machine, takes the processor from one of them.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _step(name: str, picture: np.ndarray) -> dict[str, Any]:
