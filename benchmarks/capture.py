@@ -49,6 +49,26 @@ def plain(model: nn.Module, x: torch.Tensor) -> Way:
     return run
 
 
+def clones(model: nn.Module, x: torch.Tensor) -> Way:
+    """Return what a careful reader writes by hand: a hook on each layer that keeps a clone."""
+    layers = [module for module in model.modules() if not list(module.children())]
+
+    def run() -> object:
+        kept: list[torch.Tensor] = []
+
+        def keep(_layer: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+            kept.append(output.clone())
+
+        handles = [layer.register_forward_hook(keep) for layer in layers]
+        with torch.no_grad():
+            model(x)
+        for handle in handles:
+            handle.remove()
+        return kept
+
+    return run
+
+
 def captum(model: nn.Module, x: torch.Tensor) -> Way:
     """Return Captum's capture of all layers at once."""
     from captum.attr import LayerActivation
@@ -89,6 +109,7 @@ def ratios(row: str, *, of_torchlens: bool) -> str:
         ways["TorchLens"], turns = torchlens(model, x), max(3, turns // 20)
     else:
         ways["vizlib"] = lambda: capture.record(model, x)
+        ways["hooks that clone"] = clones(model, x)
         if importlib.util.find_spec("captum"):
             ways["Captum"] = captum(model, x)
     seconds = in_turn(ways, turns)
