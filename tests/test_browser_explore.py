@@ -115,6 +115,15 @@ def test_lenet_slides_from_the_keyboard(explorer):
     assert lenet.notebook.complaints == []
 
 
+def test_a_view_opens_at_its_state(explorer):
+    lenet = explorer(LENET.replace("labels[:10])", "labels[:10], state='layer=conv2 channel=5')"))
+    lenet.wait_for("layer conv2, channel 5 of 16")
+    lenet.page.wait_for_timeout(1000)
+    assert lenet.slider("channel").get_attribute("aria-valuetext") == "5"
+    assert lenet.press("channel", "ArrowRight") == lenet.press("channel", "ArrowRight", "ArrowLeft")
+    assert "layer conv2, channel 6 of 16" in lenet.label()
+
+
 def check_numbers(lenet):
     lenet.press("layer", "ArrowRight")
     lenet.press("channel", *["ArrowRight"] * 2)

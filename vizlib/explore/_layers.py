@@ -87,6 +87,8 @@ class Layers(Explorer):
             palette=palette(),
             packets=list(recordings.opening(place["image"], place["layer"])),
             pixel=pixel,
+            # From the beginning: linked to a range of nothing, the slider would forget its place.
+            last_channel=next(s.count for s in sliders if s.name == "channel") - 1,
             **place,
         )
         super().__init__(sliders, canvas)
