@@ -20,6 +20,7 @@ PALER = 0.4  # times as strong as the digit is what does not belong to it
 FAINT, CONTRAST = 0.25, 2.2  # a digit that is fainter is this much stronger than all the rest
 THIN, THICK = 0.06, 0.2  # widths of most strokes, as shares of the digit's length
 SMALL = 0.2  # of the picture's shorter side
+WINDOWS = (1 / 3, 1 / 8, 1 / 20)  # of it again: the widest strokes that a look can see
 Place = tuple[slice, slice]
 _BINS = 128  # of a histogram
 _FEW_PIXELS = 4  # no digit has so few
@@ -28,10 +29,11 @@ _UNLIKELY = 0.6  # what speaks against the polarity that most of the picture spe
 
 
 class Mark(NamedTuple):
-    """What may be the digit: where, bool (H, W), on what, and how much it looks like one."""
+    """What may be the digit: how much it looks like one, on what, seen how, where, bool (H, W)."""
 
     likeness: float
     dark: bool
+    window: int
     mask: np.ndarray
 
 
@@ -47,17 +49,17 @@ class Found(NamedTuple):
 def find(grey: np.ndarray) -> Found | None:
     """Return the digit in a picture (H, W) of 0…255, or None where there is none.
 
-    The close look takes nothing much wider than the strokes for ink: no fold of the paper, no
-    edge of a shadow.
+    The close look takes nothing much wider than the strokes for ink, and nothing that the look
+    from afar did not see: no fold of the paper, no shadow.
     """
     step = -(-max(grey.shape) // _ink.COARSE)
     afar = seen_from_afar(shrunk(grey, step))
     if afar is None:
         return None
-    strokes, window = round(3 * step * stroke_width(afar.mask)) + 3, widest(grey)
+    strokes, window = round(3 * step * stroke_width(afar.mask)) + 3, step * afar.window
     window = strokes if strokes < window / 2 else window
     ink = _ink.absorbed(grey, dark=afar.dark, window=window)
-    clean = _ink.without_ruling(ink)
+    clean = _ink.between(ink, _ink.printed(ink))
     there = afar.mask.repeat(step, 0).repeat(step, 1)[: grey.shape[0], : grey.shape[1]]
     mask = seen_closely(clean, there)
     return None if mask is None else Found(afar.dark, ink, *cut_out(clean, mask))
@@ -71,43 +73,52 @@ def shrunk(grey: np.ndarray, step: int) -> np.ndarray:
     return wide.reshape(wide.shape[0] // step, step, -1, step).mean((1, 3))
 
 
-def widest(grey: np.ndarray) -> int:
-    """Return how wide a stroke may be at most, in pixels: a third of the picture."""
-    return max(15, min(grey.shape) // 3)
-
-
 def seen_from_afar(grey: np.ndarray) -> Mark | None:
-    """Return what looks most like a digit, dark on bright or bright on dark.
-
-    A wide window sees broad strokes whole, a narrow one does not see the table under the sheet.
-    """
+    """Return what looks most like a digit, dark on bright or bright on dark."""
     voted = _ink.is_dark_on_bright(grey)
-    wide = widest(grey)
     small = min(grey.shape) < _ink.RESOLVED
     looks = [
         mark
         for dark in ([voted] if small else [voted, not voted])
-        for window in ([wide] if small else [wide, max(9, wide * 3 // 8)])
-        for mark in marks(grey, dark=dark, window=window, trust=1 if dark == voted else _UNLIKELY)
+        for mark in marks(grey, dark=dark, trust=1 if dark == voted else _UNLIKELY)
     ]
     return max(looks, key=lambda mark: mark.likeness, default=None)
 
 
-def marks(grey: np.ndarray, *, dark: bool, window: int, trust: float) -> Iterator[Mark]:
-    """Yield the largest and most central marks, each with what belongs to it."""
-    ink = _ink.absorbed(grey, dark=dark, window=window)
-    clean = _ink.without_ruling(ink)
-    edges = _ink.steps(grey if dark else 255 - grey)
-    labels = labelled(clean)
+def marks(grey: np.ndarray, *, dark: bool, trust: float) -> Iterator[Mark]:
+    """Yield the largest and most central marks, each with what belongs to it.
+
+    A wide window sees broad strokes whole, a narrow one sees no table under the sheet, and the
+    narrowest no shadow of a hand.
+    """
+    bright = grey if dark else 255 - grey
+    edges, lines = _ink.steps(bright), None
+    for window in windows(grey):
+        ink = _ink.absorbed(grey, dark=dark, window=window)
+        lines = _ink.printed(ink) if lines is None else lines
+        clean = _ink.between(ink, lines)
+        for mask in large_and_central(clean):
+            yield Mark(trust * likeness(mask, ink, edges, bright), dark, window, mask)
+
+
+def windows(grey: np.ndarray) -> list[int]:
+    """Return how wide a stroke may be at most, in pixels, for each look at a picture."""
+    side = min(grey.shape)
+    shares = WINDOWS[:1] if side < _ink.RESOLVED else WINDOWS
+    return [max(15 if share == WINDOWS[0] else 9, int(side * share)) for share in shares]
+
+
+def large_and_central(ink: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield where the largest and most central marks are, each with what belongs to it."""
+    labels = labelled(ink)
     boxes = dict(enumerate(ndimage.find_objects(labels), start=1))
-    least = max(4, min(grey.shape) / 40)
+    least = max(4, min(ink.shape) / 40)
     large = [number for number, box in boxes.items() if box and length_of(box) >= least]
-    masses = np.bincount(labels.ravel(), clean.ravel(), len(boxes) + 1)
+    masses = np.bincount(labels.ravel(), ink.ravel(), len(boxes) + 1)
     large.sort(key=lambda n: -masses[n] * centrality(boxes[n], ink.shape))
     inner = [number for number in large if not at_border(boxes[number], ink.shape)]
     for number in dict.fromkeys(inner[:_MARKS] + large[:2]):
-        mask = with_neighbours(labels, clean, number)
-        yield Mark(trust * likeness(mask, ink, edges), dark, mask)
+        yield with_neighbours(labels, ink, number)
 
 
 def labelled(ink: np.ndarray, most: float = 1) -> np.ndarray:
@@ -126,17 +137,20 @@ def labelled(ink: np.ndarray, most: float = 1) -> np.ndarray:
     return labels * sure[labels]
 
 
-def likeness(mask: np.ndarray, ink: np.ndarray, edges: np.ndarray) -> float:
+def likeness(mask: np.ndarray, ink: np.ndarray, edges: np.ndarray, bright: np.ndarray) -> float:
     """Return how much a mark looks like a digit, of which only the order counts.
 
     All around there is an edge as strong as its ink, which what lies between strokes, or between
-    a stroke and a shadow, does not have. It stands out, is near the middle of the picture, is not
-    small, is made of strokes, is no blot and no outline of a sheet, and does not go on outside.
+    a stroke and a shadow, does not have. It stands out and is darker than what is around, which
+    the paper in a loop is not. It is near the middle of the picture, is not small, is made of
+    strokes, is no blot and no outline of a sheet, and does not go on outside.
     """
     box = box_of(mask)
     around = grown_box(box, length_of(box) // 2 + 2)
-    rest = ink[around][~ndimage.binary_dilation(mask[around], iterations=3)]
+    outside = ~ndimage.binary_dilation(mask[around], iterations=3)
+    rest = ink[around][outside]
     rival = np.percentile(rest, 98) if rest.size else 0
+    lighter = (bright[around][outside] > np.median(bright[mask])).mean() if rest.size else 1
     strength = ink[mask].mean()
     outline = edges[mask & ~ndimage.binary_erosion(mask)]
     bounded = (outline >= 0.7 * min(strength, outline.max())).mean()
@@ -144,7 +158,7 @@ def likeness(mask: np.ndarray, ink: np.ndarray, edges: np.ndarray) -> float:
     strokes = min(1, width / THIN) ** 2 * np.exp(-10 * max(0, width - THICK))
     place = centrality(box, ink.shape) * np.exp(-float(at_border(box, ink.shape)))
     place *= min(1, length_of(box) / min(ink.shape) / SMALL)
-    return float((strength / (rival + 0.05)) ** 0.5 * bounded**3 * strokes * place)
+    return float((strength / (rival + 0.05)) ** 0.5 * (lighter * bounded) ** 3 * strokes * place)
 
 
 def seen_closely(ink: np.ndarray, there: np.ndarray) -> np.ndarray | None:
