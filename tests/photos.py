@@ -137,6 +137,7 @@ CONDITIONS: dict[str, Scene] = {
     "slope": Scene(light="slope"),
     "shadow": Scene(light="shadow"),
     "hard shadow": Scene(light="hard shadow"),
+    "blinds": Scene(light="blinds", width=0.05),
     "board shadow": replace(CHALK, light="shadow"),
     "noise": Scene(noise=18),
     "blur": Scene(blur=5),
@@ -333,6 +334,10 @@ def lit(scene: Scene, chance: np.random.Generator) -> np.ndarray:
         return 1 - 0.9 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
     if scene.light == "slope":
         return 0.35 + 0.65 * (0.7 * x + 0.3 * y)
+    if scene.light == "blinds":  # bars of shadow, about as wide as two or three strokes
+        angle = chance.uniform(0, 6.28)
+        wave = np.sin((np.cos(angle) * x + np.sin(angle) * y) * 45)
+        return 0.5 + 0.5 / (1 + np.exp(-8 * wave))
     if "shadow" in scene.light:
         angle = chance.uniform(0, 6.28)
         side = np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5) + chance.uniform(-0.1, 0.1)

@@ -13,7 +13,7 @@ from PIL import Image
 from vizlib import handwriting, weights
 
 # The conditions that are read in every test run; the benchmark reads all of them.
-QUICK = ("pen", "thin pen", "marker", "squared", "chalk", "shadow", "table", "everything")
+QUICK = ("pen", "thin pen", "marker", "squared", "chalk", "shadow", "blinds", "table", "everything")
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,14 @@ def test_what_the_sheet_lies_on_changes_nothing(table, ink, paper):
     scene = np.full((400, 420), table, np.uint8)
     scene[70:310, 90:290] = sheet
     assert gap(handwriting.prepare(scene).image, handwriting.prepare(sheet).image) < 2
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_shadow_wider_than_a_stroke_and_narrower_than_the_digit_is_no_ink(axis):
+    light = np.ones((240, 200))
+    light[(slice(None),) * axis + (slice(90, 130),)] = 0.6
+    shaded = (seven() * light).astype(np.uint8)
+    assert gap(handwriting.prepare(shaded).image, handwriting.prepare(seven()).image) < 6
 
 
 def test_a_detached_bar_stays():
