@@ -122,7 +122,7 @@ function render(store, { model, el }) {
     const { image, layer } = place, beside = place.beside - 1;
     paintThumbs(image, fillStrip(parts.strip, store.stages, layer, width, (chosen) => change("layer", chosen)));
     const missing = [image, beside].find((one) => one >= 0 && !store.layers.has(`${one}/${layer}`));
-    root.setAttribute("aria-busy", String(missing !== undefined));
+    mark(root, "aria-busy", missing !== undefined);
     if (missing !== undefined) return put(captions.children[1], store.error ?? "on its way …");
     const sizes = measure(width), style = getComputedStyle(root);
     const colour = { ink: style.color, line: style.getPropertyValue("--line"), font: style.fontFamily };
@@ -131,7 +131,7 @@ function render(store, { model, el }) {
       if (one) Object.assign(one, { pixel: sizes.pixel, colour, picture: pictureOf(one, one === view) });
     }
     hit = paintAll(fit(parts, sizes), view, sizes);
-    canvas.setAttribute("aria-label", spoken(view));
+    mark(canvas, "aria-label", spoken(view));
     put(parts.status, view.cell ? spokenCell(view, view.cell) : "");
     fillCaptions(captions, view);
     fillNumbers(parts.body, view);

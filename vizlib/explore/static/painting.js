@@ -2,6 +2,7 @@
 // Sizes are device pixels; `pixel` makes them of CSS pixels.
 
 const DARK = "#1a1a1a", EDGE = "#6b6b6b", PALE = "#e3e6eb"; // on white, whatever the theme
+const THUMB = 80; // pixels of a layer's small picture at most; half as many on the screen
 const BETWEEN = "#d3d8e0"; // maps, where white ones and their black frame can both be seen
 
 // A small picture grows by a whole number, one that is too large shrinks by a whole number.
@@ -73,16 +74,19 @@ function paintInput(context, { pixel, colour, scene }, left, box) {
 }
 
 // A layer as a picture of a few pixels: its first nine maps, or a vector as lines of text are read.
+// No finer than the maps are: the page enlarges it.
 function paintThumb(canvas, held, stage, colours) {
-  const side = canvas.width, context = canvas.getContext("2d"), data = context.createImageData(side, side);
-  const pixels = new Uint32Array(data.data.buffer), { values, all } = held;
   const shape = stage.vector ? { count: 1, height: Math.ceil(Math.sqrt(stage.count)) } : stage;
   const count = Math.min(shape.count, 9), { height, width = height } = shape;
-  const columns = Math.ceil(Math.sqrt(count)), tile = side / columns;
+  const columns = Math.ceil(Math.sqrt(count)), side = Math.min(THUMB, columns * Math.max(height, width));
+  const tile = side / columns, { values, all } = held;
+  if (canvas.width !== side) canvas.width = canvas.height = side;
+  const context = canvas.getContext("2d"), data = context.createImageData(side, side);
+  const pixels = new Uint32Array(data.data.buffer);
   for (let y = 0; y < side; y++) {
     for (let x = 0; x < side; x++) {
       const channel = Math.floor(y / tile) * columns + Math.floor(x / tile);
-      const row = Math.floor(((y % tile) / tile) * height), column = Math.floor(((x % tile) / tile) * width);
+      const row = Math.floor(((y % tile) * height) / tile), column = Math.floor(((x % tile) * width) / tile);
       const at = (channel * height + row) * width + column;
       if (channel < count && at < values.length) pixels[y * side + x] = colours[shade(values[at], all.peak || 1)];
     }

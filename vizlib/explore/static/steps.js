@@ -28,7 +28,8 @@ export function grey(pixels, [height, width]) {
 
 function paintStep(canvas, { shape, pixels, cross }) {
   const [height, width] = stepSize(shape), context = canvas.getContext("2d");
-  Object.assign(canvas, { height, width });
+  // Another size costs the page a new layout, also where it is the same one.
+  if (canvas.height !== height || canvas.width !== width) Object.assign(canvas, { height, width });
   canvas.style.width = `${width / 2}px`;
   context.imageSmoothingEnabled = false;
   context.drawImage(grey(octets(pixels), shape), 0, 0, width, height);

@@ -1,6 +1,5 @@
 // Words and numbers around the canvas: the strip of layers, the answer, the table, names for ears.
 
-const THUMB = 80; // pixels; half as many on the screen
 const SCALES = ["per map", "per layer", "whole network"];
 
 function element(tag, name, ...children) {
@@ -23,8 +22,13 @@ function whenDone(work) {
   };
 }
 
+// Writing costs the page a new layout, also where nothing is new.
 function put(target, text) {
   if (target.textContent !== text) target.textContent = text;
+}
+
+function mark(target, name, value) {
+  if (target.getAttribute(name) !== String(value)) target.setAttribute(name, value);
 }
 
 function build(el) {
@@ -68,7 +72,6 @@ function fillStrip(strip, stages, current, width, choose) {
     strip.dataset.shown = `${first}-${last}`;
     strip.replaceChildren(...stages.slice(first, last).map((stage, i) => {
       const item = element("li", "", element("canvas", "vizlib-thumb"), element("b", "", stage.name), element("span", "", shapeOf(stage)));
-      item.firstChild.width = item.firstChild.height = THUMB;
       item.title = `${stage.name}: ${stage.kind}`;
       item.onclick = () => choose(first + i);
       return item;
@@ -76,7 +79,7 @@ function fillStrip(strip, stages, current, width, choose) {
     strip.dataset.before = first ? `${first} …` : "";
     strip.dataset.after = last < stages.length ? `… ${stages.length - last}` : "";
   }
-  [...strip.children].forEach((item, i) => item.setAttribute("aria-current", first + i === current));
+  [...strip.children].forEach((item, i) => mark(item, "aria-current", first + i === current));
   return [...strip.children].map((item, i) => [first + i, item.firstChild]);
 }
 
@@ -145,8 +148,8 @@ function spoken({ image, stage, channel, unit, scale, limit, other }) {
 function nameSliders(box) {
   for (const handle of box?.querySelectorAll(".noUi-handle") ?? []) {
     const slider = handle.closest(".widget-inline-hbox"), part = (name) => slider?.querySelector(name);
-    handle.setAttribute("aria-label", part("label")?.textContent ?? "");
-    handle.setAttribute("aria-valuetext", part(".widget-readout")?.textContent ?? "");
+    mark(handle, "aria-label", part("label")?.textContent ?? "");
+    mark(handle, "aria-valuetext", part(".widget-readout")?.textContent ?? "");
   }
 }
 
