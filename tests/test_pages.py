@@ -267,6 +267,29 @@ def test_a_view_slides_steps_and_reads_without_a_kernel(opened):
 
 
 @pytest.mark.browser
+def test_steps_from_the_keyboard_keep_the_focus_at_the_end(opened):
+    page = opened(panels(state="step=2"))
+    for name, told in (("Next", 5), ("Back", 1)):
+        button = page.page.get_by_role("button", name=name)
+        button.focus()
+        for _ in range(6):
+            page.page.keyboard.press("Enter")
+            page.settle()
+        assert page.page.locator("pre").inner_text() == f"{told - 1} + 1 = {told}"
+        assert button.evaluate("button => button === document.activeElement")
+        assert button.is_disabled()
+
+
+@pytest.mark.browser
+def test_a_piece_of_each_line_stands_before_its_name(opened):
+    nan, blue, orange = float("nan"), [0, 114, 178], [213, 94, 0]
+    lines = Lines({"never a number": [nan, nan], "a line": [0.2, 0.4]}, title="lines")
+    page = opened(View("a view", [Slider("step", 1)], lambda **_: Frame([lines], "l"), draw))
+    chart = page.page.get_by_role("img", name="lines")
+    assert 20 < chart.evaluate(COUNT, blue) < chart.evaluate(COUNT, orange)
+
+
+@pytest.mark.browser
 def test_a_page_that_cannot_hold_all_places_says_so(opened, monkeypatch):
     monkeypatch.setattr("vizlib.explore._view._ALL", 3)
     page = opened(panels(state="step=1"))

@@ -119,7 +119,8 @@ _BARS = 10
 class Lines(Panel):
     """Series over x = `start`, `start` + `step`, …, each with its name at its end.
 
-    A line stands at value number `at`. The series differ by colour and dash. A value that is nan
+    A line stands at value number `at`. The series differ by colour and dash, of which there is a
+    sample before each name, since lines may end in the same place. A value that is nan
     is not drawn. `percent` writes shares as percentages. `ends` are the least and the greatest
     value of the axis, those of the series if None; `height` is 0.62 of the width if None.
     """

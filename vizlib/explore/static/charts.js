@@ -2,6 +2,8 @@
 
 const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a8a8a"];
 const DASHES = [[], [7, 3], [7, 3, 2, 3], [2, 3], [10, 3], [4, 2], [1, 3]];
+// CSS pixels of the piece of line before a name: lines may end in the same place.
+const SAMPLE = 24;
 
 // Round numbers between two ends, about `count` of them.
 export function ticks(low, high, count) {
@@ -39,7 +41,7 @@ function paintLines(context, panel, { pixel, colour }, [width, height]) {
   context.font = `${pixel(13)}px ${colour.font}`;
   const write_ = (value) => (panel.percent ? `${+(100 * value).toFixed(2)} %` : String(+value.toPrecision(3)));
   const marks = ticks(low, high, 4), most = (texts) => Math.max(0, ...texts.map((text) => context.measureText(text).width));
-  const left = most(marks.map(write_)) + pixel(8), right = most(panel.names) + pixel(10);
+  const left = most(marks.map(write_)) + pixel(8), right = most(panel.names) + pixel(SAMPLE + 14);
   const [top, bottom] = [pixel(8), height - pixel(38)];
   const x = (i) => left + (i / (longest - 1)) * (width - left - right);
   const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - top);
@@ -64,13 +66,15 @@ function paintLines(context, panel, { pixel, colour }, [width, height]) {
   const ends = series.map((values) => y(values.findLast(Number.isFinite) ?? low));
   const places = apart(ends, pixel(16), bottom);
   series.forEach((values, n) => {
+    const beside = width - right + pixel(6), name = beside + pixel(SAMPLE + 4);
     context.strokeStyle = SERIES[n % SERIES.length];
     context.lineWidth = pixel(2);
     context.setLineDash(DASHES[n % DASHES.length].map(pixel));
     stroke(context, [...values].flatMap((value, i) => (Number.isFinite(value) ? [[x(i), y(value)]] : [])));
+    stroke(context, [[beside, places[n]], [beside + pixel(SAMPLE), places[n]]]);
     context.setLineDash([]);
     if (panel.at !== null && Number.isFinite(values[panel.at])) dot(context, x(panel.at), y(values[panel.at]), pixel(4));
-    write(context, panel.names[n], width - right + pixel(6), places[n], colour.ink, "left");
+    write(context, panel.names[n], name, places[n], colour.ink, "left");
   });
 }
 

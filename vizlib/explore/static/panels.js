@@ -232,8 +232,9 @@ function stepper(name, { model, change, lastOf }) {
   const say = () => {
     const word = model.get("words")[name]?.[model.get(name)] ?? model.get(name);
     put(where, `${name} ${word}: step ${model.get(name) + 1} of ${lastOf(name) + 1}`);
-    back.disabled = model.get(name) === 0;
-    next.disabled = model.get(name) === lastOf(name);
+    // A button that is truly disabled would lose the focus of whoever steps from the keyboard.
+    back.setAttribute("aria-disabled", String(model.get(name) === 0));
+    next.setAttribute("aria-disabled", String(model.get(name) === lastOf(name)));
   };
   return { root: element("div", "vizlib-stepper", back, next, play, where), say, stop };
 }
