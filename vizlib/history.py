@@ -48,10 +48,18 @@ class History:
         return len(self.val_accuracy)
 
     @property
+    def scores(self) -> list[tuple[float, float]]:
+        """What ranks epochs, and runs by their best one: most right, then least loss.
+
+        >>> History(val_accuracy=[0.97, 0.99, 0.99], val_loss=[0.1, 0.05, 0.04]).scores[1:]
+        [(0.99, -0.05), (0.99, -0.04)]
+        """
+        return [(a, -b) for a, b in zip(self.val_accuracy, self.val_loss, strict=True)]
+
+    @property
     def best_epoch(self) -> int:
-        """The epoch (1, 2, …) whose weights were kept: most right, then least loss; 0 if none."""
-        scores = [(a, -b) for a, b in zip(self.val_accuracy, self.val_loss, strict=True)]
-        return scores.index(max(scores)) + 1 if scores else 0
+        """The epoch (1, 2, …) whose weights were kept, the one with the best score; 0 if none."""
+        return self.scores.index(max(self.scores)) + 1 if self.scores else 0
 
     def facts(self) -> dict[str, Any]:
         """Return what a reader of the weights should know about their training, curves and all.

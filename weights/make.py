@@ -56,8 +56,8 @@ def fitted(name: str, seed: int, digits: data.Digits) -> tuple[torch.nn.Module, 
 
 
 def ship(runs: list[tuple[torch.nn.Module, History]], digits: data.Digits) -> None:
-    """Save the run with the highest validation accuracy, and what all of them reached."""
-    runs = sorted(runs, key=lambda run: max(run[1].val_accuracy))
+    """Save the run that is best on validation, and what all of them reached."""
+    runs = sorted(runs, key=lambda run: max(run[1].scores))
     for model, history in runs:
         if history.network in HALF:
             model.half().float()
