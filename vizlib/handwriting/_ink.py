@@ -176,7 +176,7 @@ def sheared(image: np.ndarray, slope: float) -> np.ndarray:
     return image.ravel()[moved(*image.shape, slope)]
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(2 * len(_SLOPES))  # those of one picture, upright and on its side
 def moved(height: int, width: int, slope: float) -> np.ndarray:
     """Return where each pixel of a sheared image (height, width) comes from, in the flat one."""
     columns = np.arange(width)
