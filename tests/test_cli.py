@@ -238,6 +238,13 @@ def test_the_log_tells_the_losses_and_the_bar_the_steps():
     assert "10/10" in told
 
 
+def test_few_steps_are_told_before_the_training():
+    short = ("train", "-m", "mlp256", "--no-save", "-q", *DIGITS, "--batch-size")
+    told = done(*short, "200", "--epochs", "2").stderr  # 1,257 images make 7 steps an epoch
+    assert "1,257 images make few steps, here 14: --epochs 58 will teach" in told
+    assert "few steps" not in done(*short, "10", "--epochs", "2").stderr
+
+
 def test_json_is_alone_on_stdout_when_a_training_is_interrupted(monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt

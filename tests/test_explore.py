@@ -78,6 +78,15 @@ def test_bytes_may_have_a_channel_axis(lenet, images):
     assert deep._canvas.packets == flat._canvas.packets
 
 
+def test_an_array_that_may_not_be_written_to_is_taken(lenet, images):
+    fixed = images.numpy().copy()
+    fixed.flags.writeable = False
+    assert torch.equal(
+        explore.layers(lenet, fixed)._recordings.inputs,
+        explore.layers(lenet, images)._recordings.inputs,
+    )
+
+
 def test_an_image_takes_the_place_of_another(view, lenet, images):
     before = images.clone()
     view.replace(1, 255 - images[3])
@@ -258,7 +267,7 @@ def test_doubles_and_halves_are_fed_what_they_take(images):
         (
             (nn.Linear(3, 4), torch.zeros(5, 5)),
             ValueError,
-            r"Linear fails on images of the shape \(1, 1, 5, 5\): .*; either its layers do not fit",
+            r"Linear fails on images of the shape \(1, 1, 5, 5\): .*recorded; either its layers do",
         ),
         ((..., torch.zeros(28, 28), [1, 2]), ValueError, "one for each image, 1, but were 2; cut"),
         ((nn.Sequential(), torch.zeros(5, 5)), ValueError, "Sequential has no layer to look into"),

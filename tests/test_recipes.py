@@ -63,6 +63,15 @@ def test_any_torch_schedule_by_name():
     [
         ({"optimizer": "sdg"}, "no optimizer is called 'sdg'; choose from .*adamw.*sgd"),
         ({"schedule": "cosin"}, "no schedule is called 'cosin'; choose from onecycle, cosine"),
+        (
+            {"optimizer": "lbfgs"},
+            "no optimizer is called 'lbfgs'; choose from (?!.*(lbfgs|sparse|_))",
+        ),
+        ({"schedule": "_lrscheduler"}, "choose from (?!.*(_|reducelronplateau))"),
+        (
+            {"schedule": "LambdaLR"},
+            r"'LambdaLR' needs other schedule_options than \{\}: .*lr_lambda",
+        ),
         ({"epochs": -1}, "epochs must be at least 0, but was -1"),
         ({"batch_size": 0}, "batch_size must be at least 1, but was 0"),
         ({"learning_rate": -0.1}, "learning_rate must be at least 0, but was -0.1"),

@@ -52,7 +52,7 @@ class Recipe:
 
     def make_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """Return the optimizer over the model's parameters; ValueError for an unknown name."""
-        kinds = _classes(optim, optim.Optimizer)
+        kinds = _classes(optim, optim.Optimizer, but=("lbfgs", "sparseadam"))
         kind = kinds.get(self.optimizer.lower())
         if kind is None:
             raise ValueError(
@@ -77,19 +77,29 @@ class Recipe:
             return lr_scheduler.StepLR(optimizer, steps_per_epoch, self.gamma, **options)
         if name == "constant":
             return lr_scheduler.ConstantLR(optimizer, factor=1.0, **options)
-        kinds = _classes(lr_scheduler, lr_scheduler.LRScheduler)
+        kinds = _classes(lr_scheduler, lr_scheduler.LRScheduler, but=("reducelronplateau",))
         if name not in kinds:
             known = ", ".join([*SCHEDULES, *sorted(kinds)])
             raise ValueError(f"no schedule is called {self.schedule!r}; choose from {known}")
-        return kinds[name](optimizer, **options)
+        try:
+            return kinds[name](optimizer, **options)
+        except TypeError as error:
+            raise ValueError(
+                f"the schedule {self.schedule!r} needs other schedule_options than {options}: "
+                f"{error}; give them, or choose from {', '.join(SCHEDULES)}"
+            ) from error
 
 
 SCHEDULES = ("onecycle", "cosine", "step", "constant")
 
 
-def _classes(module: Any, base: type) -> dict[str, type]:
-    found = (value for value in vars(module).values() if isinstance(value, type))
-    return {c.__name__.lower(): c for c in found if issubclass(c, base) and c is not base}
+def _classes(module: Any, base: type, *, but: tuple[str, ...]) -> dict[str, type]:
+    """Return a module's public classes, but those that want more at a step than it has."""
+    found = {name.lower(): value for name, value in vars(module).items() if name[0] != "_"}
+    kinds = {name: value for name, value in found.items() if isinstance(value, type)}
+    return {
+        n: c for n, c in kinds.items() if issubclass(c, base) and c is not base and n not in but
+    }
 
 
 _SGD = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}

@@ -157,7 +157,10 @@ def _in_three(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.shape[2:] == (_COLOURS,) else np.stack([pixels] * _COLOURS, axis=-1)
 
 
-_COLOURS_SAY = "blue positive, orange negative, the darker the further from zero; the darkest is"
+_COLOURS_SAY = (
+    "White is zero, blue positive, orange negative, the darker the further from zero; "
+    "the darkest is the greatest absolute value of the"
+)
 _STYLE = """
 body { font: 16px/1.5 sans-serif; color: #1a1a1a; max-width: 62rem; margin: 2rem auto; }
 img { max-width: 100%; } .maps img { image-rendering: pixelated; border: 1px solid #c9ced6; }
@@ -173,7 +176,7 @@ def _page(index: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>',
         f"<style>{_STYLE}</style><h1>{escape(title)}</h1>",
         f"<p>Its answer is <b>{index['answer']}</b>, with a probability of {share:.4f}.</p>",
-        f"<p>White is zero, {_COLOURS_SAY} the greatest value of the {index['scale']}.</p>",
+        f"<p>{_COLOURS_SAY} {index['scale']}.</p>",
         _image("input.png", f"The input: {index['image']}"),
         *map(_section, index["stages"]),
     ]

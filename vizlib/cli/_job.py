@@ -21,6 +21,7 @@ from vizlib.recipes import Recipe
 from vizlib.train import Metrics, OnStep
 
 _UNTOLD = {"split", "recipe", "history", "version", "torch"}  # in the file, not on the screen
+_FEW = 200  # steps: with fewer, hardly any network has learnt to read
 _DRY = {"epochs": 1, "steps_per_epoch": 1}
 
 
@@ -62,6 +63,11 @@ def learn(
     if resume and not (checkpoint and checkpoint.is_file()):
         sys.stderr.write("There is nothing to resume yet: starting from the beginning.\n")
     steps = 1 if dry_run else math.ceil(len(digits.train) / recipe.batch_size)
+    if not dry_run and recipe.epochs * steps < _FEW:
+        sys.stderr.write(
+            f"{len(digits.train):,} images make few steps, here {recipe.epochs * steps}: "
+            f"--epochs {math.ceil(2 * _FEW / steps)} will teach the network more.\n"
+        )
     # What a training says on stdout, when it is interrupted, would be no JSON.
     with contextlib.redirect_stdout(sys.stderr):
         return train.fit(
@@ -102,8 +108,9 @@ def facts(history: History, metrics: Metrics) -> dict[str, Any]:
 
 def report(facts: dict[str, Any]) -> str:
     """Return the same in words."""
+    counted = f"{facts['epochs']} epoch{'' if facts['epochs'] == 1 else 's'}"
     lines = [
-        f"{facts['network']}, {facts['epochs']} epochs of {facts['data']}: {facts['seconds']} s",
+        f"{facts['network']}, {counted} of {facts['data']}: {facts['seconds']} s",
         f"best epoch  {facts['best_epoch']}",
         f"validation  {percent(facts['val_accuracy'])}",
         f"test        {percent(facts['accuracy'])} of {facts['tested']:,} images",

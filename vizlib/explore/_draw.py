@@ -21,7 +21,8 @@ def draw(model: nn.Module, drawing: Any = None, *, state: str | None = None) -> 
 
     Draw one digit with the mouse, a finger or a pen: white ink on black, as MNIST's own digits
     are, so that no step has to turn it around. While you draw and after each stroke, the drawing
-    goes to the network as `handwriting.from_ink` prepares it, and the small pictures show how:
+    goes to the network as `handwriting.from_ink` prepares it, normalized as MNIST is: a network
+    that was trained on images in 0…1 needs a first layer that undoes it. The small pictures show:
     *cropped* to the ink, *scaled to 20* pixels, and *centred by mass* in 28×28, whose middle the
     orange marks at the border show. The rest is `layers`, live: there white is zero, blue
     positive and orange negative, and the blue bar is the answer. An empty pad is an empty image.

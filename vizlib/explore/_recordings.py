@@ -54,7 +54,7 @@ class Recordings:
             with eval_mode(self.model):
                 recording = capture.record(self.model, x.to(kind))
         except RuntimeError as error:
-            how_far = "".join(f"; {note}" for note in getattr(error, "__notes__", []))
+            how_far = "".join(f"; {note.rstrip('.')}" for note in getattr(error, "__notes__", []))
             raise ValueError(
                 f"{self.name} fails on images of the shape {tuple(x.shape)}: {error}{how_far}; "
                 "either its layers do not fit together, or it was built for images of another size"
@@ -213,13 +213,18 @@ def _no_images(values: Tensor) -> ValueError:
 
 def _as_tensor(images: Any) -> Tensor:
     try:
-        tensor = images if torch.is_tensor(images) else torch.as_tensor(np.asarray(images))
+        tensor = images if torch.is_tensor(images) else torch.as_tensor(_writable(images))
     except (TypeError, ValueError):
         raise TypeError(
             f"images must be a tensor or an array, but were a {type(images).__name__}; "
             "try data.load().test.images[:10]"
         ) from None
     return tensor.detach().cpu()
+
+
+def _writable(images: Any) -> np.ndarray:
+    """Return an array that torch takes without a warning; what may not be written to is copied."""
+    return np.require(images, requirements="W")
 
 
 def _as_pictures(values: Tensor) -> np.ndarray:
