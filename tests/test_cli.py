@@ -206,6 +206,14 @@ def test_resume_without_a_checkpoint_begins_and_says_so():
     assert "nothing to resume yet: starting from the beginning" in done(*arguments).stderr
 
 
+def test_a_run_that_would_replace_another_says_so():
+    arguments = ("train", "-m", "mlp256", "--epochs", "1", "-q", "-o", "run", *DIGITS)
+    assert "replaces" not in done(*arguments).stderr
+    assert "This run replaces the one in run when" in done(*arguments).stderr
+    assert "replaces" not in done(*arguments, "--resume").stderr
+    assert "replaces" not in done(*arguments, "--no-save").stderr
+
+
 def test_start_from_weights(embedded):
     weights.save(models.build("mlp256", seed=9), "start.safetensors")
     told = facts("train", "-m", "mlp256", "--epochs", 0, "-w", "start.safetensors", *QUICK)

@@ -60,8 +60,14 @@ def learn(
 ) -> History:
     """Train, with a checkpoint in the folder and a line on stderr every so many steps."""
     checkpoint = folder / "checkpoint.pt" if folder else None
-    if resume and not (checkpoint and checkpoint.is_file()):
+    is_there = bool(checkpoint and checkpoint.is_file())
+    if resume and not is_there:
         sys.stderr.write("There is nothing to resume yet: starting from the beginning.\n")
+    if is_there and not resume:
+        sys.stderr.write(
+            f"This run replaces the one in {folder} when its first epoch is over: stop it and give "
+            "--out another folder, or --resume, to keep that.\n"
+        )
     steps = 1 if dry_run else math.ceil(len(digits.train) / recipe.batch_size)
     if not dry_run and recipe.epochs * steps < _FEW:
         sys.stderr.write(
