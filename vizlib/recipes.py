@@ -95,11 +95,10 @@ SCHEDULES = ("onecycle", "cosine", "step", "constant")
 
 def _classes(module: Any, base: type, *, but: tuple[str, ...]) -> dict[str, type]:
     """Return a module's public classes, but those that want more at a step than it has."""
-    found = {name.lower(): value for name, value in vars(module).items() if name[0] != "_"}
-    kinds = {name: value for name, value in found.items() if isinstance(value, type)}
-    return {
-        n: c for n, c in kinds.items() if issubclass(c, base) and c is not base and n not in but
-    }
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type)]
+    named = {kind.__name__.lower(): kind for kind in kinds if issubclass(kind, base)}
+    unfit = {base.__name__.lower(), *but}
+    return {name: kind for name, kind in named.items() if name[0] != "_" and name not in unfit}
 
 
 _SGD = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}

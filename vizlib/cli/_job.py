@@ -60,15 +60,8 @@ def learn(
 ) -> History:
     """Train, with a checkpoint in the folder and a line on stderr every so many steps."""
     checkpoint = folder / "checkpoint.pt" if folder else None
-    is_there = bool(checkpoint and checkpoint.is_file())
-    if resume and not is_there:
-        sys.stderr.write("There is nothing to resume yet: starting from the beginning.\n")
-    if is_there and not resume:
-        sys.stderr.write(
-            f"This run replaces the one in {folder} when its first epoch is over: stop it and give "
-            "--out another folder, or --resume, to keep that.\n"
-        )
     steps = 1 if dry_run else math.ceil(len(digits.train) / recipe.batch_size)
+    _say_what_will_be(checkpoint, resume=resume)
     if not dry_run and recipe.epochs * steps < _FEW:
         sys.stderr.write(
             f"{len(digits.train):,} images make few steps, here {recipe.epochs * steps}: "
@@ -84,6 +77,18 @@ def learn(
             resume=resume,
             on_step=_log(log_interval, steps) if log_interval else None,
             **options | (_DRY if dry_run else {}),
+        )
+
+
+def _say_what_will_be(checkpoint: Path | None, *, resume: bool) -> None:
+    """Say before a training that it begins anew, where one might not expect that."""
+    is_there = bool(checkpoint and checkpoint.is_file())
+    if resume and not is_there:
+        sys.stderr.write("There is nothing to resume yet: starting from the beginning.\n")
+    if is_there and not resume:
+        sys.stderr.write(
+            f"This run replaces the one in {checkpoint.parent} when its first epoch is over: stop "
+            "it and give --out another folder, or --resume, to keep that.\n"
         )
 
 

@@ -102,7 +102,7 @@ def printed(ink: np.ndarray) -> np.ndarray:
     """Return the strength (H, W) of the lines and squares on the paper, 0 elsewhere."""
     if min(ink.shape) < RESOLVED:
         return np.zeros_like(ink)
-    block = max(1, round(max(ink.shape) / COARSE))
+    block = side_of_block(ink)
     small = blocks(ink, block)
     lines = ruling(small, _THROUGH)
     # Across printed lines, a single one that runs through is the margin's.
@@ -111,12 +111,17 @@ def printed(ink: np.ndarray) -> np.ndarray:
     return lines[: ink.shape[0], : ink.shape[1]]
 
 
+def side_of_block(ink: np.ndarray) -> int:
+    """Return how many pixels of the picture are one, where it is looked at coarsely."""
+    return max(1, round(max(ink.shape) / COARSE))
+
+
 def between(ink: np.ndarray, lines: np.ndarray) -> np.ndarray:
     """Take printed lines away, and leave the strokes that cross them whole."""
     if not lines.any():
         return ink
     darker = np.where(ink > 1.8 * lines, ink, 0)
-    block = max(1, round(max(ink.shape) / COARSE))
+    block = side_of_block(ink)
     bridged = ndimage.grey_closing(darker, 4 * block + 1)
     return np.where(lines > 0, np.minimum(bridged, ink), ink)
 
