@@ -15,8 +15,8 @@ further calls are counted: `relu:2`. What happens inside a layer is that layer's
 Plain forward hooks mislead in three ways, and this module is built around them:
 
 **In-place layers.** `nn.ReLU(inplace=True)` overwrites the output of the layer before it, so a
-kept reference shows a convolution without a single negative value. Stages are copies, made at the
-time of the call.
+kept reference shows a convolution without a single negative value. A stage is what its layer gave:
+what anything may write on later is copied first.
 
 >>> from torch import nn
 >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True))

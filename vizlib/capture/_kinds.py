@@ -1,14 +1,11 @@
-"""What kind of layer a module or a function is, and how much of a model is torch's own code."""
+"""What kind of layer a module or a function is, and whether its code is torch's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.lazy import LazyModuleMixin
+from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from vizlib import models
@@ -90,7 +87,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
 # These draw random numbers even where nothing trains.
 _RESTLESS = {nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d}
 # Of torch's layers, those that change their buffers or draw random numbers while they train.
-_CHANGING = {"norm", "dropout", "recurrent", "attention"}
+CHANGING = {"norm", "dropout", "recurrent", "attention"}
 # Exact instances of these call the modules in them one after the other, and do nothing else.
 CHAINS = (nn.Sequential, models.Network)
 # Exact instances of these run nobody's code but torch's own and that of the modules in them.
@@ -98,9 +95,7 @@ _PLAIN: dict[type[nn.Module], str | None] = {
     **{layer: kind for layer, kind in _LAYERS.items() if layer not in _RESTLESS},
     **dict.fromkeys((*CHAINS, nn.ModuleList, nn.ModuleDict)),
 }
-# What a layer does to tensors that are not its own.
-_ACTING = ("inplace", "max_norm")
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 _BY_NAME = {name.replace("_", ""): kind for name, kind in _FUNCTIONS.items()}
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
@@ -112,104 +107,8 @@ class Layer(NamedTuple):
     kind: str | None
 
 
-class Survey(NamedTuple):
-    """Every module of a model but itself, and what is known of the code that they run.
-
-    `plain` says that all code is torch's own, so that no function can be called outside of a
-    layer; `still`, that a forward pass draws no random number and changes no buffer and no
-    parameter; `pure`, that no layer writes on what it is given.
-    """
-
-    root: Layer
-    parts: dict[nn.Module, Layer]
-    plain: bool
-    still: bool
-    pure: bool
-    ground: Ground
-
-    def layers(self, model: nn.Module) -> dict[nn.Module, Layer]:
-        """Return every module, or the layers alone where nothing else can matter."""
-        if not self.plain:
-            return {model: self.root, **self.parts}
-        return self.parts if self.root.kind is None else {model: self.root}
-
-    def names(self) -> Iterator[str]:
-        """Yield the names of the stages that the modules can be."""
-        inside = "\n"
-        for path, kind in [self.root, *self.parts.values()]:
-            if kind not in {None, HIDDEN} and not path.startswith(inside):
-                inside = f"{path}."
-                yield path
-
-
-class Ground:
-    """What a survey rests on; a walk through LeNet takes a tenth of its forward pass.
-
-    A look into a module's own dictionary takes a twentieth of the time of asking the module. No
-    reference to the model itself is held, so that the model can go.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        _, *self.parts = model.modules()
-        self.insides = [vars(model), *map(vars, self.parts)]
-        self.children = [own["_modules"] for own in self.insides]
-        self.families = [children for children in self.children if children]
-        self.hooks = [own[name] for own in self.insides for name in _HOOKS]
-        self.acting = [(own, name) for own in self.insides for name in _ACTING if name in own]
-        self.lazy = [module for module in self.parts if isinstance(module, LazyModuleMixin)]
-        self.state = self.look(model)
-
-    def look(self, model: nn.Module) -> tuple[list, ...]:
-        """Return what can change from one call to the next."""
-        return (
-            [type(model), *map(type, self.parts)],
-            [*map(len, self.children)],
-            [list(children.items()) for children in self.families],
-            self.training(),
-            [own[name] for own, name in self.acting],
-            [own for own in self.insides if "forward" in own or "_compiled_call_impl" in own],
-            [*map(bool, self.hooks)],
-        )
-
-    def training(self) -> list[bool]:
-        """Return which modules are in training mode."""
-        return [own.get("training", False) for own in self.insides]
-
-    def parameter(self) -> Tensor | None:
-        """Return the first parameter."""
-        parameters = (p for own in self.insides for p in own["_parameters"].values())
-        return next((p for p in parameters if p is not None), None)
-
-
-# The survey of the last model.
-_latest: WeakKeyDictionary[nn.Module, Survey] = WeakKeyDictionary()
-
-
-def survey(model: nn.Module) -> Survey:
-    """Return all that is known of a model before its forward pass."""
-    latest = _latest.get(model)
-    if latest is None or latest.ground.look(model) != latest.ground.state:
-        latest = _survey(model)
-        _latest.clear()
-        _latest[model] = latest
-    return latest
-
-
-def _survey(model: nn.Module) -> Survey:
-    layers = {module: _layer(path, module) for path, module in model.named_modules()}
-    plain = all(map(is_trusted, layers))
-    if not plain and any(map(_is_wrapper, layers)):
-        layers = {m: Layer(_shown(layer.path, model), layer.kind) for m, layer in layers.items()}
-    still = plain and not any(map(shrinks_its_weight, layers))
-    still &= not any(m.training and at.kind in _CHANGING for m, at in layers.items())
-    pure = plain and not any(getattr(module, "inplace", False) for module in layers)
-    root = layers.pop(model)
-    if plain:
-        layers = {module: layer for module, layer in layers.items() if layer.kind is not None}
-    return Survey(root, layers, plain, still, pure, Ground(model))
-
-
-def _layer(path: str, module: nn.Module) -> Layer:
+def layer(path: str, module: nn.Module) -> Layer:
+    """Return what a module is, by its path in the model: '' for the model itself."""
     kind = _PLAIN[type(module)] if is_trusted(module) else _judge(module, is_root=not path)
     return Layer(path or (type(module).__name__.lower() if kind else ""), kind)
 
@@ -226,13 +125,13 @@ def shrinks_its_weight(module: nn.Module) -> bool:
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """Look through what `torch.compile` and data parallelism wrap around a model."""
-    while _is_wrapper(model):
+    while is_wrapper(model):
         model = next(model.children())
     return model
 
 
 def _is_as_built(own: dict) -> bool:
-    changed = any(own[name] for name in _HOOKS) or "forward" in own or "_compiled_call_impl" in own
+    changed = any(own[name] for name in HOOKS) or "forward" in own or "_compiled_call_impl" in own
     return not changed
 
 
@@ -256,14 +155,15 @@ def is_compiled(module: nn.Module) -> bool:
     return "_orig_mod" in vars(module)["_modules"]
 
 
-def _is_wrapper(module: nn.Module) -> bool:
+def is_wrapper(module: nn.Module) -> bool:
+    """Say whether a module only wraps another one."""
     return isinstance(module, _PARALLEL) or is_compiled(module)
 
 
-def _shown(path: str, model: nn.Module) -> str:
+def shown(path: str, model: nn.Module) -> str:
     """Leave out of a path the steps that lead only through a wrapper."""
     steps, module = [], model
     for step in filter(None, path.split(".")):
-        steps += [] if _is_wrapper(module) else [step]
+        steps += [] if is_wrapper(module) else [step]
         module = module.get_submodule(step)
     return ".".join(steps)

@@ -15,7 +15,8 @@ from vizlib.capture._kinds import Layer, unwrapped
 from vizlib.capture._record import record, run
 from vizlib.capture._restore import restored
 from vizlib.capture._stages import Stage, UnknownStageError, channel_axis, no_such
-from vizlib.capture._watch import Watch, first_tensor
+from vizlib.capture._tensors import first_tensor
+from vizlib.capture._watch import Watch
 from vizlib.data import Digits
 
 

@@ -12,14 +12,18 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from vizlib import models
+from vizlib.capture._effects import FRESH
 from vizlib.capture._kinds import CHAINS, Layer, is_trusted, unwrapped
+from vizlib.capture._loans import Loans
 from vizlib.capture._restore import restored
 from vizlib.capture._stages import Recording
-from vizlib.capture._watch import Watch, first_tensor
+from vizlib.capture._tensors import first_tensor
+from vizlib.capture._watch import Watch
 
-# Layers of torch's own that put their output where nothing else is. The others may pass on what
-# they were given, as a view or as it is.
-_FRESH = {"conv", "relu", "activation", "pool", "linear", "norm", "softmax"}
+# The system takes free memory back and hands it out again page by page, which costs a recording as
+# much as a forward pass of ResNet-18. Who frees a block of just under 32 MiB is left 64 MiB by
+# glibc (mallopt(3), M_MMAP_THRESHOLD); elsewhere this does nothing.
+torch.empty(2**25 - 2**16, dtype=torch.uint8)
 
 
 def record(
@@ -45,11 +49,24 @@ def record(
     >>> record(model, torch.ones(2, 4), layers="relu", samples=0)
     1 (relu): (2, 3) → (1, 3)
     """
+    recording = _recorded(model, x, layers, samples, lend=True)
+    return _recorded(model, x, layers, samples, lend=False) if recording is None else recording
+
+
+def _recorded(
+    model: nn.Module,
+    x: Any,
+    layers: str | Sequence[str] | None,
+    samples: int | Sequence[int] | None,
+    *,
+    lend: bool,
+) -> Recording | None:
+    """Return a recording, or None where something wrote on what was lent to it."""
     model = unwrapped(model)
     recorder = Recorder(samples)
     watch = Watch(model, recorder.keep, layers)
-    if watch.survey.pure and samples is None:
-        recorder.owned = _FRESH
+    if lend and samples is None:
+        recorder.copy_less(watch, model)
     try:
         with recorder.following(model):
             run(watch, model, x)
@@ -57,7 +74,7 @@ def record(
         recorder.tell(error)
         raise
     watch.refuse_unmatched()
-    return recorder.recording
+    return recorder.recording if recorder.is_true() else None
 
 
 @contextmanager
@@ -92,12 +109,13 @@ def listen(
 
 
 class Recorder:
-    """Keeps what a watch meets: copies, but for what is known to be nobody else's."""
+    """Keeps what a watch meets: as it is, where it stays as it is, and else a copy."""
 
     def __init__(self, samples: int | Sequence[int] | None) -> None:
         self.recording = Recording()
         self.samples = [samples] if isinstance(samples, int) else samples
-        self.owned: Container[str] = ()
+        self._owned: Container[str] = ()
+        self._loans: Loans | None = None
         self._batch = 0
         self._thread = get_ident()
 
@@ -106,8 +124,22 @@ class Recorder:
         tensor = output if type(output) is Tensor else first_tensor(output)
         if tensor is None:
             return
-        kept = tensor if layer.kind in self.owned and tensor.is_cpu else self._copy(tensor)
+        is_lent = self._loans is not None and self._loans.lend(tensor)
+        is_owned = layer.kind in self._owned and tensor.is_cpu
+        kept = tensor if is_lent or is_owned else self._copy(tensor)
         self.recording.rows.append((layer, kept, _shape(inputs), module))
+
+    def copy_less(self, watch: Watch, model: nn.Module) -> None:
+        """Copy only what is not known to be nobody else's, or is written on later."""
+        if watch.survey.pure:
+            self._owned = FRESH
+        elif _can_walk(watch, model) or (watch.sees_every_call() and not _are_watched()):
+            self._loans = Loans(self.recording.rows)
+            watch.before = self._loans.before
+
+    def is_true(self) -> bool:
+        """Say at the end whether all that was kept is as it was given."""
+        return self._loans is None or self._loans.settle()
 
     def _copy(self, tensor: Tensor) -> Tensor:
         values = tensor.detach()
@@ -157,9 +189,13 @@ def run(watch: Watch, model: nn.Module, x: Any) -> None:
 def _can_walk(watch: Watch, model: nn.Module) -> bool:
     """Say whether a model is a chain of torch's own layers, and nobody but us watches them."""
     is_chain = watch.survey.plain and type(model) in CHAINS and is_trusted(model)
+    return is_chain and watch.wanted.entries is None and not _are_watched()
+
+
+def _are_watched() -> bool:
+    """Say whether anybody watches all modules that there are."""
     everybodys = vars(nn.modules.module)
-    hooks = (everybodys[f"_global_forward_{name}"] for name in ("hooks", "pre_hooks"))
-    return is_chain and watch.wanted.entries is None and not any(hooks)
+    return any(everybodys[f"_global_forward_{name}"] for name in ("hooks", "pre_hooks"))
 
 
 def _walk(watch: Watch, chain: nn.Sequential, x: Any) -> Any:
@@ -170,6 +206,8 @@ def _walk(watch: Watch, chain: nn.Sequential, x: Any) -> Any:
         if type(module) in CHAINS:
             x = _walk(watch, module, x)
         else:
+            if watch.before:
+                watch.before(watch.survey.effects[module], (x,))
             given, x = x, module(x)
             watch.note(watch.layers[module], x, (given,), module)
     return x

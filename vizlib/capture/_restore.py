@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizlib.capture._kinds import shrinks_its_weight, survey
+from vizlib.capture._kinds import shrinks_its_weight
+from vizlib.capture._survey import survey
 
 # Two threads that set the same buffers aside would each put the other's copies back.
 _one_at_a_time = RLock()

@@ -29,7 +29,7 @@ class Stage:
 
     `name` is the layer's path in the model, with `:2`, `:3` … for further calls; `kind` is
     "conv", "relu", "activation", "pool", "linear", "norm", "dropout", "softmax", "flatten", …;
-    `output` is a copy on the CPU, of the layer's own precision: (N, C, H, W) after a
+    `output` is what it gave then, on the CPU and in the layer's own precision: (N, C, H, W) after a
     convolution, (N, F) after a linear layer, and of several outputs the first. `input_shape` is
     the shape of the first input; `module` is None for a function.
     """

@@ -7,9 +7,8 @@ before it computes anything. A model whose code is all torch's own needs one hoo
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from functools import partial
 from threading import Lock, get_ident
 from typing import Any, Self
@@ -19,8 +18,11 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
-from vizlib.capture._kinds import HIDDEN, OPERATIONS, Layer, is_compiled, is_trusted, survey
+from vizlib.capture._effects import effect_of_function
+from vizlib.capture._kinds import HIDDEN, OPERATIONS, Layer, is_compiled, is_trusted
 from vizlib.capture._stages import UnknownStageError, no_such, numbered
+from vizlib.capture._survey import survey
+from vizlib.capture._tensors import first_tensor
 from vizlib.capture._wanted import Wanted
 
 _INSIDE = Layer("", HIDDEN)
@@ -55,6 +57,8 @@ class Watch(TorchFunctionMode):
         self._running: list[Layer] = []
         self._meet = meet
         self.note = meet if entries is None else self._meet_if_wanted
+        # Takes what a call is about to do to the tensors that it is given, where all are met.
+        self.before: Callable[[str | None, Sequence[Any]], None] | None = None
         self.thread = get_ident()
         self._asked = self._asking = False
         self._late: set[nn.Module] = set()
@@ -137,6 +141,10 @@ class Watch(TorchFunctionMode):
             _uncompiled.begin()
             self._undo.append(_uncompiled.end)
 
+    def sees_every_call(self) -> bool:
+        """Say whether every module and every function that other code calls is met."""
+        return not self.survey.plain and self.wanted.entries is None
+
     def _modules_suffice(self) -> bool:
         shortcuts = any(isinstance(module, _SHORTCUTS) for module in self.layers)
         return not shortcuts and not self.wanted.names_functions(list(self.layers.values()))
@@ -211,7 +219,7 @@ class Watch(TorchFunctionMode):
         *kwargs, output = kwargs_and_output
         return self.note(layer, output, args or kwargs, module) if kwargs else None
 
-    def _entering(self, module: nn.Module, _args: Any) -> None:
+    def _entering(self, module: nn.Module, args: Any) -> None:
         layer = self.layers.get(module)
         if layer is None or get_ident() != self.thread:
             return
@@ -219,6 +227,8 @@ class Watch(TorchFunctionMode):
             layer = _INSIDE
         elif layer.kind is not None:
             self._rest()
+            if self.before:
+                self.before(self.survey.effects.get(module), args)
         self._running.append(layer)
 
     def _leaving(self, module: nn.Module, args: Any, *kwargs_and_output: Any) -> Any:
@@ -256,6 +266,9 @@ class Watch(TorchFunctionMode):
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         """Let torch compute `func`, and note it if a module that is no layer called it."""
+        if self.before:
+            given = (*args, *(kwargs or {}).values())
+            self.before(effect_of_function(func, args, kwargs), given)
         output = func(*args, **kwargs) if kwargs else func(*args)
         operation = OPERATIONS.get(getattr(func, "__name__", ""))
         if operation is None or not self._running or self._running[-1].kind is not None:
@@ -298,27 +311,6 @@ def _paused(watches: Iterable[Watch]) -> Iterator[None]:
     finally:
         for watch in reversed(paused):
             watch.go_on()
-
-
-def first_tensor(value: Any) -> Tensor | None:
-    """Return the first tensor in what a layer took or gave: a tensor, tuple, dict, dataclass."""
-    first = value
-    while type(first) is tuple and first:
-        first = first[0]
-    # Nearly always this is it; the search is several times as slow.
-    return first if isinstance(first, Tensor) else next(_tensors(value), None)
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        value = list(value.values())
-    elif is_dataclass(value):
-        value = [getattr(value, field.name) for field in fields(value)]
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from _tensors(part)
 
 
 class _Uncompiled:
