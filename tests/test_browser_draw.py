@@ -22,6 +22,11 @@ NAMED = """name => {
 }"""
 
 
+# Each layer's small picture.
+THUMBS = """() => [...document.querySelectorAll(".vizlib-thumb")].map(each => each.toDataURL())"""
+ALL_OTHERS = f"""before => ({THUMBS})().every((thumb, layer) => thumb !== before[layer])"""
+
+
 class Page:
     """One explorer in a notebook, as its reader meets it."""
 
@@ -93,6 +98,17 @@ def test_a_stroke_is_answered_and_the_keyboard_takes_it_back(explorer):
 def press(page, name, key):
     page.find("button", name=name, exact=True).focus()
     page.page.keyboard.press(key)
+
+
+def test_all_layers_of_a_large_network_follow_the_drawing(explorer):
+    page = explorer("""explore.draw(weights.load("newnet"))""")
+    page.pad().scroll_into_view_if_needed()
+    for points in [(0.5, 0.15), (0.5, 0.85)], [(0.3, 0.2), (0.8, 0.3)]:
+        before = page.page.evaluate(THUMBS)
+        assert len(before) > 1
+        page.draw(*points)
+        page.page.wait_for_function(ALL_OTHERS, arg=before, timeout=30_000)
+    assert page.notebook.complaints == []
 
 
 def check_steps(page):

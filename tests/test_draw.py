@@ -16,7 +16,7 @@ from ipywidgets import Widget
 from PIL import Image
 from torch import nn
 
-from vizlib import data, explore, handwriting, models, plots, weights
+from vizlib import capture, data, explore, handwriting, models, plots, weights
 from vizlib.explore import _reader, _upload
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -219,6 +219,26 @@ def test_an_answer_comes_in_two_messages_when_all_of_it_is_there(lenet, seven, m
         (view._layers._canvas, {"packets"}),
         (view._front, {"steps", "answer", "answered"}),
     ]
+
+
+def test_of_a_large_network_the_layer_that_is_looked_at_comes_first(seven):
+    newnet = weights.load("newnet")
+    view = explore.draw(newnet, state="layer=features.3")
+    ask(view, seven)
+    canvas = view._layers._canvas
+    [packet] = canvas.packets
+    names = [stage["name"] for stage in canvas.stages]
+    assert [names[layer] for layer in packet["layers"]] == ["features.3"]
+    # The others are asked for, and are those of the new drawing.
+    asked = [names.index("features.0"), names.index("flatten")]
+    content, [_, _, *maps] = view._layers._reply({"image": 0, "layers": asked})
+    x = (torch.from_numpy(view.prepared.image)[None, None] / 255 - 0.1307) / 0.3081
+    expected = capture.record(newnet, x)
+    for layer, values in zip(content["layers"], maps, strict=True):
+        output = expected[names[layer]].output.flatten()
+        torch.testing.assert_close(
+            torch.from_numpy(np.frombuffer(values, np.float32).copy()), output
+        )
 
 
 @pytest.mark.parametrize("fails", [False, True])

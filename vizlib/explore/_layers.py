@@ -111,7 +111,7 @@ class Layers(Explorer):
     def replace(self, image: int, pixels: Any) -> None:
         """Show another image, (H, W) or (1, C, H, W), in the place of one."""
         self._recordings.replace(image, *as_inputs(pixels))
-        self._canvas.packets = [self._recordings.packet(image, range(len(self._names)))]
+        self._canvas.packets = [self._recordings.news(image, self._canvas.layer)]
 
     @property
     def state(self) -> str:

@@ -16,6 +16,7 @@ from vizlib.train import eval_mode
 
 # Of the recordings so many bytes are kept here, and so many travel along when a view opens.
 _KEPT, _OPENING, _OPENING_DIGITS = 1 << 28, 1 << 20, 16
+_NEWS = 1 << 17  # bytes: what is larger is felt while one draws
 _BARS = 10
 _COLOURS = (3, 4)  # channels of an image that are red, green and blue, and perhaps opacity
 
@@ -89,6 +90,14 @@ class Recordings:
     def size(self, image: int) -> int:
         """Return how many bytes the maps of an image take."""
         return _size(self[image])
+
+    def news(self, image: int, layer: int) -> dict[str, Any]:
+        """Return what is shown of an image that has changed: all layers, or the chosen one first.
+
+        The browser asks for what is missing when it has painted what is there.
+        """
+        is_small = _size(self[image]) <= _NEWS
+        return self.packet(image, range(len(self[image])) if is_small else [layer])
 
     def opening(self, image: int, layer: int) -> Iterator[dict[str, Any]]:
         """Yield what the view holds from the start: more than the first layer where it is small."""

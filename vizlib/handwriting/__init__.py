@@ -38,6 +38,7 @@ BOX, SIDE = 20, 28
 # second, which is for digits as small as MNIST's: too few pixels to draw anew without need.
 WIDTHS, ALL_WIDTHS = (1.8, 4.8), (1.0, 6.0)
 _EDGE = 0.5  # an edge runs where half of a pixel is covered
+_OWN = 2  # pixels: the soft edge of a stroke is no wider
 _LARGE = 160  # pixels: a digit of that length can be made a little thicker
 
 
@@ -107,11 +108,13 @@ def from_ink(ink: Any) -> Prepared:
     (20, 2)
     """
     cover = np.asarray(ink, np.float32) / 255
-    # An eraser leaves faint edges behind, which would count as ink when the drawing is cropped.
-    cover *= ndimage.binary_dilation(cover >= _EDGE, iterations=2)
-    if not cover.any():
+    inked = cover >= _EDGE
+    if not inked.any():
         raise ValueError("there is no ink in the drawing: draw one digit, as large as you like")
-    cropped = trimmed(cover)
+    # An eraser leaves faint edges behind, which would count as ink when the drawing is cropped.
+    place = _digit.grown_box(_digit.box_of(inked), _OWN)
+    near = ndimage.binary_dilation(inked[place], iterations=_OWN)
+    cropped = trimmed(cover[place] * near)
     scaled = in_box(cropped)
     arrays = {"cropped": cropped, "scaled to 20": scaled, "centred by mass": by_mass(scaled)}
     steps = {name: in_bytes(array) for name, array in arrays.items()}

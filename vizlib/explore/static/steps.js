@@ -41,6 +41,11 @@ function paintStep(canvas, { shape, pixels, cross }) {
   }
 }
 
+// Writing costs the page a new layout, also where nothing is new.
+function say(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
+
 function paintSteps(list, steps) {
   while (list.children.length > steps.length) list.lastChild.remove();
   while (list.children.length < steps.length) {
@@ -48,8 +53,8 @@ function paintSteps(list, steps) {
   }
   steps.forEach((step, i) => {
     const [canvas, name, size] = list.children[i].children, [height, width] = step.size;
-    name.textContent = step.name;
-    size.textContent = `${height} × ${width}`;
+    say(name, step.name);
+    say(size, `${height} × ${width}`);
     canvas.setAttribute("aria-label", `${step.name}, ${height} rows, ${width} columns`);
     paintStep(canvas, step);
   });
@@ -63,8 +68,8 @@ function follow(model, root) {
   root.append(answer, error, list);
   const handlers = {
     steps: () => paintSteps(list, model.get("steps")),
-    answer: () => (answer.textContent = model.get("answer")),
-    error: () => (error.textContent = model.get("error")),
+    answer: () => say(answer, model.get("answer")),
+    error: () => say(error, model.get("error")),
   };
   for (const [name, handler] of Object.entries(handlers)) {
     model.on(`change:${name}`, handler);

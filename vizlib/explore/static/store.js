@@ -26,7 +26,11 @@ class Store {
   }
 
   open() {
-    for (const packet of this.model.get("packets")) this.keep(packet, packet.buffers);
+    for (const packet of this.model.get("packets")) {
+      // Layers that did not come along are those of an image that is no more.
+      this.stages.forEach((_, layer) => this.drop(`${packet.image}/${layer}`));
+      this.keep(packet, packet.buffers);
+    }
   }
 
   receive(content, buffers) {
