@@ -701,3 +701,10 @@ def test_weights_are_counted_as_torch_has_them(image, hidden, patch, kernels, ch
     assert found.local == hidden * count(nn.Linear(channels * patch[0] * patch[1], 1, bias))
     assert found.shared == count(nn.Conv2d(channels, 1, patch, bias=bias))
     assert found.kernels == count(nn.Conv2d(channels, kernels, patch, bias=bias))
+
+
+def test_arrays_that_may_not_be_written_to_are_taken():
+    x, weight = np.ones((1, 4, 4)), np.full((2, 1, 3, 3), 2.0)
+    x.flags.writeable = weight.flags.writeable = False
+    assert arithmetic.conv2d_step(x, weight, row=0, col=0, channel=1).total == 18
+    assert arithmetic.softmax_steps(x[0, 0]).probabilities.tolist() == [0.25] * 4

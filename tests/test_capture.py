@@ -424,9 +424,11 @@ def test_several_inputs_and_named_ones():
     assert torch.equal(recording["add"].output, answer(model, a, b))
 
 
-def test_arrays_are_inputs_too():
+@pytest.mark.parametrize("writable", [True, False])
+def test_arrays_are_inputs_too(writable):
     model = nn.Sequential(nn.Linear(3, 2))
     x = np.ones((1, 3), np.float32)
+    x.flags.writeable = writable
     assert torch.equal(capture.record(model, x)["0"].output, answer(model, torch.ones(1, 3)))
 
 

@@ -221,6 +221,12 @@ def test_an_answer_comes_in_two_messages_when_all_of_it_is_there(lenet, seven, m
     ]
 
 
+def test_a_drawing_that_may_not_be_written_to_is_taken(lenet, seven):
+    fixed = seven.copy()
+    fixed.flags.writeable = False
+    np.testing.assert_array_equal(explore.draw(lenet, fixed).drawing, seven)
+
+
 def test_of_a_large_network_the_layer_that_is_looked_at_comes_first(seven):
     newnet = weights.load("newnet")
     view = explore.draw(newnet, state="layer=features.3")

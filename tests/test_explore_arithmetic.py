@@ -433,6 +433,22 @@ def test_the_spot_stays_while_the_image_changes_and_fits_where_maps_are_smaller(
     assert smaller.counts == {"channel": 16, "row": 4, "col": 4}
 
 
+@pytest.mark.parametrize("given", [{}, {"channel": 9}, {"row": 2, "channel": 4}, {"col": 3}])
+def test_it_opens_at_the_value_farthest_from_zero_of_those_that_are_asked_for(lenet, images, given):
+    asked = "".join(f" {name}={at}" for name, at in given.items())
+    place = explore.pixel(lenet, images, state=f"image=1 layer=conv2{asked}").place
+    assert given.items() <= place.items()
+    values = outputs(lenet, normalized(images))["conv2"][1].abs()
+    part = tuple(given.get(name, slice(None)) for name in ("channel", "row", "col"))
+    assert values[place["channel"], place["row"], place["col"]] == values[part].max()
+
+
+def test_it_opens_at_the_unit_of_a_vector_that_is_farthest_from_zero(lenet, images):
+    place = explore.pixel(lenet, images, state="layer=fc3").place
+    assert place["channel"] == outputs(lenet, normalized(images))["fc3"][0].abs().argmax()
+    assert (place["row"], place["col"]) == (0, 0)
+
+
 def test_two_images_stand_side_by_side_on_one_scale(lenet, images):
     view = explore.pixel(lenet, images, state="layer=relu1 channel=2 row=9 col=8 beside=2")
     first, second, apart, *pictures, words = frame(view).panels
@@ -510,7 +526,9 @@ def test_a_page_steps_by_buttons_and_by_a_click(browser, tmp_path):
 @pytest.mark.browser
 def test_a_click_on_a_map_goes_to_that_pixel(browser, tmp_path):
     images = torch.randint(0, 256, (2, 28, 28), dtype=torch.uint8)
-    view = explore.pixel(models.build("lenet", seed=0), images, state="layer=pool2 channel=7")
+    view = explore.pixel(
+        models.build("lenet", seed=0), images, state="layer=pool2 channel=7 row=0 col=0"
+    )
     page = browser.new_page(viewport={"width": 1280, "height": 720})
     page.goto(f"file://{view.to_html(tmp_path / 'pixel.html')}")
     page.get_by_text("pool2[7, 0, 0] sees 16×16 pixels").wait_for()

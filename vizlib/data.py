@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -327,3 +327,17 @@ def _embedded() -> Digits:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     rows = dict(zip(SPLITS, order.split([1_257, 180, 360]), strict=True))
     return Digits("digits", **{part: Split(images[r], labels[r]) for part, r in rows.items()})
+
+
+def as_tensor(values: Any) -> Tensor:
+    """Return an array or a tensor as a tensor.
+
+    An array that may not be written to, as pandas and JAX give them, is copied: torch would share
+    its memory, and warn.
+
+    >>> as_tensor(np.broadcast_to(np.uint8(7), (2, 2))).sum()
+    tensor(28)
+    """
+    if torch.is_tensor(values):
+        return values
+    return torch.as_tensor(np.require(values, requirements="W"))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vizlib import capture
+from vizlib import capture, data
 from vizlib.arithmetic._layers import equal, reader
 from vizlib.arithmetic._readers import NoReaderError, Place, Reader, Seen, Step
 from vizlib.arithmetic._windows import refuse_outside
@@ -263,7 +263,7 @@ def _first_image(model: nn.Module, x: Any) -> Tensor:
             f"x must be one batch (N, C, H, W), but was {len(x)} of them: a network with several "
             "inputs is no chain"
         )
-    x = torch.as_tensor(x)
+    x = data.as_tensor(x)
     if x.dim() < 2:  # noqa: PLR2004 - the batch axis and one more
         raise ValueError(f"x must be a batch (N, C, H, W), but had the shape {tuple(x.shape)}")
     dtype = next((p.dtype for p in model.parameters()), x.dtype)

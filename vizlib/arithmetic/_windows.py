@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vizlib import data
+
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 SIDES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
@@ -247,14 +249,12 @@ def outside(sources: Sources) -> Tensor:
 
 def numbers(values: Any) -> Tensor:
     """Return values as float64 on the CPU, in which every sum of the course is made."""
-    if torch.is_tensor(values):
-        return values.detach().cpu().double()
-    return torch.as_tensor(values, dtype=torch.float64)
+    return data.as_tensor(values).detach().cpu().double()
 
 
 def one_image(x: Any, axes: int) -> Tensor:
     """Return an image (C, …) in float64 from (1, C, …), (C, …), or (…) where it has one channel."""
-    maps = numbers(x)
+    maps = given = numbers(x)
     if maps.dim() == axes:
         maps = maps[None]
     if maps.dim() == axes + 2 and len(maps) == 1:
@@ -262,7 +262,7 @@ def one_image(x: Any, axes: int) -> Tensor:
     if maps.dim() != axes + 1 or not maps.numel():
         expected = "(C, H, W)" if axes == len("HW") else "(C, L)"
         raise ValueError(
-            f"x must be one image {expected}, but had the shape {tuple(torch.as_tensor(x).shape)}; "
+            f"x must be one image {expected}, but had the shape {tuple(given.shape)}; "
             "of a batch choose one with x[0]"
         )
     return maps

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from vizlib import models
+from vizlib import data, models
 from vizlib.capture._effects import FRESH
 from vizlib.capture._kinds import CHAINS, Layer, is_trusted, unwrapped
 from vizlib.capture._loans import Loans
@@ -237,7 +237,7 @@ def _moved(value: Any, parameter: Tensor | None) -> Any:
     if type(value) is dict:
         return {name: _moved(part, parameter) for name, part in value.items()}
     if not isinstance(value, Tensor) and hasattr(value, "__array__"):
-        value = torch.as_tensor(value)
+        value = data.as_tensor(value)
     is_tensor = isinstance(value, Tensor) and parameter is not None
     is_elsewhere = is_tensor and value.device != parameter.device
     return value.to(parameter.device) if is_elsewhere else value

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizlib import arithmetic, capture
+from vizlib import arithmetic, capture, data
 from vizlib.explore._recordings import Recordings, as_inputs, check_model
 
 Pair = tuple[int, int]
@@ -187,7 +187,7 @@ class _Followers:
 
 def _numbers(what: str, values: Any) -> Tensor:
     try:
-        return torch.as_tensor(values).detach().cpu().float()
+        return data.as_tensor(values).detach().cpu().float()
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(
             f"{what} must be an array of numbers, but was a {type(values).__name__}"

@@ -10,7 +10,7 @@ import traitlets
 from torch import nn
 from torch.nn import functional as F
 
-from vizlib import handwriting, plots
+from vizlib import data, handwriting, plots
 from vizlib.explore._reader import BLANK, Front, Reader, front_script, one_thread
 
 SIDE = 280  # pixels of the pad: ten times as fine as what the network sees
@@ -99,7 +99,7 @@ def _as_drawing(drawing: Any) -> np.ndarray:
             f"drawing must be an array or a tensor, but was a {type(drawing).__name__}; "
             "for a photograph there is explore.upload"
         )
-    values = torch.as_tensor(drawing).detach().cpu()
+    values = data.as_tensor(drawing).detach().cpu()
     match tuple(values.shape):
         case (height, width) if height == width > 0 and values.dtype == torch.uint8:
             return _enlarged(values)

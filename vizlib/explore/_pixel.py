@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from vizlib import arithmetic, plots
@@ -42,8 +43,9 @@ def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
     the winner of a max pooling, otherwise the largest product of either sign. Numbers are rounded
     to be read, but computed as they are; the differences are those from what PyTorch computed.
 
-    `beside` is a second image: then the maps of both stand side by side on one scale, with their
-    difference. The spot stays while the image changes.
+    It opens at the value farthest from zero, unless `state` says where. `beside` is a second image:
+    then the maps of both stand side by side on one scale, with their difference. The spot stays
+    while the image changes.
 
     A layer that cannot be followed back is shown all the same, and a sentence says why. `.figure()`
     draws the whole way for print.
@@ -52,9 +54,9 @@ def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
 
     >>> import torch
     >>> from vizlib import models
-    >>> view = pixel(models.build("lenet", seed=0), torch.zeros(28, 28), state="layer=pool2 row=3")
-    >>> view.state
-    'image=0 layer=pool2 channel=0 row=3 col=0'
+    >>> lenet, blank = models.build("lenet", seed=0), torch.zeros(28, 28)
+    >>> pixel(lenet, blank, state="layer=pool2 channel=5 row=3").state
+    'image=0 layer=pool2 channel=5 row=3 col=0'
     """
     check_model(model)
     ways = Ways(Recordings(model, *as_inputs(images)))
@@ -69,10 +71,26 @@ def _sliders(ways: Ways, state: str | None) -> list[Slider]:
     layer, beside = Slider("layer", ways.names), Slider("beside", ["none", *images])
     given = read(state, ["image", "layer", *AXES, *(["beside"] if len(images) > 1 else [])])
     layer = layer.at(given.get("layer", ways.names[0]))
+    image = Slider("image", len(images)).at(given.get("image", "0"))
     spot = [Slider(name, count) for name, count in ways.counts(layer.index).items()]
-    if len(images) == 1:
-        return [Slider("image", 1), layer, *spot]
-    return [Slider("image", len(images)), layer, *spot, beside]
+    asked = [slider.at(given[slider.name]) for slider in spot if slider.name in given]
+    start = _strongest(
+        ways.maps(image.index, layer.index), {slider.name: slider.index for slider in asked}
+    )
+    spot = [replace(slider, index=start[slider.name]) for slider in spot]
+    return [image, layer, *spot, *([beside] if len(images) > 1 else [])]
+
+
+def _strongest(maps: Tensor, given: dict[str, int]) -> dict[str, int]:
+    """Return channel, row and column of the value farthest from zero, of those at the given ones.
+
+    At the corner, where a view could as well open, a digit has nothing but its background.
+    """
+    values = maps.abs().reshape(*maps.shape, *[1] * (len(AXES) - maps.dim()))
+    for axis, name in enumerate(AXES):
+        values = values.narrow(axis, given[name], 1) if name in given else values
+    found = np.unravel_index(int(values.argmax()), values.shape)
+    return {name: int(at) for name, at in zip(AXES, found, strict=True)} | given
 
 
 @dataclass(frozen=True)

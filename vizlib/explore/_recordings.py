@@ -222,18 +222,12 @@ def _no_images(values: Tensor) -> ValueError:
 
 def _as_tensor(images: Any) -> Tensor:
     try:
-        tensor = images if torch.is_tensor(images) else torch.as_tensor(_writable(images))
+        return data.as_tensor(images).detach().cpu()
     except (TypeError, ValueError):
         raise TypeError(
             f"images must be a tensor or an array, but were a {type(images).__name__}; "
             "try data.load().test.images[:10]"
         ) from None
-    return tensor.detach().cpu()
-
-
-def _writable(images: Any) -> np.ndarray:
-    """Return an array that torch takes without a warning; what may not be written to is copied."""
-    return np.require(images, requirements="W")
 
 
 def _as_pictures(values: Tensor) -> np.ndarray:
