@@ -16,6 +16,7 @@ import pickle
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -39,13 +40,12 @@ def load(name: str) -> nn.Module:
     """Build the network called `name` with its trained weights, in eval mode, on the CPU.
 
     `alexnet` takes torchvision's ImageNet weights, which are downloaded once. Raises ValueError
-    for a name that `models` does not know, FileNotFoundError where there are no trained weights.
+    for a name that `models` does not know, FileNotFoundError where there are no trained weights,
+    ConnectionError where they cannot be downloaded.
     """
     model = models.build(name)
     if name == "alexnet":
-        from torchvision.models import AlexNet_Weights
-
-        model.load_state_dict(AlexNet_Weights.DEFAULT.get_state_dict(check_hash=True))
+        model.load_state_dict(_torchvisions_alexnet())
     else:
         load_into(model, _path(name))
     return model.eval()
@@ -121,13 +121,28 @@ def load_into(model: nn.Module, path: str | Path) -> nn.Module:
     return model
 
 
+def _torchvisions_alexnet() -> Mapping[str, Tensor]:
+    from torchvision.models import AlexNet_Weights
+
+    try:
+        return AlexNet_Weights.DEFAULT.get_state_dict(check_hash=True)
+    except URLError as error:
+        raise ConnectionError(
+            f"the weights of 'alexnet' come from torchvision and cannot be downloaded "
+            f"({error.reason}); connect to a network once, or load a file of yours with "
+            "weights.load_into(models.build('alexnet'), path)"
+        ) from error
+
+
 def _path(name: str) -> Path:
     path = _find(name)
     if path is None:
-        models.build(name)  # says so itself where there is no such network
+        shape = models.build(name).input_shape  # says so itself where there is no such network
+        advice = f"train it with vizlib.train.fit(models.build({name!r}), data.load())"
+        if shape != (1, 28, 28):
+            advice = f"it takes inputs of {'×'.join(map(str, shape))}, which no digit is"
         raise FileNotFoundError(
-            f"there are no trained weights for {name!r}, only for {', '.join(names())}; "
-            f"train it with vizlib.train.fit(models.build({name!r}), data.load())"
+            f"there are no trained weights for {name!r}, only for {', '.join(names())}; {advice}"
         )
     return path
 
