@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from vizlib.capture._kinds import OPERATIONS, is_trusted
 
-# What a call does to the tensors that it is given: it only reads them, and what it gives is new;
-# it writes on the first one and gives that back; or it may pass on any of them, as a view or as
-# they are. None of these is said of code that is not torch's.
+# It only reads them, and what it gives is new; it writes on the first one and gives that back; or
+# it may pass on any of them, as a view or as they are. Of code that is not torch's, none is said.
 READS, OVERWRITES, PASSES_ON = "reads", "overwrites", "passes on"
 
 # Layers of torch's own that put their output where nothing else is. The others may pass on what
