@@ -95,7 +95,7 @@ def test_padding_is_hatched_in_the_patch_and_in_the_map():
 def test_of_many_channels_the_largest_are_drawn_and_the_rest_still_sum():
     _, step = deep()
     figure = plots.convolution(step, limit=3)
-    largest = sorted(step.channel_sums.abs().argsort(descending=True)[:3].tolist())
+    largest = step.channel_sums.abs().argsort(descending=True)[:3].tolist()
     drawn = [int(n) for n in re.findall(r"channel (\d+): products", said(figure))]
     assert drawn == largest
     line = re.search(r"\| ([^|:]+) \(61 others\) (.*?) \(bias\)[ |]+=\s(\S+)", said(figure))
@@ -377,3 +377,29 @@ def test_a_loss_that_is_no_number_is_told_so():
         plots.contours(loss, extent=(-3, 3, -3, 3))
     with pytest.raises(ValueError, match=r"a path must be \(T, 2\)"):
         plots.contours(bowl(), extent=(-3, 3, -3, 3), paths=[1.0, 2.0])
+
+
+def test_softmax_and_back_propagation_in_words():
+    scores = torch.tensor([1.0, 3.0, -2.0], dtype=torch.float64)
+    text = plots.in_words(arithmetic.softmax_steps(scores, label=0)).replace("−", "-")
+    p = scores.softmax(0)[0].item()
+    total = (scores - 3).exp().sum().item()
+    assert (
+        text
+        == f"P0 = e^(-2) / {total:.4g} = {p:.4g}, and the loss is -ln {p:.4g} = {-np.log(p):.4g}"
+    )
+    assert plots.in_words(arithmetic.softmax_steps(scores)).startswith("P1 = e^0 / ")
+    weights = torch.tensor([0.5, 0.25], requires_grad=True)
+    loss = (2 * (weights @ torch.tensor([1.0, 2.0]) + 1).relu() - 5) ** 2
+    loss.backward()
+    step = arithmetic.backpropagation(
+        [1, 2], [([0.5, 0.25], 1.0), ([2.0], 0.0)], 5.0, activation="relu"
+    )
+    text = plots.in_words(step).replace("−", "-")
+    assert text == f"∂loss/∂w1[0] = (-2) · 1 · 2 · 1 · 1 = {weights.grad[0].item():g}"
+    assert plots.in_words(step.neurons[1]).replace("\xa0", " ") == "4 (input 0) = 4"
+
+
+def test_what_is_no_step_is_not_told():
+    with pytest.raises(TypeError, match="such as conv2d_step, but was a float"):
+        plots.in_words(0.5)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vizlib import explore, models
+from vizlib import explore, models, plots
 
 EXAMPLE = [[3, 3, 2, 1, 0], [2, 3, 2, 1, 0], [3, 3, 2, 1, 0], [4, 3, 2, 1, 0], [1, 3, 2, 1, 0]]
 KERNEL = [[0, 1, 2], [2, 2, 0], [0, 1, 2]]
@@ -158,7 +158,7 @@ def test_all_settings_of_a_layer_are_torchs(mode):
     generator = torch.Generator().manual_seed(0)
     layer = nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(2, 1), groups=2, padding_mode=mode)
     x = torch.randn(4, 9, 8, generator=generator)
-    by_layer = explore.convolution(x, layer)
+    by_layer = explore.convolution(x, layer, state="k=0 channel=0 input=0")
     own = {"stride": (2, 1), "padding": (2, 1), "groups": 2, "padding_mode": mode}
     by_weight = explore.convolution(x, layer.weight, bias=layer.bias, **own)
     expected = layer(x[None])[0].detach()
@@ -232,7 +232,7 @@ def test_another_stride_is_another_layer_and_is_not_followed(lenet, images):
     with torch.no_grad():
         read = lenet.pool1(F.relu(lenet.conv1(normalized(images)[:1])))
         made = F.conv2d(read, lenet.conv2.weight, lenet.conv2.bias, 2)
-    torch.testing.assert_close(panels(view, stride=1)["output"].values, made[0, 0])
+    torch.testing.assert_close(panels(view, stride=1, channel=0)["output"].values, made[0, 0])
 
 
 def test_of_many_inputs_the_largest_come_first_and_the_rest_counts():
@@ -326,6 +326,17 @@ def test_what_does_not_fit_is_said(given, error, words):
     with pytest.raises(error) as caught:
         explore.convolution(**given)
     assert words in str(caught.value)
+
+
+def test_a_layer_opens_at_its_strongest_value_and_at_what_adds_most_to_it(lenet, images):
+    place = explore.convolution(lenet, images, layer="conv2").place
+    made = outputs(lenet, normalized(images)[:1])
+    row, col = divmod(place["k"], 8)
+    output = made["conv2"][0]
+    assert output[place["channel"], row, col].abs() == output.abs().max()
+    read = made["pool1"][0, :, row : row + 5, col : col + 5]
+    parts = (read * lenet.conv2.weight[place["channel"]]).sum((1, 2)).abs()
+    assert place["input"] == parts.argmax()
 
 
 # --- The way back from a pixel -------------------------------------------------------------
@@ -482,9 +493,24 @@ def test_the_figure_has_a_way_for_each_image(lenet, images):
     two = (
         explore.pixel(lenet, images, state="layer=pool1 channel=2 row=3 beside=1").figure().pixels()
     )
-    assert two.shape[0] == 2 * one.shape[0]
-    assert np.array_equal(two[: len(one)], one)
-    assert not np.array_equal(two[len(one) :], one)
+    apart = len(two) - 2 * len(one)
+    assert apart > 100
+    assert np.array_equal(two[apart:][: len(one), : one.shape[1]], one)
+    assert not np.array_equal(two[-len(one) :, : one.shape[1]], one)
+
+
+def test_the_figure_of_two_images_shows_their_maps_and_the_difference(lenet, images, monkeypatch):
+    drawn = []
+    draw = plots.feature_maps
+    monkeypatch.setattr(
+        plots, "feature_maps", lambda maps, **look: drawn.append(maps) or draw(maps, **look)
+    )
+    explore.pixel(lenet, images, state="layer=relu1 channel=2 beside=2").figure()
+    made = outputs(lenet, normalized(images))["relu1"][:, 2]
+    torch.testing.assert_close(drawn[0], torch.stack([made[0], made[2], made[0] - made[2]]))
+    explore.pixel(lenet, images, state="layer=fc2 beside=2").figure()
+    scores = outputs(lenet, normalized(images))["fc2"]
+    torch.testing.assert_close(drawn[1], scores[0] - scores[2])
 
 
 def test_the_state_opens_a_pixel_within_its_layer(lenet, images):

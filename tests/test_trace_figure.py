@@ -142,8 +142,8 @@ def test_what_each_layer_did_is_said(image):
     model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(338, 3), nn.Softmax(1)).eval()
     found = " | ".join(texts(plots.trace(arithmetic.trace(model, image, "6", 1))))
     for words in (
-        "from all scores", "338 products + bias", "the same value", "mean of 4", "normalized",
-        "9 products |", "a pixel",
+        "from all scores", "338 terms + bias", "the same value", "mean of 4", "normalized",
+        "9 terms |", "a pixel",
     ):  # fmt: skip
         assert words in found
     assert re.search(r"relu\(\S+\)", found)

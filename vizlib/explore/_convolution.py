@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from vizlib import arithmetic, plots
@@ -50,9 +51,10 @@ def convolution(
 
     Step k makes the value number k of the output, in reading order: Back, Next and Play go through
     them, and a click on a cell of the output goes there. `channel` is the output channel and
-    `input` the input channel that is shown; stride, padding, dilation and the size of the kernel
-    (its middle; a trained layer keeps its own) start as they were given. What PyTorch refuses is
-    said in a sentence.
+    `input` the input channel that is shown: a trained layer opens at its value farthest from zero
+    and at the input that adds most to it, unless `state` says where. Stride, padding, dilation and
+    the size of the kernel (its middle; a trained layer keeps its own) start as they were given.
+    What PyTorch refuses is said in a sentence.
 
     From left to right: an input channel with its padding hatched and the patch in a black frame (a
     frame around each cell, where dilation leaves some out), patch × kernel = products, and the
@@ -112,9 +114,14 @@ class _Steps:
             "dilation": _choices(it.dilation, range(1, 6), it),
             "kernel": it.sizes,
         }
-        counts = {"image": it.images, "channel": len(first.output), "input": it.weight.shape[1]}
-        self.sliders = [Slider("k", first.count, stepped=True)]
-        self.sliders += [Slider(name, count) for name, count in counts.items() if count > 1]
+        counts = {"k": first.count, "image": it.images, "channel": len(first.output)}
+        counts["input"] = it.weight.shape[1]
+        start = _strongest(first) if it.is_trained else {}
+        self.sliders = [
+            Slider(name, count, start.get(name, 0), stepped=name == "k")
+            for name, count in counts.items()
+            if count > 1 or name == "k"
+        ]
         self.sliders += [self._slider(name) for name, all_ in self.choices.items() if len(all_) > 1]
 
     def _slider(self, name: str) -> Slider:
@@ -159,6 +166,17 @@ class _Steps:
     def _after(self, made: Made, step: arithmetic.ConvStep) -> list[str]:
         followers = self._followers(made, step)
         return [f"then {one.stage}: {plots.in_words(one.step)}" for one in followers]
+
+
+def _strongest(made: Made) -> dict[str, int]:
+    """Return the output farthest from zero, and the input channel that adds most to it.
+
+    At the corner, where a trained layer could as well open, there is often nothing to see.
+    """
+    channel, *place = np.unravel_index(int(made.output.abs().argmax()), made.output.shape)
+    k = int(np.ravel_multi_index(place, made.output.shape[1:]))
+    step = made.step(k, int(channel))
+    return {"k": k, "channel": int(channel), "input": int(step.channel_sums.abs().argmax())}
 
 
 def _choices(own: Pair | str, numbers: range, convolved: Convolved) -> list[Pair | str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from vizlib import arithmetic, plots
@@ -48,7 +49,7 @@ def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
     while the image changes.
 
     A layer that cannot be followed back is shown all the same, and a sentence says why. `.figure()`
-    draws the whole way for print.
+    draws the whole way for print, of two images below their maps and the difference.
 
     Raises TypeError or ValueError where model, images or state are none of these.
 
@@ -129,15 +130,26 @@ class _Pixel:
         spot = self._spot(**place)
         traces, _ = self._traces(spot)
         stages = [self.ways.stage(image, spot.layer) for image in spot.images]
+        apart = [self._apart(spot)] if len(spot.images) > 1 else []
         if not traces:
             maps = [self.ways.maps(image, spot.layer) for image in spot.images]
-            return plots.together(
-                *([plots.feature_maps(one, title=stages[0].name)] for one in maps)
-            )
+            rows = ([plots.feature_maps(one, title=stages[0].name)] for one in maps)
+            return plots.together(apart, *rows)
         titled = [f"image {image}: {named(one[0])} = {plots.short(one[0].value, 4)}"
                   for image, one in zip(spot.images, traces, strict=True)]  # fmt: skip
         rows = zip(traces, stages, titled, strict=True)
-        return plots.together(*([plots.trace(t, output=s, title=w)] for t, s, w in rows))
+        return plots.together(apart, *([plots.trace(t, output=s, title=w)] for t, s, w in rows))
+
+    def _apart(self, spot: _Spot) -> plots.Figure:
+        """Return the chosen map of two images and their difference for print, on one scale."""
+        one, other = (self.ways.maps(image, spot.layer) for image in spot.images)
+        first, second = (f"image {image}" for image in spot.images)
+        name, channel = self.ways.names[spot.layer], spot.where[0]
+        if one.dim() == 1:
+            return plots.feature_maps(one - other, title=f"{name}: {first} − {second}")
+        maps = torch.stack([one[channel], other[channel], one[channel] - other[channel]])
+        title = f"{name}, channel {channel}: {first} (0), {second} (1) and their difference (2)"
+        return plots.feature_maps(maps, columns=3, title=title)
 
     def _traces(self, spot: _Spot) -> tuple[list[arithmetic.Trace], str]:
         """Return the way back for each image, or none and why."""

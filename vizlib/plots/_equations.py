@@ -37,8 +37,9 @@ def convolution(
     Each row is an input channel: where the kernel lies (black frame), patch × kernel = products,
     and their sum. White is zero, blue positive, orange negative, and each column has one scale for
     all rows. Hatched cells are padding. Of many channels those with the largest sums, of either
-    sign, are drawn, at most `limit`; the rest are one term that counts in full. Numbers are
-    rounded to be read, but summed as they are, and the difference from PyTorch is printed.
+    sign, are drawn, at most `limit` and the largest first; the rest are one term that counts in
+    full. Numbers are rounded to be read, but summed as they are, and the difference from PyTorch is
+    printed.
 
     Raises TypeError where `step` is no such step, ValueError for a trace without a convolution or
     an image of another shape.
@@ -112,7 +113,9 @@ class _Rows:
         self.side = min(_LARGEST, room / 3 / self.wide)
         fit = int(_ROWS_HEIGHT / self.height)
         largest = step.channel_sums.abs().argsort(descending=True, stable=True).tolist()
-        self.shown = sorted(largest[: max(1, fit if limit is None else limit)])
+        self.shown = largest[: max(1, fit if limit is None else limit)]
+        if len(self.shown) == len(largest):
+            self.shown.sort()
         # Rounded together, or one row would show more decimals than the next.
         self.texts = {
             name: rounded(part[self.shown].ravel()) for name, part in self.columns.items()

@@ -16,7 +16,8 @@ from vizlib.plots._board import MARGIN, Board, Thumb, grid, two
 from vizlib.plots._style import GREY, WIDTH, Figure, short, styled
 
 _ABREAST, _MAP, _IMAGE = 5, 0.95, "input"
-_PITCH = (WIDTH - 2 * MARGIN - _MAP) / (_ABREAST - 1)
+# As much room for the words of the last column as for those of the others.
+_PITCH = (WIDTH - 2 * MARGIN) / _ABREAST
 # Inches of the lines above a map and of those below it.
 _ABOVE, _BELOW = 0.38, 0.5
 _ROW = _ABOVE + _MAP + _BELOW
@@ -173,7 +174,7 @@ def _made(one: arithmetic.Traced, behind: Sequence[arithmetic.Traced]) -> str:
     """Say in a few words how a value came about."""
     step = one.step
     if isinstance(step, arithmetic.ConvStep | arithmetic.LinearStep):
-        return f"{step.products.numel()} products" + (" + bias" if step.bias else "")
+        return f"{step.products.numel()} terms" + (" + bias" if step.bias else "")
     if isinstance(step, arithmetic.PoolStep):
         count = int((~step.is_padding).sum())
         return f"largest of {count}" if step.kind == "max" else f"mean of {count}"

@@ -17,11 +17,13 @@ _LISTED, _WRITTEN_OUT = 12, 9
 def in_words(step: Any, most: int = 8) -> str:
     """Return how a step's result comes about, as one line with its numbers.
 
-    `step` is what `arithmetic` returned for one value: a ConvStep, LinearStep, PoolStep, NormStep
-    or ActivationStep. Of many input channels (of a linear layer: inputs) `most` are named, those
-    with the largest contributions of either sign, the largest first; the rest is one term that
-    counts in full. Of a single channel up to nine products are written out. Numbers are rounded to
-    be read, the result is that of the full ones.
+    `step` is what `arithmetic` returned for one value: a ConvStep, LinearStep, PoolStep, NormStep,
+    ActivationStep or NeuronStep; of SoftmaxSteps the label's probability, or the winner's, is told,
+    and of a Backpropagation the gradient of the first weight. Of many input channels (of a linear
+    layer: inputs) `most` are named, those with the largest contributions of either sign, the
+    largest first; the rest is one term that counts in full. Of a single channel up to nine products
+    are written out. Numbers are rounded to be read, the result is that of the full ones. Raises
+    TypeError where `step` is none of these.
 
     >>> from vizlib import arithmetic
     >>> in_words(arithmetic.pool_step([[1, 5], [3, 4]], row=0, col=0))
@@ -32,22 +34,34 @@ def in_words(step: Any, most: int = 8) -> str:
     'relu(−0.5) = 0, where relu(x) = max(0, x)'
     >>> print(in_words(arithmetic.linear_step([1.0, 2.0, 3.0], [0.5, -4.0, 1.0]), most=1))
     −8...(input...1) + 3.5...(2...others) =...−4.5
+    >>> in_words(arithmetic.softmax_steps([2.0, 1.0, 0.0], label=1))
+    'P1 = e^(−1) / 1.503 = 0.2447, and the loss is −ln 0.2447 = 1.408'
     """
     match step:
         case arithmetic.PoolStep():
-            return pooled(step)
+            text = pooled(step)
         case arithmetic.NormStep():
-            return _normalized(step)
-        case arithmetic.LinearStep():
+            text = _normalized(step)
+        case arithmetic.ActivationStep():
+            text = _bent(step)
+        case arithmetic.SoftmaxSteps():
+            text = _likely(step)
+        case arithmetic.Backpropagation():
+            text = _chained(step)
+        case arithmetic.LinearStep() | arithmetic.NeuronStep():
             names = [f"input\u00a0{number}" for number in range(len(step.products))]
-            return _summed(step, _largest(step.products, names, most))
+            text = _summed(step, _largest(step.products, names, most))
         case arithmetic.ConvStep() if _is_short(step):
-            return _summed(step, _products(step))
+            text = _summed(step, _products(step))
         case arithmetic.ConvStep():
             names = [f"input\u00a0{number}" for number in step.channels]
-            return _summed(step, _largest(step.channel_sums, names, most))
-    x, y = short(step.x.item(), 4), short(step.total, 4)
-    return f"{step.name}({x}) = {y}, where {step.name}(x) = {step.formula}"
+            text = _summed(step, _largest(step.channel_sums, names, most))
+        case _:
+            raise TypeError(
+                "step must be what a function of arithmetic returned for one value, such as "
+                f"conv2d_step, but was a {type(step).__name__}"
+            )
+    return text
 
 
 def summed(step: arithmetic.ConvStep, shown: Sequence[int]) -> str:
@@ -116,6 +130,30 @@ def afterwards(after: Iterable[Any]) -> list[str]:
         if step is not None:
             lines.append(f"then {name}: {in_words(step)}".replace("then :", "then"))
     return lines
+
+
+def _bent(step: arithmetic.ActivationStep) -> str:
+    x, y = short(step.x.item(), 4), short(step.total, 4)
+    return f"{step.name}({x}) = {y}, where {step.name}(x) = {step.formula}"
+
+
+def _likely(steps: arithmetic.SoftmaxSteps) -> str:
+    k = int(steps.probabilities.argmax()) if steps.label is None else steps.label
+    share = short(steps.probabilities[k].item(), 4)
+    power = _factor(steps.shifted[k].item())
+    text = f"P{k} = e^{power} / {short(steps.total, 4)} = {share}"
+    return (
+        text
+        if steps.loss is None
+        else f"{text}, and the loss is −ln {share} = {short(steps.loss, 4)}"
+    )
+
+
+def _chained(step: arithmetic.Backpropagation) -> str:
+    factors = step.factors()
+    product = " · ".join(_factor(value) for value in factors.values())
+    gradient = short(step.neurons[0].weight_gradient[0].item(), 4)
+    return f"∂loss/∂w1[0] = {product} = {gradient}"
 
 
 def _normalized(step: arithmetic.NormStep) -> str:
