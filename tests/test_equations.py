@@ -397,7 +397,7 @@ def test_softmax_and_back_propagation_in_words():
     )
     text = plots.in_words(step).replace("−", "-")
     assert text == f"∂loss/∂w1[0] = (-2) · 1 · 2 · 1 · 1 = {weights.grad[0].item():g}"
-    assert plots.in_words(step.neurons[1]).replace("\xa0", " ") == "4 (input 0) = 4"
+    assert plots.in_words(step.neurons[1]).replace("\xa0", " ") == "2·2 = 4"
 
 
 def test_what_is_no_step_is_not_told():

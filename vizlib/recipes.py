@@ -122,7 +122,7 @@ _RECIPES = {
     "myfullconvnet": _conv(epochs=20),
     "mynetv1": _conv(epochs=10),
     "mynetv2": _conv(epochs=25),
-    "myvggnet": _conv(epochs=20),
+    "myvggnet": _conv(epochs=40),
 }
 
 

@@ -9,6 +9,7 @@ Sliders and canvas are linked in the browser: once the maps of an image are ther
 moves repaints within a frame and asks the kernel nothing.
 """
 
+from vizlib.explore._backpropagation import backpropagation
 from vizlib.explore._compare import compare
 from vizlib.explore._convolution import convolution
 from vizlib.explore._draw import draw
@@ -23,6 +24,7 @@ __all__ = [
     "SCALES",
     "Layers",
     "Training",
+    "backpropagation",
     "compare",
     "convolution",
     "draw",

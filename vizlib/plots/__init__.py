@@ -16,6 +16,7 @@ from vizlib.plots._equations import convolution, pooling
 from vizlib.plots._landscapes import activation, contours, regions
 from vizlib.plots._lines import answers, lines
 from vizlib.plots._maps import feature_maps, images, kernels, largest
+from vizlib.plots._neurons import backpropagation
 from vizlib.plots._photograph import photograph
 from vizlib.plots._png import encode as png
 from vizlib.plots._steps import steps
@@ -28,6 +29,7 @@ __all__ = [
     "Figure",
     "activation",
     "answers",
+    "backpropagation",
     "colours",
     "compare",
     "confusion",

@@ -19,11 +19,11 @@ def in_words(step: Any, most: int = 8) -> str:
 
     `step` is what `arithmetic` returned for one value: a ConvStep, LinearStep, PoolStep, NormStep,
     ActivationStep or NeuronStep; of SoftmaxSteps the label's probability, or the winner's, is told,
-    and of a Backpropagation the gradient of the first weight. Of many input channels (of a linear
-    layer: inputs) `most` are named, those with the largest contributions of either sign, the
-    largest first; the rest is one term that counts in full. Of a single channel up to nine products
-    are written out. Numbers are rounded to be read, the result is that of the full ones. Raises
-    TypeError where `step` is none of these.
+    and of a Backpropagation the gradient of every weight, a line for each. Of many input channels
+    (of a linear layer: inputs) `most` are named, those with the largest contributions of either
+    sign, the largest first; the rest is one term that counts in full. Of a single channel, and of a
+    neuron that learns, up to nine products are written out. Numbers are rounded to be read, the
+    result is that of the full ones. Raises TypeError where `step` is none of these.
 
     >>> from vizlib import arithmetic
     >>> in_words(arithmetic.pool_step([[1, 5], [3, 4]], row=0, col=0))
@@ -48,11 +48,13 @@ def in_words(step: Any, most: int = 8) -> str:
             text = _likely(step)
         case arithmetic.Backpropagation():
             text = _chained(step)
+        case arithmetic.NeuronStep() if len(step.products) <= _WRITTEN_OUT:
+            text = _summed(step, _pairs(step.inputs, step.weights))
         case arithmetic.LinearStep() | arithmetic.NeuronStep():
             names = [f"input\u00a0{number}" for number in range(len(step.products))]
             text = _summed(step, _largest(step.products, names, most))
         case arithmetic.ConvStep() if _is_short(step):
-            text = _summed(step, _products(step))
+            text = _summed(step, _pairs(step.patch, step.kernel))
         case arithmetic.ConvStep():
             names = [f"input\u00a0{number}" for number in step.channels]
             text = _summed(step, _largest(step.channel_sums, names, most))
@@ -72,7 +74,10 @@ def summed(step: arithmetic.ConvStep, shown: Sequence[int]) -> str:
 
 
 def _summed(
-    step: arithmetic.ConvStep | arithmetic.LinearStep, terms: Sequence[str], *, always: bool = False
+    step: arithmetic.ConvStep | arithmetic.LinearStep | arithmetic.NeuronStep,
+    terms: Sequence[str],
+    *,
+    always: bool = False,
 ) -> str:
     bias = [f"{short(step.bias)}\u00a0(bias)"] if step.bias or always else []
     # A line that is too long breaks between two terms or before the result.
@@ -96,8 +101,8 @@ def _is_short(step: arithmetic.ConvStep) -> bool:
     return len(step.channels) == 1 and step.products.numel() <= _WRITTEN_OUT
 
 
-def _products(step: arithmetic.ConvStep) -> list[str]:
-    pairs = zip(step.patch.flatten().tolist(), step.kernel.flatten().tolist(), strict=True)
+def _pairs(values: Tensor, weights: Tensor) -> list[str]:
+    pairs = zip(values.flatten().tolist(), weights.flatten().tolist(), strict=True)
     return [f"{_factor(value)}·{_factor(weight)}" for value, weight in pairs]
 
 
@@ -150,10 +155,13 @@ def _likely(steps: arithmetic.SoftmaxSteps) -> str:
 
 
 def _chained(step: arithmetic.Backpropagation) -> str:
-    factors = step.factors()
-    product = " · ".join(_factor(value) for value in factors.values())
-    gradient = short(step.neurons[0].weight_gradient[0].item(), 4)
-    return f"∂loss/∂w1[0] = {product} = {gradient}"
+    lines = []
+    for number, neuron in enumerate(step.neurons):
+        for weight, gradient in enumerate(neuron.weight_gradient.tolist()):
+            factors = step.factors(weight, number).values()
+            product = " · ".join(_factor(value) for value in factors)
+            lines.append(f"∂loss/∂w{number + 1}[{weight}] = {product} = {short(gradient, 4)}")
+    return "\n".join(lines)
 
 
 def _normalized(step: arithmetic.NormStep) -> str:

@@ -1,0 +1,166 @@
+"""Neurons in a row that learn: every number of every step, forwards and backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import isfinite
+from typing import Any
+
+from torch import Tensor
+
+from vizlib import arithmetic, plots
+from vizlib.explore._panels import Frame, Lines, Maps, Panel, Words
+from vizlib.explore._sliders import Slider
+from vizlib.explore._view import View
+
+_RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
+# A loss that is so many times the first one has left the map: later steps show nothing new.
+_LOST = 1e6
+_CELL, _NARROWEST, _CHART = 46, 76, 150  # CSS pixels
+
+
+def backpropagation(
+    inputs: Any,
+    neurons: Sequence[tuple[Any, float]],
+    target: float,
+    *,
+    activation: str = "sigmoid",
+    rate: float = 0.01,
+    steps: int = 20,
+    state: str | None = None,
+) -> View:
+    """Return sliders over the steps in which one neuron, or several in a row, learn an example.
+
+    `inputs`, `neurons`, `target` and `activation` are those of `arithmetic.backpropagation`: pairs
+    of weights and bias, of which each after the first reads the output of the one before, and the
+    loss (output − target)². Step 0 is how they were given; each of `steps` goes against the
+    gradient, as `torch.optim.SGD` does: weight − rate · gradient. Back, Next and Play go through
+    them, `rate` chooses another learning rate. Where the loss grows beyond a million times the
+    first one, the steps end.
+
+    Each row is a neuron: inputs × weights = products, and the gradient of the loss with respect to
+    each weight. White is zero, blue positive, orange negative; each column has one scale for all
+    steps of a rate. Below are the loss of all steps, with a line at this one, and the sums: the
+    way forwards, the loss, then each gradient as a product, from the loss backwards, in the factors
+    that `Backpropagation.factors` names, and what the next step makes of the first weight.
+
+    `.figure()` draws the step for print, `.state` is the place, which `state=` opens again.
+
+    Raises ValueError for what `arithmetic.backpropagation` refuses, and for a rate or a number of
+    steps below zero.
+
+    >>> backpropagation([1.0, 2.0], [([0.5, 0.25], 1.0), ([2.0], 0.0)], 5.0, activation="relu")
+    backpropagation(2 neurons)
+    """
+    if not rate > 0 or steps < 1:
+        raise ValueError(
+            f"rate must be above 0 and steps at least 1, but they were {rate:g} and {steps}"
+        )
+    learning = _Learning(inputs, neurons, target, activation, rate, steps)
+    count = len(neurons)
+    name = f"backpropagation({count} neuron{'s' * (count > 1)})"
+    return View(name, learning.sliders, learning.show, learning.draw, state=state)
+
+
+class _Learning:
+    """The steps at each learning rate, as a function of where the sliders stand."""
+
+    def __init__(
+        self,
+        inputs: Any,
+        neurons: Sequence[tuple[Any, float]],
+        target: float,
+        activation: str,
+        rate: float,
+        steps: int,
+    ) -> None:
+        self.inputs, self.neurons, self.target = inputs, neurons, target
+        self.activation, self.steps = activation, steps
+        self.rates = sorted({*_RATES, rate})
+        self.made = lru_cache(len(self.rates))(self._made)
+        words = [f"{each:g}" for each in self.rates]
+        self.sliders = [
+            Slider("step", len(self.made(rate)), stepped=True),
+            Slider("rate", words, self.rates.index(rate)),
+        ]
+
+    def _made(self, rate: float) -> list[arithmetic.Backpropagation]:
+        neurons, made = self.neurons, []
+        for _ in range(self.steps + 1):
+            step = arithmetic.backpropagation(
+                self.inputs, neurons, self.target, activation=self.activation
+            )
+            if made and not (isfinite(step.loss) and step.loss <= _LOST * max(made[0].loss, 1)):
+                break
+            made.append(step)
+            neurons = [
+                (n.weights - rate * n.weight_gradient, n.bias - rate * n.bias_gradient)
+                for n in step.neurons
+            ]
+        return made
+
+    def show(self, *, step: int, rate: int) -> Frame:
+        """Return what is seen of a step."""
+        made = self.made(self.rates[rate])
+        at = min(step, len(made) - 1)
+        now, losses = made[at], [each.loss for each in made]
+        rows = [panel for number in range(len(now.neurons)) for panel in _row(made, at, number)]
+        chart = Lines({"loss": losses}, along="step", at=at, height=_CHART, below=True)
+        lines = [*_forwards(now), *plots.in_words(now).split("\n"), _next(now, self.rates[rate])]
+        title = f"step {at}: loss {plots.short(now.loss, 4)}"
+        words = Words(lines, title=title, width=_ROOM)
+        return Frame(
+            [*rows, chart, words], f"{title}, rate {self.rates[rate]:g}", {"step": len(made)}
+        )
+
+    def draw(self, *, step: int, rate: int) -> plots.Figure:
+        """Return a step for print."""
+        made = self.made(self.rates[rate])
+        at = min(step, len(made) - 1)
+        return plots.backpropagation(made[at], title=f"step {at}, rate {self.rates[rate]:g}")
+
+
+_ROOM = 400  # CSS pixels that the words need beside the chart
+
+
+def _row(made: Sequence[arithmetic.Backpropagation], at: int, number: int) -> list[Panel]:
+    """Return the numbers of one neuron, each column on the scale of all steps."""
+    name = str(number + 1)
+    columns = {
+        "inputs": ("inputs" if number == 0 else f"y{number}", ""),
+        "weights": (f"weights w{name}", "×"),
+        "products": ("products", "="),
+        "weight_gradient": (f"∂loss/∂w{name}", ""),
+    }
+    panels: list[Panel] = []
+    for attribute, (title, before) in columns.items():
+        all_steps: list[Tensor] = [getattr(each.neurons[number], attribute) for each in made]
+        values = all_steps[at][None]
+        panels.append(
+            Maps(
+                values,
+                title=title,
+                before=before,
+                below=number > 0 and not panels,
+                limit=plots.largest(all_steps),
+                width=max(_NARROWEST, _CELL * values.shape[1]),
+            )
+        )
+    return panels
+
+
+def _forwards(step: arithmetic.Backpropagation) -> list[str]:
+    lines = [
+        f"z{number} = {plots.in_words(neuron)}, and y{number} = {plots.short(neuron.output, 4)}"
+        for number, neuron in enumerate(step.neurons, start=1)
+    ]
+    error = f"({plots.short(step.output, 4)} − {plots.short(step.target, 4)})²"
+    return [*lines, f"loss = {error} = {plots.short(step.loss, 4)}".replace("− −", "+ ")]
+
+
+def _next(step: arithmetic.Backpropagation, rate: float) -> str:
+    weight, gradient = step.neurons[0].weights[0].item(), step.neurons[0].weight_gradient[0].item()
+    made = plots.short(weight - rate * gradient, 4)
+    taken = f"{rate:g} · ({plots.short(gradient, 4)})"
+    return f"next step: w1[0] = {plots.short(weight, 4)} − {taken} = {made}"
