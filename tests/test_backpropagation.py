@@ -70,9 +70,10 @@ def test_the_words_are_the_factors_and_the_next_weight():
         product = np.prod([float(factor.strip("()")) for factor in line[1].split(" · ")])
         assert product == pytest.approx(gradient.item(), rel=0.02)
         assert float(line[2]) == pytest.approx(gradient.item(), rel=1e-3)
-    line = re.search(r"next step: w1\[0\] = (\S+) - 0.1 · \((\S+)\) = (\S+)$", words, re.MULTILINE)
-    expected = [weights[0][0].item(), gradients[0][0].item(), after[0][0].item()]
-    assert [float(number) for number in line.groups()] == pytest.approx(expected, rel=1e-3)
+    line = re.search(r"next step: w1\[0\] = (\S+) ([-+]) 0.1 · (\S+) = (\S+)$", words, re.MULTILINE)
+    weight, sign, taken, then = line.groups()
+    expected = [weights[0][0].item(), -gradients[0][0].item(), after[0][0].item()]
+    assert [float(weight), float(sign + taken), float(then)] == pytest.approx(expected, rel=1e-3)
 
 
 def test_steps_that_leave_the_map_end():

@@ -162,5 +162,5 @@ def _forwards(step: arithmetic.Backpropagation) -> list[str]:
 def _next(step: arithmetic.Backpropagation, rate: float) -> str:
     weight, gradient = step.neurons[0].weights[0].item(), step.neurons[0].weight_gradient[0].item()
     made = plots.short(weight - rate * gradient, 4)
-    taken = f"{rate:g} · ({plots.short(gradient, 4)})"
-    return f"next step: w1[0] = {plots.short(weight, 4)} − {taken} = {made}"
+    sign, taken = "−" if gradient >= 0 else "+", f"{rate:g} · {plots.short(abs(gradient), 4)}"
+    return f"next step: w1[0] = {plots.short(weight, 4)} {sign} {taken} = {made}"
