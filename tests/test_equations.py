@@ -395,7 +395,8 @@ def test_softmax_and_back_propagation_in_words():
     step = arithmetic.backpropagation(
         [1, 2], [([0.5, 0.25], 1.0), ([2.0], 0.0)], 5.0, activation="relu"
     )
-    text = plots.in_words(step).replace("−", "-")
+    text, *others = plots.in_words(step).replace("−", "-").split("\n")
+    assert [line.partition(" = ")[0] for line in others] == ["∂loss/∂w1[1]", "∂loss/∂w2[0]"]
     assert text == f"∂loss/∂w1[0] = (-2) · 1 · 2 · 1 · 1 = {weights.grad[0].item():g}"
     assert plots.in_words(step.neurons[1]).replace("\xa0", " ") == "2·2 = 4"
 

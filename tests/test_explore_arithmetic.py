@@ -339,6 +339,25 @@ def test_a_layer_opens_at_its_strongest_value_and_at_what_adds_most_to_it(lenet,
     assert place["input"] == parts.argmax()
 
 
+class Aside(nn.Module):
+    """Behind a convolution come layers that read another one."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 2, 3), nn.Conv2d(1, 2, 3)
+        self.norm, self.relu = nn.BatchNorm2d(2), nn.ReLU()
+
+    def forward(self, x):
+        one, two = self.one(x), self.two(x)
+        return self.relu(self.norm(one)) + two
+
+
+def test_layers_that_read_another_convolution_do_not_follow():
+    x = torch.randn(1, 1, 6, 6)
+    words = panels(explore.convolution(Aside().eval(), x, layer="two"))["words"]
+    assert not any(line.startswith("then ") for line in words)
+
+
 # --- The way back from a pixel -------------------------------------------------------------
 
 
@@ -475,14 +494,34 @@ def test_two_images_stand_side_by_side_on_one_scale(lenet, images):
     assert words.lines[0].replace("−", "-").endswith(f" = {difference:.4g}")
 
 
-def test_what_is_no_chain_is_shown_and_says_so():
+class Gated(Branches):
+    def forward(self, x):
+        before = self.relu(self.first(x))
+        return self.third(self.relu(before * self.second(before)))
+
+
+def test_a_way_around_a_block_is_followed_back():
     model, x = Branches(), torch.randn(1, 1, 6, 6)
+    words = frame(explore.pixel(model, x, state="layer=third")).panels[-1]
+    (line,) = (line for line in words.lines if line.startswith("add["))
+    place = tuple(map(int, re.search(r"\[(.*)\]", line)[1].split(", ")))
+    with torch.no_grad():
+        before = model.relu(model.first(x))
+        terms = {"second": model.second(before)[0][place], "relu": before[0][place]}
+    told = line.replace("−", "-").replace("- ", "-").replace("\xa0", " ")
+    for name, value in terms.items():
+        assert f"{value:.4g} ({name})" in told
+    assert told.endswith(f" = {sum(terms.values()):.4g}")
+
+
+def test_what_is_no_chain_is_shown_and_says_so():
+    model, x = Gated(), torch.randn(1, 1, 6, 6)
     view = explore.pixel(model, x, state="layer=third")
     *maps, words = frame(view).panels
     with torch.no_grad():
         torch.testing.assert_close(maps[0].values, model(x)[0])
     (line,) = words.lines
-    assert line.startswith("add ")
+    assert line.startswith("mul ")
     assert "choose a stage up to 'second'" in line
     assert view.figure().get_size_inches()[0] > 1
     assert "sees 5×5" in frame(view, layer=2, row=3, col=3).panels[-1].title

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from vizlib import arithmetic, capture, models
+from vizlib import arithmetic, capture, models, plots
 
 CHAINS = ["lenet", "newnet", "mlp", "cnn", "defaultnet", "myfullconvnet", "mynetv2", "myvggnet",
           "arithmetic", "lenet5", "vgg11"]  # fmt: skip
@@ -292,22 +292,128 @@ def test_layers_in_place_are_followed():
     assert torch.equal(x, before)
 
 
+# --- Around a block and together again -----------------------------------------------------
+
+
+class Residual(nn.Module):
+    """Two blocks with a way around each, the second one through a convolution of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.one, self.two = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.three, self.four = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, padding=1)
+        self.around, self.relu = nn.Conv2d(3, 4, 1, 2), nn.ReLU()
+        self.end = nn.Linear(4 * 25, 3)
+
+    def forward(self, x):
+        x = self.relu(self.norm(self.first(x)))
+        y = self.two(self.relu(self.one(x)))
+        y += x
+        z = self.four(self.relu(self.three(y)))
+        z = self.relu(z + self.around(y))
+        return self.end(z.flatten(1))
+
+
+# What each stage of it reads.
+READ = {
+    "first": ["input"], "norm": ["first"], "relu": ["norm"], "one": ["relu"], "relu:2": ["one"],
+    "two": ["relu:2"], "add": ["two", "relu"], "three": ["add"], "relu:3": ["three"],
+    "four": ["relu:3"], "around": ["add"], "add:2": ["four", "around"], "relu:4": ["add:2"],
+    "flatten": ["relu:4"], "end": ["flatten"],
+}  # fmt: skip
+
+
+def residual():
+    torch.manual_seed(3)
+    model, x = Residual().double().eval(), torch.randn(1, 1, 10, 9).double()
+    model.norm.running_mean.normal_()
+    return model, x
+
+
+def test_sums_of_two_outputs_are_followed_back_to_the_larger():
+    model, x = residual()
+    recording = capture.record(model, x)
+    chain, turns = arithmetic.Chain(model, x), set()
+    assert chain.names == list(READ)
+    for number, stage in enumerate(READ):
+        for extra in range(6):
+            place = pick(recording[stage].output.shape[1:], number + 17 * extra + 1)
+            way = chain.trace(stage, *place)
+            for one, behind in pairwise(way):
+                assert behind.stage in READ[one.stage]
+                assert one.value == recording[one.stage].output[(0, *one.place)].item()
+                assert abs(one.difference) < 1e-12
+                if len(READ[one.stage]) > 1:
+                    terms = [recording[n].output[(0, *one.place)].item() for n in READ[one.stage]]
+                    assert sorted(one.step.terms.tolist()) == sorted(terms)
+                    assert behind.value == max(terms, key=abs)
+                    assert behind.place == one.place
+                    torch.testing.assert_close(one.before, recording[behind.stage].output[0])
+                    turns.add((one.stage, behind.stage))
+    # Each way around was taken, and each way through.
+    assert turns == {("add", "two"), ("add", "relu"), ("add:2", "four"), ("add:2", "around")}
+
+
+def test_a_sum_sees_what_both_see():
+    model, x = residual()
+    chain = arithmetic.Chain(model, x)
+    shapes = {stage.name: stage.output.shape[1:] for stage in chain.stages}
+    model, image = positive(copy.deepcopy(model)), torch.ones_like(x).requires_grad_()
+    for name, output in model_sums(model, image).items():
+        for extra in range(8):
+            place = pick(shapes[name], 5 * extra + 2)
+            (gradient,) = torch.autograd.grad(output[(0, *place)], image, retain_graph=True)
+            rows, columns = gradient[0].abs().sum(0).nonzero(as_tuple=True)
+            box = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+            assert chain.receptive_field(name, *place[1:]) == tuple(map(int, box))
+
+
+def model_sums(model, x):
+    """The two sums of a `Residual`, made once more by hand."""
+    x = model.relu(model.norm(model.first(x)))
+    first = model.two(model.relu(model.one(x))) + x
+    return {"add": first, "add:2": model.four(model.relu(model.three(first))) + model.around(first)}
+
+
+def test_a_sum_in_words():
+    step = arithmetic.trace(*residual(), "add", 1, 2, 3)[0].step
+    one, other = step.terms.tolist()
+    text = plots.in_words(step).replace("−", "-").replace("\xa0", " ")
+    assert f"{one:.4g} (two)" in text
+    assert text.endswith(f" = {one + other:.4g}")
+    assert "(relu)" in text
+
+
+def test_every_stage_of_resnet18_is_followed_back():
+    torchvision = pytest.importorskip("torchvision")
+    torch.manual_seed(0)
+    model, x = torchvision.models.resnet18(weights=None).eval(), torch.randn(1, 3, 64, 64)
+    chain = arithmetic.Chain(model, x)
+    recording = capture.record(model, x)
+    assert chain.names == list(recording)
+    for number, stage in enumerate(chain.names):
+        way = chain.trace(stage, *pick(recording[stage].output.shape[1:], number + 1))
+        for one in way:
+            assert abs(one.difference) < 1e-4 * max(1, abs(one.value))
+
+
 # --- What is no chain ----------------------------------------------------------------------
 
 
 class Branches(nn.Module):
-    """Two convolutions side by side, added, or with the second one alone kept."""
+    """Two convolutions side by side, multiplied, or added to what nobody recorded."""
 
-    def __init__(self, *, added):
+    def __init__(self, *, multiplied):
         super().__init__()
         self.first = nn.Conv2d(1, 2, 3, padding=1)
         self.left, self.right = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
-        self.added = added
+        self.multiplied = multiplied
 
     def forward(self, x):
         x = self.first(x)
         left, right = self.left(x), self.right(x)
-        return left + right if self.added else right
+        return left * right if self.multiplied else right + left.flip(2)
 
 
 class Opaque(nn.Conv2d):
@@ -339,15 +445,15 @@ class Loose(nn.Module):
     ("model", "stage", "sentence"),
     [
         (
-            Branches(added=True),
-            "right",
+            Branches(multiplied=True),
+            "mul",
             (
-                "right makes something else of the layer before it than was recorded; only a "
-                "chain, in which each layer reads the one before it, is followed back: choose a "
-                "stage up to 'left'"
+                "mul is of the kind 'multiply', which does more than read the layer before it; "
+                "only layers that read one earlier output, or add two, are followed back: choose "
+                "a stage up to 'right'"
             ),
         ),
-        (Branches(added=False), "right", "right makes something else"),
+        (Branches(multiplied=False), "add", "add is no sum of two earlier outputs"),
         (Scaled(), "conv", "conv makes something else"),
         (Loose(), "conv2d", "conv2d is called as a function, which keeps its weights to itself"),
         (
@@ -388,8 +494,8 @@ def test_what_is_no_chain_is_told_so(model, stage, sentence):
 
 def test_a_chain_up_to_the_branch_is_followed():
     torch.manual_seed(0)
-    way = arithmetic.trace(Branches(added=True), torch.randn(1, 1, 8, 8), "left", 1, 2, 3)
-    assert [step.stage for step in way] == ["left", "first", "input"]
+    way = arithmetic.trace(Branches(multiplied=True), torch.randn(1, 1, 8, 8), "right", 1, 2, 3)
+    assert [step.stage for step in way] == ["right", "first", "input"]
 
 
 def test_a_layer_that_does_more_than_its_class_is_told_so():

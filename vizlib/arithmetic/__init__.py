@@ -32,6 +32,7 @@ from vizlib.arithmetic._neurons import (
     softmax_steps,
 )
 from vizlib.arithmetic._pooling import PoolStep, pool1d_step, pool_step
+from vizlib.arithmetic._readers import SumStep
 from vizlib.arithmetic._transposed import conv_transpose1d_step, conv_transpose2d_step
 from vizlib.arithmetic._windows import Sliding, Transposed, each, whole
 
@@ -47,6 +48,7 @@ __all__ = [
     "Parameters",
     "PoolStep",
     "SoftmaxSteps",
+    "SumStep",
     "Trace",
     "Traced",
     "activation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from vizlib import capture, data
 from vizlib.arithmetic._layers import equal, reader
-from vizlib.arithmetic._readers import NoReaderError, Place, Reader, Seen, Step
+from vizlib.arithmetic._readers import NoReaderError, Place, Reader, Seen, Step, Sum, SumStep
 from vizlib.arithmetic._windows import refuse_outside
 from vizlib.train import eval_mode
 
@@ -55,11 +56,13 @@ class Traced:
     total: float
     """What the step here computed in float64 from the values before the layer."""
     step: Step | None
-    """ConvStep, PoolStep, LinearStep, NormStep or ActivationStep; None where a value only moves."""
+    """ConvStep, PoolStep, LinearStep, NormStep, ActivationStep or SumStep; None where a value only
+    moves."""
     field: Box
     """The input pixels that this value can depend on."""
     before: Tensor | None
-    """What the layer read, (C, H, W) or (F,) float64; None for the image itself."""
+    """What the layer read, (C, H, W) or (F,) float64, of two outputs the one that the way goes on
+    to; None for the image itself."""
 
     @property
     def difference(self) -> float:
@@ -85,7 +88,7 @@ class Trace(tuple[Traced, ...]):
 
 
 class Chain:
-    """The layers of a model, up to a stage, each of which reads the one before it.
+    """The layers of a model, up to a stage: each reads an earlier one, or is the sum of two.
 
     Make one and ask it often: the model runs only once, in eval mode, and comes back as it was.
     When it has learnt something since, make another.
@@ -95,8 +98,8 @@ class Chain:
         """Run the model on the first image of x (N, C, H, W) and see that its layers are a chain.
 
         `stage` is the last layer that is needed, or None for all. Raises KeyError with the names
-        that there are for another, and ValueError where a layer up to it does more than to read
-        the one before, or is of a kind that is not taken apart.
+        that there are for another, and ValueError where a layer up to it does more than that, or is
+        of a kind that is not taken apart.
         """
         with eval_mode(model):
             x = _first_image(model, x)
@@ -105,18 +108,52 @@ class Chain:
             self.names = list(recording)[: list(recording).index(last) + 1]
             self.stages = [recording[name] for name in self.names]
             self.image = x[0].detach().cpu().double()
-            self._readers = self._read()
+            self._readers: list[Reader] = []
+            # Which stages each of them reads, by number; the image is number -1.
+            self._sources: list[tuple[int, ...]] = []
+            for number in range(len(self.stages)):
+                self._link(number)
 
-    def _read(self) -> list[Reader]:
-        readers, before = [], self.image
-        for stage in self.stages:
+    def _link(self, number: int) -> None:
+        """Find what a layer reads: nearly always the output before it."""
+        stage = self.stages[number]
+        try:
+            found = self._terms(number) if stage.kind == "add" else self._source(number)
+        except NoReaderError as error:
+            raise ValueError(self._broken(stage, str(error))) from None
+        self._readers.append(found[0])
+        self._sources.append(found[1])
+
+    def _output(self, number: int) -> Tensor:
+        return self.image if number < 0 else self.stages[number].output[0].double()
+
+    def _source(self, number: int) -> tuple[Reader, tuple[int, ...]]:
+        """Return the reader of the latest output that the layer makes its own of."""
+        stage, refusal = self.stages[number], None
+        for source in range(number - 1, -2, -1):
+            before = self._output(source)
+            if refusal and tuple(before.shape) != tuple(stage.input_shape[1:]):
+                continue
             try:
-                readers.append(reader(stage, before))
-                self._check(stage, readers[-1])
+                own = reader(stage, before)
+                self._check(stage, own)
             except NoReaderError as error:
-                raise ValueError(self._broken(stage, str(error))) from None
-            before = stage.output[0].double()
-        return readers
+                refusal = refusal or error
+                continue
+            return own, (source,)
+        raise refusal
+
+    def _terms(self, number: int) -> tuple[Reader, tuple[int, ...]]:
+        """Return the reader of the latest two outputs whose sum a stage is."""
+        stage = self.stages[number]
+        total = self._output(number)
+        alike = [n for n in range(number - 1, -2, -1) if self._output(n).shape == total.shape]
+        for pair in combinations_with_replacement(alike, 2):
+            befores = [self._output(source) for source in pair]
+            if equal(befores[0] + befores[1], total, stage.output.dtype):
+                names = tuple(INPUT if n < 0 else self.names[n] for n in pair)
+                return Sum(stage, befores, names), pair
+        raise NoReaderError("is no sum of two earlier outputs")
 
     @staticmethod
     @torch.no_grad()
@@ -132,7 +169,7 @@ class Chain:
         index = self.names.index(stage.name)
         upto = f"choose a stage up to {self.names[index - 1]!r}" if index else "none can be traced"
         return (
-            f"{stage.name} {reason}; only a chain, in which each layer reads the one before it, is "
+            f"{stage.name} {reason}; only layers that read one earlier output, or add two, are "
             f"followed back: {upto}"
         )
 
@@ -159,9 +196,10 @@ class Chain:
         found = []
         while index > end and place is not None:
             total, step = self._step(index, place)
-            found.append(self._traced(index, place, total, step))
+            turn = step.largest if isinstance(step, SumStep) else 0
+            found.append(self._traced(index, place, total, step, turn))
             place = self._readers[index].behind(place, step)
-            index -= 1
+            index = self._sources[index][turn]
         if place is not None and index < 0:
             value = self.image[place].item()
             seen = [{position} for position in place[1:]]
@@ -181,7 +219,9 @@ class Chain:
         except NoReaderError as error:
             raise ValueError(self._broken(self.stages[index], str(error))) from None
 
-    def _traced(self, index: int, place: Place, total: float, step: Step | None) -> Traced:
+    def _traced(
+        self, index: int, place: Place, total: float, step: Step | None, turn: int
+    ) -> Traced:
         stage = self.stages[index]
         value = stage.output[0][place].item()
         if abs(total - value) > _NEAR * stage.output.abs().max().clamp(min=1).item():
@@ -189,20 +229,25 @@ class Chain:
                 f"{stage.name} gave {value:.6g}, but its weights and its input make {total:.6g}: "
                 "it does more than its class says, or has learnt something since"
             )
-        field, before = self._seen_by(index, place), self._readers[index].before
+        field, before = self._seen_by(index, place), self._output(self._sources[index][turn])
         return Traced(stage.name, stage.kind, place, value, total, step, field, before)
 
     def _seen_by(self, index: int, place: Place) -> Box:
         """Return the field of one value, which is followed alone as long as it is only moved."""
         while index >= 0 and self._readers[index].passes_on:
             place = self._readers[index].behind(place, None)
-            index -= 1
+            (index,) = self._sources[index]
         return self._field(index, [{position} for position in place[1:]])
 
     def _field(self, index: int, seen: Seen) -> Box:
-        for own in reversed(self._readers[: index + 1]):
-            seen = own.seen(seen)
-        return self._box(seen)
+        # Where ways part and meet again, a stage is asked once for all that was seen of it.
+        asked = {index: seen}
+        for number in range(index, -1, -1):
+            if number in asked:
+                seen = self._readers[number].seen(asked.pop(number))
+                for source in self._sources[number]:
+                    asked[source] = _united(asked.get(source), seen)
+        return self._box(asked[-1])
 
     def _box(self, seen: Seen) -> Box:
         if not seen:  # an image that came as a vector is one row
@@ -223,7 +268,7 @@ def receptive_field(model: nn.Module, x: Any, stage: str, row: int = 0, col: int
     A value that saw nothing but padding has the empty box (0, 0, 0, 0).
 
     Raises KeyError for an unknown stage, IndexError for a place that it has not, and ValueError
-    where the model is no chain of known layers up to it.
+    where a layer up to it is of no known kind, or does more than to read one output or to add two.
 
     >>> from vizlib import models
     >>> lenet = models.build("lenet", seed=0)
@@ -241,6 +286,7 @@ def trace(model: nn.Module, x: Any, stage: str, channel: int, row: int = 0, col:
     the network computed it and as the step does, and the box of the image that it can depend on.
     Where a layer reads many values, the way back goes through the one that matters most: the
     winner of max pooling, otherwise the largest contribution of either sign, the first of equals.
+    Of two outputs that are added, as around a residual block, it goes on to the larger one.
     The last entry is a pixel of the image, unless the way ended in padding.
 
     Raises as `receptive_field` does, and ValueError for a layer that is not taken apart.
@@ -255,6 +301,10 @@ def trace(model: nn.Module, x: Any, stage: str, channel: int, row: int = 0, col:
     input[0, 3, 0] = 4  sees rows 3–3, columns 0–0
     """
     return Chain(model, x, stage).trace(stage, channel, row, col)
+
+
+def _united(one: Seen | None, other: Seen) -> Seen:
+    return other if one is None else [a | b for a, b in zip(one, other, strict=True)]
 
 
 def _first_image(model: nn.Module, x: Any) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +16,33 @@ from vizlib.capture import Stage
 
 Place = tuple[int, ...]
 Seen = list[set[int]]
-Step = ConvStep | PoolStep | LinearStep | NormStep | ActivationStep
+
+
+@dataclass(frozen=True, eq=False)
+class SumStep:
+    """Two outputs added value by value, as around a residual block: total = Σ terms.
+
+    `terms` (2,) float64 are the values of the two stages called `names`.
+    """
+
+    terms: Tensor
+    names: tuple[str, str]
+    total: float
+
+    @property
+    def largest(self) -> int:
+        """Which of the two matters most, of either sign; the first of equals."""
+        return int(self.terms.abs().argmax())
+
+    def __repr__(self) -> str:
+        """Return the sum in one line."""
+        parts = (
+            f"{value:.6g} ({name})" for value, name in zip(self.terms, self.names, strict=True)
+        )
+        return f"SumStep({' + '.join(parts)} = {self.total:.6g})"
+
+
+Step = ConvStep | PoolStep | LinearStep | NormStep | ActivationStep | SumStep
 
 # What a formula takes for granted, and what a module of an activation is set to.
 _USUAL = {"gelu": {"approximate": "none"}, "softplus": {"beta": 1.0, "threshold": 20.0}}
@@ -59,6 +88,23 @@ class Reader:
     def everything(self) -> Seen:
         """Return every position of each axis behind the channels."""
         return [set(range(count)) for count in self.before.shape[1:]]
+
+
+class Sum(Reader):
+    """Two outputs of one shape, added."""
+
+    passes_on = False
+
+    def __init__(self, stage: Stage, befores: Sequence[Tensor], names: tuple[str, str]) -> None:
+        """Take both, and what they are called."""
+        super().__init__(stage, befores[0])
+        self.befores, self.names = befores, names
+
+    def step(self, place: Place) -> tuple[float, SumStep]:
+        """Return the sum at a place."""
+        terms = torch.stack([before[place] for before in self.befores])
+        total = terms.sum().item()
+        return total, SumStep(terms, self.names, total)
 
 
 class Reshape(Reader):

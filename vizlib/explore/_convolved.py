@@ -175,14 +175,16 @@ class _Followers:
             return arithmetic.Chain(
                 recordings.model, recordings.inputs[image : image + 1], self.last
             )
-        except ValueError:  # a network with branches is looked into, but not followed
+        except ValueError:  # what is no chain is looked into, but not followed
             return None
 
     def __call__(self, image: int, *place: int) -> Sequence[arithmetic.Traced]:
         chain = self._chain(image) if self.last != self.name else None
         if chain is None:
             return ()
-        return chain.trace(self.last, *place, until=self.name)[-2::-1]
+        way = chain.trace(self.last, *place, until=self.name)
+        # In a network with branches the layers behind this one may read another.
+        return way[-2::-1] if way[-1].stage == self.name else ()
 
 
 def _numbers(what: str, values: Any) -> Tensor:

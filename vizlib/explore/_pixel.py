@@ -41,7 +41,8 @@ def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
     on, and the small one is the pixel where the way back ends. The words go that way, a line for
     each layer; [3, 0, 5] is channel 3, row 0, column 5. The first line is the whole sum of the
     chosen value. Where a layer reads many values, the next line is about the one that matters most:
-    the winner of a max pooling, otherwise the largest product of either sign. Numbers are rounded
+    the winner of a max pooling, otherwise the largest product of either sign; of two outputs that
+    are added, as around a residual block, the larger one. Numbers are rounded
     to be read, but computed as they are; the differences are those from what PyTorch computed.
 
     It opens at the value farthest from zero, unless `state` says where. `beside` is a second image:

@@ -180,8 +180,12 @@ def _made(one: arithmetic.Traced, behind: Sequence[arithmetic.Traced]) -> str:
         return f"largest of {count}" if step.kind == "max" else f"mean of {count}"
     if isinstance(step, arithmetic.ActivationStep):
         return f"{step.name}({short(step.x.item(), 3)})"
+    if type(step) in _SAID:
+        return _SAID[type(step)]
     if one.kind == _IMAGE:
         return "a pixel"
-    if step is None and behind and behind[0].value != one.value:
-        return "from all scores"
-    return "normalized" if step is not None else "the same value"
+    is_softmax = behind and behind[0].value != one.value
+    return "from all scores" if is_softmax else "the same value"
+
+
+_SAID = {arithmetic.NormStep: "normalized", arithmetic.SumStep: "sum of two"}

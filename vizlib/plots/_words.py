@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -18,12 +18,12 @@ def in_words(step: Any, most: int = 8) -> str:
     """Return how a step's result comes about, as one line with its numbers.
 
     `step` is what `arithmetic` returned for one value: a ConvStep, LinearStep, PoolStep, NormStep,
-    ActivationStep or NeuronStep; of SoftmaxSteps the label's probability, or the winner's, is told,
-    and of a Backpropagation the gradient of every weight, a line for each. Of many input channels
-    (of a linear layer: inputs) `most` are named, those with the largest contributions of either
-    sign, the largest first; the rest is one term that counts in full. Of a single channel, and of a
-    neuron that learns, up to nine products are written out. Numbers are rounded to be read, the
-    result is that of the full ones. Raises TypeError where `step` is none of these.
+    ActivationStep, SumStep or NeuronStep; of SoftmaxSteps the label's probability, or the winner's,
+    is told, and of a Backpropagation the gradient of every weight, a line for each. Of many input
+    channels (of a linear layer: inputs) `most` are named, those with the largest contributions of
+    either sign, the largest first; the rest is one term that counts in full. Of a single channel,
+    and of a neuron that learns, up to nine products are written out. Numbers are rounded to be
+    read, the result is that of the full ones. Raises TypeError where `step` is none of these.
 
     >>> from vizlib import arithmetic
     >>> in_words(arithmetic.pool_step([[1, 5], [3, 4]], row=0, col=0))
@@ -37,33 +37,25 @@ def in_words(step: Any, most: int = 8) -> str:
     >>> in_words(arithmetic.softmax_steps([2.0, 1.0, 0.0], label=1))
     'P1 = e^(−1) / 1.503 = 0.2447, and the loss is −ln 0.2447 = 1.408'
     """
+    if type(step) in _TOLD:
+        return _TOLD[type(step)](step)
     match step:
-        case arithmetic.PoolStep():
-            text = pooled(step)
-        case arithmetic.NormStep():
-            text = _normalized(step)
-        case arithmetic.ActivationStep():
-            text = _bent(step)
-        case arithmetic.SoftmaxSteps():
-            text = _likely(step)
-        case arithmetic.Backpropagation():
-            text = _chained(step)
         case arithmetic.NeuronStep() if len(step.products) <= _WRITTEN_OUT:
-            text = _summed(step, _pairs(step.inputs, step.weights))
+            terms = _pairs(step.inputs, step.weights)
         case arithmetic.LinearStep() | arithmetic.NeuronStep():
             names = [f"input\u00a0{number}" for number in range(len(step.products))]
-            text = _summed(step, _largest(step.products, names, most))
+            terms = _largest(step.products, names, most)
         case arithmetic.ConvStep() if _is_short(step):
-            text = _summed(step, _pairs(step.patch, step.kernel))
+            terms = _pairs(step.patch, step.kernel)
         case arithmetic.ConvStep():
             names = [f"input\u00a0{number}" for number in step.channels]
-            text = _summed(step, _largest(step.channel_sums, names, most))
+            terms = _largest(step.channel_sums, names, most)
         case _:
             raise TypeError(
                 "step must be what a function of arithmetic returned for one value, such as "
                 f"conv2d_step, but was a {type(step).__name__}"
             )
-    return text
+    return _summed(step, terms)
 
 
 def summed(step: arithmetic.ConvStep, shown: Sequence[int]) -> str:
@@ -137,6 +129,12 @@ def afterwards(after: Iterable[Any]) -> list[str]:
     return lines
 
 
+def _added(step: arithmetic.SumStep) -> str:
+    pairs = zip(step.terms.tolist(), step.names, strict=True)
+    terms = [f"{short(value, 4)}\u00a0({name})" for value, name in pairs]
+    return f"{added(terms)} =\u00a0{short(step.total, 4)}"
+
+
 def _bent(step: arithmetic.ActivationStep) -> str:
     x, y = short(step.x.item(), 4), short(step.total, 4)
     return f"{step.name}({x}) = {y}, where {step.name}(x) = {step.formula}"
@@ -192,3 +190,13 @@ def winner(step: arithmetic.PoolStep) -> list[str]:
         return []
     row, column = (0, *step.source)[-2:]
     return [f"it stands in row {row}, column {column} of the input"]
+
+
+_TOLD: dict[type, Callable[[Any], str]] = {
+    arithmetic.PoolStep: pooled,
+    arithmetic.NormStep: _normalized,
+    arithmetic.ActivationStep: _bent,
+    arithmetic.SumStep: _added,
+    arithmetic.SoftmaxSteps: _likely,
+    arithmetic.Backpropagation: _chained,
+}
