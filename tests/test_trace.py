@@ -383,6 +383,8 @@ def test_a_sum_in_words():
     assert f"{one:.4g} (two)" in text
     assert text.endswith(f" = {one + other:.4g}")
     assert "(relu)" in text
+    drawn = plots.trace(arithmetic.trace(*residual(), "add", 1, 2, 3)).axes[0].texts
+    assert "sum of two" in [each.get_text() for each in drawn]
 
 
 def test_every_stage_of_resnet18_is_followed_back():

@@ -78,8 +78,8 @@ class _Panel:
     def draw(self, board: Board, left: float, top: float, *, arrow: bool) -> None:
         """Draw it with two lines above and two below."""
         name, where, value, made = self.lines
-        board.write(name, left, top, 8.5, weight="bold")
-        board.write(where, left, top + 0.18, 7)
+        board.write(name, left, top, _fitted(name, 8.5, 14), weight="bold")
+        board.write(where, left, top + 0.18, _fitted(where, 7, 21))
         top += _ABOVE
         self._paint(board, (left, top))
         board.write(value, left, top + _MAP + 0.05, 9.5, weight="bold")
@@ -98,6 +98,11 @@ class _Panel:
         else:
             known = self.values[np.isfinite(self.values)]
             thumb.draw(board, self.values, corner, np.abs(known).max(initial=0) or 1.0)
+
+
+def _fitted(text: str, size: float, letters: int) -> float:
+    """Return the points in which a text is as wide as a column, which so many letters fill."""
+    return size * min(1, letters / max(len(text), 1))
 
 
 def _panels(steps: Sequence[arithmetic.Traced], output: Any) -> list[_Panel]:
