@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vizlib import capture, data
 from vizlib.arithmetic._layers import equal, reader
-from vizlib.arithmetic._readers import NoReaderError, Place, Reader, Seen, Step, Sum, SumStep
+from vizlib.arithmetic._readers import NoReaderError, Place, Reader, Seen, Step, Sum
 from vizlib.arithmetic._windows import refuse_outside
 from vizlib.train import eval_mode
 
@@ -108,8 +108,10 @@ class Chain:
             self.names = list(recording)[: list(recording).index(last) + 1]
             self.stages = [recording[name] for name in self.names]
             self.image = x[0].detach().cpu().double()
+            # That of stage n is number n + 1: before them all comes the image, as number -1.
+            self._outputs = [self.image, *(stage.output[0].double() for stage in self.stages)]
             self._readers: list[Reader] = []
-            # Which stages each of them reads, by number; the image is number -1.
+            # Which stages each of them reads, by number.
             self._sources: list[tuple[int, ...]] = []
             for number in range(len(self.stages)):
                 self._link(number)
@@ -125,7 +127,7 @@ class Chain:
         self._sources.append(found[1])
 
     def _output(self, number: int) -> Tensor:
-        return self.image if number < 0 else self.stages[number].output[0].double()
+        return self._outputs[number + 1]
 
     def _source(self, number: int) -> tuple[Reader, tuple[int, ...]]:
         """Return the reader of the latest output that the layer makes its own of."""
@@ -196,10 +198,10 @@ class Chain:
         found = []
         while index > end and place is not None:
             total, step = self._step(index, place)
-            turn = step.largest if isinstance(step, SumStep) else 0
-            found.append(self._traced(index, place, total, step, turn))
+            source = self._sources[index][self._readers[index].turn(step)]
+            found.append(self._traced(index, place, total, step, self._output(source)))
             place = self._readers[index].behind(place, step)
-            index = self._sources[index][turn]
+            index = source
         if place is not None and index < 0:
             value = self.image[place].item()
             seen = [{position} for position in place[1:]]
@@ -220,7 +222,7 @@ class Chain:
             raise ValueError(self._broken(self.stages[index], str(error))) from None
 
     def _traced(
-        self, index: int, place: Place, total: float, step: Step | None, turn: int
+        self, index: int, place: Place, total: float, step: Step | None, before: Tensor
     ) -> Traced:
         stage = self.stages[index]
         value = stage.output[0][place].item()
@@ -229,7 +231,7 @@ class Chain:
                 f"{stage.name} gave {value:.6g}, but its weights and its input make {total:.6g}: "
                 "it does more than its class says, or has learnt something since"
             )
-        field, before = self._seen_by(index, place), self._output(self._sources[index][turn])
+        field = self._seen_by(index, place)
         return Traced(stage.name, stage.kind, place, value, total, step, field, before)
 
     def _seen_by(self, index: int, place: Place) -> Box:

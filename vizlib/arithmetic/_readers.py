@@ -81,6 +81,10 @@ class Reader:
         """Return the place before the layer that this value owes most to; None in padding."""
         return place
 
+    def turn(self, _step: Step | None) -> int:
+        """Return which of the outputs that are read this value owes most to."""
+        return 0
+
     def seen(self, seen: Seen) -> Seen:
         """Return which positions before the layer can change those positions after it."""
         return seen
@@ -105,6 +109,10 @@ class Sum(Reader):
         terms = torch.stack([before[place] for before in self.befores])
         total = terms.sum().item()
         return total, SumStep(terms, self.names, total)
+
+    def turn(self, step: SumStep) -> int:
+        """Return the larger term's number."""
+        return step.largest
 
 
 class Reshape(Reader):

@@ -15,9 +15,10 @@ from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
 
 _RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
-# A loss that is so many times the first one has left the map: later steps show nothing new.
+# A loss of so much, or so many times the first one, has left the map: later steps show nothing new.
 _LOST = 1e6
-_CELL, _NARROWEST, _CHART = 46, 76, 150  # CSS pixels
+# CSS pixels: a cell, a column with its name, the chart's height and the words beside it.
+_CELL, _NARROWEST, _CHART, _ROOM = 46, 76, 150, 400
 
 
 def backpropagation(
@@ -36,8 +37,8 @@ def backpropagation(
     of weights and bias, of which each after the first reads the output of the one before, and the
     loss (output − target)². Step 0 is how they were given; each of `steps` goes against the
     gradient, as `torch.optim.SGD` does: weight − rate · gradient. Back, Next and Play go through
-    them, `rate` chooses another learning rate. Where the loss grows beyond a million times the
-    first one, the steps end.
+    them, `rate` chooses another learning rate. Where the loss grows beyond a million, or a million
+    times the first one, the steps end.
 
     Each row is a neuron: inputs × weights = products, and the gradient of the loss with respect to
     each weight. White is zero, blue positive, orange negative; each column has one scale for all
@@ -47,8 +48,8 @@ def backpropagation(
 
     `.figure()` draws the step for print, `.state` is the place, which `state=` opens again.
 
-    Raises ValueError for what `arithmetic.backpropagation` refuses, and for a rate or a number of
-    steps below zero.
+    Raises ValueError for what `arithmetic.backpropagation` refuses, for a rate that is not above
+    zero and for no step at all.
 
     >>> backpropagation([1.0, 2.0], [([0.5, 0.25], 1.0), ([2.0], 0.0)], 5.0, activation="relu")
     backpropagation(2 neurons)
@@ -102,33 +103,32 @@ class _Learning:
 
     def show(self, *, step: int, rate: int) -> Frame:
         """Return what is seen of a step."""
-        made = self.made(self.rates[rate])
-        at = min(step, len(made) - 1)
+        made, at = self._at(step, rate)
         now, losses = made[at], [each.loss for each in made]
         rows = [panel for number in range(len(now.neurons)) for panel in _row(made, at, number)]
         chart = Lines({"loss": losses}, along="step", at=at, height=_CHART, below=True)
-        lines = [*_forwards(now), *plots.in_words(now).split("\n"), _next(now, self.rates[rate])]
-        title = f"step {at}: loss {plots.short(now.loss, 4)}"
-        words = Words(lines, title=title, width=_ROOM)
-        return Frame(
-            [*rows, chart, words], f"{title}, rate {self.rates[rate]:g}", {"step": len(made)}
-        )
+        told = [*plots.forwards(now), *plots.in_words(now).split("\n")]
+        loss = f"step {at}: loss {plots.short(now.loss, 4)}"
+        words = Words([*told, _next(now, self.rates[rate])], title=loss, width=_ROOM)
+        says = f"{loss}, rate {self.rates[rate]:g}"
+        return Frame([*rows, chart, words], says, {"step": len(made)})
 
     def draw(self, *, step: int, rate: int) -> plots.Figure:
         """Return a step for print."""
-        made = self.made(self.rates[rate])
-        at = min(step, len(made) - 1)
+        made, at = self._at(step, rate)
         return plots.backpropagation(made[at], title=f"step {at}, rate {self.rates[rate]:g}")
 
-
-_ROOM = 400  # CSS pixels that the words need beside the chart
+    def _at(self, step: int, rate: int) -> tuple[list[arithmetic.Backpropagation], int]:
+        """Return all steps of a rate, and the number of this one or of the last."""
+        made = self.made(self.rates[rate])
+        return made, min(step, len(made) - 1)
 
 
 def _row(made: Sequence[arithmetic.Backpropagation], at: int, number: int) -> list[Panel]:
     """Return the numbers of one neuron, each column on the scale of all steps."""
-    name = str(number + 1)
+    name = number + 1
     columns = {
-        "inputs": ("inputs" if number == 0 else f"y{number}", ""),
+        "inputs": (f"y{number}" if number else "inputs", ""),
         "weights": (f"weights w{name}", "×"),
         "products": ("products", "="),
         "weight_gradient": (f"∂loss/∂w{name}", ""),
@@ -148,15 +148,6 @@ def _row(made: Sequence[arithmetic.Backpropagation], at: int, number: int) -> li
             )
         )
     return panels
-
-
-def _forwards(step: arithmetic.Backpropagation) -> list[str]:
-    lines = [
-        f"z{number} = {plots.in_words(neuron)}, and y{number} = {plots.short(neuron.output, 4)}"
-        for number, neuron in enumerate(step.neurons, start=1)
-    ]
-    error = f"({plots.short(step.output, 4)} − {plots.short(step.target, 4)})²"
-    return [*lines, f"loss = {error} = {plots.short(step.loss, 4)}".replace("− −", "+ ")]
 
 
 def _next(step: arithmetic.Backpropagation, rate: float) -> str:

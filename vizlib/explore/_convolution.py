@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from vizlib import arithmetic, plots
@@ -17,6 +16,7 @@ from vizlib.explore._made import Made, Setting, make
 from vizlib.explore._panels import Box, Frame, Maps, Panel, Words
 from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
+from vizlib.explore._way import strongest
 
 # CSS pixels: what the maps share, what a cell of a patch takes, and how wide a patch may be.
 _ROOM, _CELL, _WIDEST, _TITLE, _LARGEST = 732, 38, 164, 64, 246
@@ -114,9 +114,9 @@ class _Steps:
             "dilation": _choices(it.dilation, range(1, 6), it),
             "kernel": it.sizes,
         }
-        counts = {"k": first.count, "image": it.images, "channel": len(first.output)}
-        counts["input"] = it.weight.shape[1]
-        start = _strongest(first) if it.is_trained else {}
+        counts = {"k": first.count, "image": it.images}
+        counts |= {"channel": len(first.output), "input": it.weight.shape[1]}
+        start = _start(first) if it.is_trained else {}
         self.sliders = [
             Slider(name, count, start.get(name, 0), stepped=name == "k")
             for name, count in counts.items()
@@ -168,15 +168,13 @@ class _Steps:
         return [f"then {one.stage}: {plots.in_words(one.step)}" for one in followers]
 
 
-def _strongest(made: Made) -> dict[str, int]:
-    """Return the output farthest from zero, and the input channel that adds most to it.
-
-    At the corner, where a trained layer could as well open, there is often nothing to see.
-    """
-    channel, *place = np.unravel_index(int(made.output.abs().argmax()), made.output.shape)
-    k = int(np.ravel_multi_index(place, made.output.shape[1:]))
-    step = made.step(k, int(channel))
-    return {"k": k, "channel": int(channel), "input": int(step.channel_sums.abs().argmax())}
+def _start(made: Made) -> dict[str, int]:
+    """Return where the output is farthest from zero, and the input channel that adds most to it."""
+    place = strongest(made.output, {})
+    k = place["row"] * made.output.shape[2] + place["col"]
+    step = made.step(k, place["channel"])
+    largest = int(step.channel_sums.abs().argmax())
+    return {"k": k, "channel": place["channel"], "input": largest}
 
 
 def _choices(own: Pair | str, numbers: range, convolved: Convolved) -> list[Pair | str]:

@@ -156,7 +156,7 @@ class Layers(Explorer):
 class _Canvas(anywidget.AnyWidget):
     """What Python and the browser tell each other; what it looks like is in static/canvas.js."""
 
-    _esm = script("numbers.js", "store.js", "painting.js", "words.js", "canvas.js")
+    _esm = script("writing.js", "numbers.js", "store.js", "painting.js", "words.js", "canvas.js")
     _css = STATIC / "canvas.css"
     stages = traitlets.List().tag(sync=True)
     labels = traitlets.List().tag(sync=True)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +15,7 @@ from vizlib.explore._panels import Frame, Maps, Panel, Picture, Words
 from vizlib.explore._recordings import Recordings, as_inputs, check_model, counted
 from vizlib.explore._sliders import Slider, read
 from vizlib.explore._view import View
-from vizlib.explore._way import AXES, Ways, named, peak, read_by, told
+from vizlib.explore._way import AXES, Ways, named, peak, read_by, strongest, told
 
 # CSS pixels: all maps of a layer, one of them, one of a pair, a cell of a patch and the whole of
 # it, the image, the image of a pair, and the words beside it.
@@ -42,8 +41,8 @@ def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
     each layer; [3, 0, 5] is channel 3, row 0, column 5. The first line is the whole sum of the
     chosen value. Where a layer reads many values, the next line is about the one that matters most:
     the winner of a max pooling, otherwise the largest product of either sign; of two outputs that
-    are added, as around a residual block, the larger one. Numbers are rounded
-    to be read, but computed as they are; the differences are those from what PyTorch computed.
+    are added, as around a residual block, the larger one. Numbers are rounded to be read, but
+    computed as they are; the differences are those from what PyTorch computed.
 
     It opens at the value farthest from zero, unless `state` says where. `beside` is a second image:
     then the maps of both stand side by side on one scale, with their difference. The spot stays
@@ -76,23 +75,11 @@ def _sliders(ways: Ways, state: str | None) -> list[Slider]:
     image = Slider("image", len(images)).at(given.get("image", "0"))
     spot = [Slider(name, count) for name, count in ways.counts(layer.index).items()]
     asked = [slider.at(given[slider.name]) for slider in spot if slider.name in given]
-    start = _strongest(
+    start = strongest(
         ways.maps(image.index, layer.index), {slider.name: slider.index for slider in asked}
     )
     spot = [replace(slider, index=start[slider.name]) for slider in spot]
     return [image, layer, *spot, *([beside] if len(images) > 1 else [])]
-
-
-def _strongest(maps: Tensor, given: dict[str, int]) -> dict[str, int]:
-    """Return channel, row and column of the value farthest from zero, of those at the given ones.
-
-    At the corner, where a view could as well open, a digit has nothing but its background.
-    """
-    values = maps.abs().reshape(*maps.shape, *[1] * (len(AXES) - maps.dim()))
-    for axis, name in enumerate(AXES):
-        values = values.narrow(axis, given[name], 1) if name in given else values
-    found = np.unravel_index(int(values.argmax()), values.shape)
-    return {name: int(at) for name, at in zip(AXES, found, strict=True)} | given
 
 
 @dataclass(frozen=True)

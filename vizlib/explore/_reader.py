@@ -35,7 +35,7 @@ class Front(anywidget.AnyWidget):
 
 def front_script(name: str) -> str:
     """Return the source of a front end with what all of them need."""
-    return script("steps.js", name)
+    return script("writing.js", "steps.js", name)
 
 
 class Reader(Pictured):

@@ -126,7 +126,10 @@ class View(Explorer):
 class _Panels(anywidget.AnyWidget):
     """What Python and the browser tell each other; what it looks like is in static/panels.js."""
 
-    _esm = script("numbers.js", "painting.js", "words.js", "charts.js", "frames.js", "panels.js")
+    _esm = script(
+        *("writing.js", "numbers.js", "painting.js", "words.js"),
+        *("charts.js", "frames.js", "panels.js"),
+    )
     _css = STATIC / "canvas.css"
     names = traitlets.List().tag(sync=True)
     stepped = traitlets.List().tag(sync=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 import torch
@@ -14,6 +14,18 @@ from vizlib.explore._recordings import Recordings
 
 AXES = ("channel", "row", "col")
 _TRACED = range(2, 5)  # axes of (N, F), (N, C, L) and (N, C, H, W)
+
+
+def strongest(maps: Tensor, given: Mapping[str, int]) -> dict[str, int]:
+    """Return channel, row and column of the value farthest from zero, of those at the given ones.
+
+    At the corner, where a view could as well open, a digit has nothing but its background.
+    """
+    values = maps.abs().reshape(*maps.shape, *[1] * (len(AXES) - maps.dim()))
+    for axis, name in enumerate(AXES):
+        values = values.narrow(axis, given[name], 1) if name in given else values
+    found = torch.unravel_index(values.argmax(), values.shape)
+    return {name: int(at) for name, at in zip(AXES, found, strict=True)} | dict(given)
 
 
 class Ways:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from vizlib import arithmetic
-from vizlib.plots._board import GAP, HEAD, MARGIN, Board, rounded
-from vizlib.plots._style import GREY, WIDTH, Figure, short, styled
-from vizlib.plots._words import in_words
+from vizlib.plots._board import GAP, HEAD, MARGIN, Board
+from vizlib.plots._style import GREY, WIDTH, Figure, styled
+from vizlib.plots._words import forwards, in_words
 
 _LARGEST, _NARROWEST = 0.5, 0.95  # inches: a cell, and a column with its name
 _COLUMNS = {"inputs": "", "weights": "× ", "products": "= ", "weight_gradient": ""}
@@ -34,25 +34,22 @@ def backpropagation(step: arithmetic.Backpropagation, *, title: str | None = Non
         )
     board = Board(WIDTH)
     top = board.heading(title or "back-propagation")
-    for number, neuron in enumerate(step.neurons, start=1):
-        top = _neuron(board, neuron, number, top)
-    error = f"({short(step.output, 4)} − {short(step.target, 4)})²".replace("− −", "+ ")
-    top = board.lines([f"loss = {error} = {short(step.loss, 4)}", *in_words(step).split("\n")], top)
+    *sums, loss = forwards(step)
+    for number, (neuron, text) in enumerate(zip(step.neurons, sums, strict=True), start=1):
+        board.write(text, MARGIN, top + 0.03, 10, weight="bold")
+        top = _row(board, neuron, number, top + HEAD)
+    top = board.lines([loss, *in_words(step).split("\n")], top)
     return board.finish(board.caption("White is zero, blue positive, orange negative.", top))
 
 
-def _neuron(board: Board, neuron: arithmetic.NeuronStep, number: int, top: float) -> float:
-    """Draw one neuron's row, and return where it ends."""
-    text = f"z{number} = {in_words(neuron)}, and y{number} = {short(neuron.output, 4)}"
-    board.write(text, MARGIN, top + 0.03, 10, weight="bold")
+def _row(board: Board, neuron: arithmetic.NeuronStep, number: int, top: float) -> float:
+    """Draw one neuron's numbers, and return where they end."""
     room = (WIDTH - 2 * MARGIN) / len(_COLUMNS) - GAP
     side = min(_LARGEST, room / len(neuron.inputs))
     width = max(_NARROWEST, side * len(neuron.inputs)) + GAP
     for place, (name, sign) in enumerate(_COLUMNS.items()):
         left, values = MARGIN + place * width, getattr(neuron, name).numpy()
         called = f"∂loss/∂w{number}" if name == "weight_gradient" else name
-        board.write(sign + called, left, top + HEAD + 0.02, 9, color=GREY)
-        end = abs(values).max() or 1.0
-        corner = (left, top + 2 * HEAD)
-        board.cells(values[None], corner, side, end, texts=rounded(values))
-    return top + 2 * HEAD + side + 0.12
+        board.write(sign + called, left, top + 0.02, 9, color=GREY)
+        board.cells(values[None], (left, top + HEAD), side, abs(values).max() or 1.0)
+    return top + HEAD + side + 0.12

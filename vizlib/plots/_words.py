@@ -145,11 +145,24 @@ def _likely(steps: arithmetic.SoftmaxSteps) -> str:
     share = short(steps.probabilities[k].item(), 4)
     power = _factor(steps.shifted[k].item())
     text = f"P{k} = e^{power} / {short(steps.total, 4)} = {share}"
-    return (
-        text
-        if steps.loss is None
-        else f"{text}, and the loss is −ln {share} = {short(steps.loss, 4)}"
-    )
+    if steps.loss is None:
+        return text
+    return f"{text}, and the loss is −ln {share} = {short(steps.loss, 4)}"
+
+
+def forwards(step: arithmetic.Backpropagation) -> list[str]:
+    """Return how each neuron in a row comes to its sum z and its output y, and last the loss.
+
+    >>> step = arithmetic.backpropagation([1.0, 2.0], [([0.5, 0.25], 1.0)], 5.0, activation="relu")
+    >>> print("; ".join(forwards(step)))
+    z1 = 1·0.5 + 2·0.25 + 1...(bias) =...2, and y1 = 2; loss = (2 − 5)² = 9
+    """
+    lines = [
+        f"z{number} = {in_words(neuron)}, and y{number} = {short(neuron.output, 4)}"
+        for number, neuron in enumerate(step.neurons, start=1)
+    ]
+    error = added([short(step.output, 4), short(-step.target, 4)])
+    return [*lines, f"loss = ({error})² = {short(step.loss, 4)}"]
 
 
 def _chained(step: arithmetic.Backpropagation) -> str:

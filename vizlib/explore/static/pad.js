@@ -78,7 +78,7 @@ function render({ model, el }) {
     canvas.setAttribute("aria-label", `${NAME}. ${model.get("answer") || "It is empty."}`);
   };
 
-  const put = (ink) => context.putImageData(
+  const lay = (ink) => context.putImageData(
     grey(ink, [SIDE, SIDE]).getContext("2d").getImageData(0, 0, SIDE, SIDE), 0, 0);
 
   const remember = () => {
@@ -130,16 +130,16 @@ function render({ model, el }) {
 
   brush.oninput = () => (width.textContent = brush.value);
   eraser.onclick = () => eraser.setAttribute("aria-pressed", String(!isErasing()));
-  undo.onclick = () => before.length && change(() => put(before.pop()));
+  undo.onclick = () => before.length && change(() => lay(before.pop()));
   clear.onclick = () => {
     remember();
-    change(() => put(new Uint8Array(SIDE * SIDE)));
+    change(() => lay(new Uint8Array(SIDE * SIDE)));
   };
 
   const handlers = {
     answered: ask,
     answer: name,
-    ink: () => model.get("ink") !== own && put(octets(model.get("ink"))),
+    ink: () => model.get("ink") !== own && lay(octets(model.get("ink"))),
   };
   for (const [trait, handler] of Object.entries(handlers)) model.on(`change:${trait}`, handler);
   handlers.ink();

@@ -41,11 +41,6 @@ function paintStep(canvas, { shape, pixels, cross }) {
   }
 }
 
-// Writing costs the page a new layout, also where nothing is new.
-function say(target, text) {
-  if (target.textContent !== text) target.textContent = text;
-}
-
 function paintSteps(list, steps) {
   while (list.children.length > steps.length) list.lastChild.remove();
   while (list.children.length < steps.length) {
@@ -53,9 +48,9 @@ function paintSteps(list, steps) {
   }
   steps.forEach((step, i) => {
     const [canvas, name, size] = list.children[i].children, [height, width] = step.size;
-    say(name, step.name);
-    say(size, `${height} × ${width}`);
-    canvas.setAttribute("aria-label", `${step.name}, ${height} rows, ${width} columns`);
+    put(name, step.name);
+    put(size, `${height} × ${width}`);
+    mark(canvas, "aria-label", `${step.name}, ${height} rows, ${width} columns`);
     paintStep(canvas, step);
   });
 }
@@ -68,8 +63,8 @@ function follow(model, root) {
   root.append(answer, error, list);
   const handlers = {
     steps: () => paintSteps(list, model.get("steps")),
-    answer: () => say(answer, model.get("answer")),
-    error: () => say(error, model.get("error")),
+    answer: () => put(answer, model.get("answer")),
+    error: () => put(error, model.get("error")),
   };
   for (const [name, handler] of Object.entries(handlers)) {
     model.on(`change:${name}`, handler);

@@ -22,15 +22,6 @@ function whenDone(work) {
   };
 }
 
-// Writing costs the page a new layout, also where nothing is new.
-function put(target, text) {
-  if (target.textContent !== text) target.textContent = text;
-}
-
-function mark(target, name, value) {
-  if (target.getAttribute(name) !== String(value)) target.setAttribute(name, value);
-}
-
 function build(el) {
   const row = (texts) => element("tr", "", element("th", "", texts[0]),
     ...texts.slice(1).map((text) => element("td", "", text)));
