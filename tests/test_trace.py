@@ -376,6 +376,32 @@ def model_sums(model, x):
     return {"add": first, "add:2": model.four(model.relu(model.three(first))) + model.around(first)}
 
 
+class Cross(nn.Module):
+    """Two ways of which neither sees all that the other one sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 2, 1)
+        self.wide = nn.Conv2d(2, 2, (1, 5), padding=(0, 2))
+        self.tall = nn.Conv2d(2, 2, (5, 1), padding=(2, 0))
+        self.end = nn.Conv2d(2, 2, 2)
+
+    def forward(self, x):
+        x = self.first(x)
+        return self.end(self.wide(x) + self.tall(x))
+
+
+def test_ways_that_meet_again_see_what_either_sees():
+    model, x = Cross().double(), torch.randn(1, 1, 12, 11).double()
+    chain = arithmetic.Chain(model, x)
+    model = positive(model)
+    for row, col in ((0, 0), (4, 5), (10, 9), (3, 0)):
+        box = box_of_gradient(model, (1, 12, 11), "end", (1, row, col))
+        assert chain.receptive_field("end", row, col) == box
+    assert chain.receptive_field("add", 5, 5) == (3, 3, 8, 8)
+    assert chain.receptive_field("wide", 5, 5) == (5, 3, 6, 8)
+
+
 def test_a_sum_in_words():
     step = arithmetic.trace(*residual(), "add", 1, 2, 3)[0].step
     one, other = step.terms.tolist()
