@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module imports only from its left.
 ORDER = [
-    *("models", "data", "weights", "history", "recipes", "train", "capture"),
+    *("words", "files", "models", "data", "weights", "history", "recipes", "train", "capture"),
     *("arithmetic", "features", "handwriting", "plots", "explore", "lessons", "cli"),
 ]
 # The one module that may import a heavy library.

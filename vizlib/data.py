@@ -95,7 +95,7 @@ class Digits:
         inputs with mean 0 and variance 1 over the training set. One image (28, 28) becomes a
         batch of one.
         """
-        return _as_fractions(images).sub_(self.mean).div_(self.std)
+        return normalize(images, self.mean, self.std)
 
     def batches(
         self,
@@ -171,6 +171,18 @@ class Batches:
         whole = _as_fractions(self.images.index_select(0, rows))
         images = self.augment(whole, self.generator)[rank::world]
         return (images - self.digits.mean) / self.digits.std, labels
+
+
+def normalize(images: Any, mean: float = MEAN, std: float = STD) -> Tensor:
+    """Turn bytes (N, 28, 28) in 0…255 into a network's input, float32 (N, 1, 28, 28).
+
+    Scaled to 0…1, less the mean, divided by the standard deviation: about -0.4…2.8 for MNIST.
+    One image (28, 28) becomes a batch of one.
+
+    >>> normalize(np.full((28, 28), 255, np.uint8)).max()
+    tensor(2.8215)
+    """
+    return _as_fractions(as_tensor(images)).sub_(mean).div_(std)
 
 
 def _as_fractions(images: Tensor) -> Tensor:

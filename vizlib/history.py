@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import vizlib
-from vizlib import weights
+from vizlib import files, weights
 
 
 @dataclass
@@ -101,7 +101,7 @@ class History:
         """Write JSON to `path`, all or nothing, and the snapshots beside it as safetensors."""
         path = Path(path)
         text = self.to_json()
-        weights.replace_whole(path, lambda part: Path(part).write_text(text, encoding="utf-8"))
+        files.replace_whole(path, lambda part: Path(part).write_text(text, encoding="utf-8"))
         if self.snapshots:
             named = {f"{e}/{k}": v for e, state in self.snapshots.items() for k, v in state.items()}
             weights.save_tensors(named, path.with_suffix(".snapshots.safetensors"))

@@ -11,10 +11,8 @@ What was trained, on what, and how well it did stands in the file itself.
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import URLError
 
@@ -23,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vizlib import models
+from vizlib import files, models
 
 _HERE = Path(__file__).resolve().parent
 # An installed package carries the weights inside; a clone has them in a folder at the top.
@@ -82,25 +80,12 @@ def save_tensors(
     # One entry: safetensors shuffles several, and the same weights should give the same bytes.
     metadata = {_PROVENANCE: json.dumps(provenance or {})}
     contiguous = {key: value.contiguous() for key, value in tensors.items()}
-    replace_whole(path, lambda part: save_file(contiguous, part, metadata))
+    files.replace_whole(path, lambda part: save_file(contiguous, part, metadata))
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """Return the named tensors that `save_tensors` wrote."""
     return load_file(path)
-
-
-def replace_whole(path: Path, write: Callable[[str], object]) -> None:
-    """Call `write` with a temporary path beside `path`, then rename: readers see old or new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    try:
-        write(part)
-        Path(part).chmod(0o644)
-        Path(part).replace(path)
-    finally:
-        Path(part).unlink(missing_ok=True)
 
 
 def load_into(model: nn.Module, path: str | Path) -> nn.Module:

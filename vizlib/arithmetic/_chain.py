@@ -13,7 +13,7 @@ from vizlib import capture, data
 from vizlib.arithmetic._layers import equal, reader
 from vizlib.arithmetic._readers import NoReaderError, Place, Reader, Seen, Step, Sum
 from vizlib.arithmetic._windows import refuse_outside
-from vizlib.train import eval_mode
+from vizlib.models import eval_mode
 
 INPUT = "input"
 _NEAR = 1e-3

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizlib import capture, data, handwriting, plots
+from vizlib import capture, data, handwriting, models, plots
 
 _PIXELS = 112  # a map is enlarged by a whole number, to about as many
 _DIGIT = (1, 28, 28)
@@ -39,7 +39,7 @@ def photograph(path: Path, shape: tuple[int, ...]) -> Picture:
     """
     if shape == _DIGIT:
         pixels = handwriting.prepare(path).image
-        x = ((torch.from_numpy(pixels) / 255 - data.MEAN) / data.STD)[None, None]
+        x = data.normalize(pixels)
         return Picture(x, pixels, path.name)
     if shape[0] == _COLOURS:
         return _in_colour(path, shape)
@@ -98,7 +98,7 @@ def write(
         "image": picture.name,
         "answer": int(scores.argmax()),
         "scores": _rounded(scores),
-        "probabilities": _rounded(scores.softmax(0)),
+        "probabilities": _rounded(models.probabilities(scores)),
         "scale": scale,
         "stages": entries,
     }

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vizlib import data, plots
+from vizlib import data, models, plots
 from vizlib.explore._panels import Bars, Frame, Lines, Picture
 from vizlib.explore._recordings import as_inputs, as_labels, check_model
 from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
-from vizlib.train import eval_mode
 
 # What can be done to a digit: the first value, the last, the distance of two, and the unit.
 _CHANGES = {
@@ -249,7 +248,7 @@ def _probabilities(name: str, model: nn.Module, x: Tensor) -> Tensor:
     """Return (N, K), whether the network ends in scores, in softmax or in its logarithm."""
     parameter = next(model.parameters(), x)
     try:
-        with eval_mode(model):
+        with models.eval_mode(model):
             scores = model(x.to(parameter.device, parameter.dtype)).float().cpu()
     except RuntimeError as error:
         raise ValueError(
@@ -261,7 +260,4 @@ def _probabilities(name: str, model: nn.Module, x: Tensor) -> Tensor:
             f"{name} ends in {tuple(scores.shape)}, not in one score a class (N, K), so that "
             "there is no answer to compare"
         )
-    for form in (scores, scores.exp()):
-        if form.min() >= 0 and torch.allclose(form.sum(1), torch.ones(len(form)), atol=1e-3):
-            return form
-    return scores.softmax(1)
+    return models.probabilities(scores)

@@ -12,7 +12,7 @@ from typing import Any
 import anywidget
 import ipywidgets
 
-from vizlib import plots, weights
+from vizlib import files, plots
 from vizlib.explore._sliders import Slider, links, rows
 
 STATIC = Path(__file__).parent / "static"
@@ -70,7 +70,7 @@ class Explorer(Pictured, ipywidgets.VBox):
         """
         path = Path(path)
         content = _page(repr(self), self._canvas, self._sliders, self._everything())
-        weights.replace_whole(path, lambda part: Path(part).write_text(content, "utf-8"))
+        files.replace_whole(path, lambda part: Path(part).write_text(content, "utf-8"))
         return path
 
     def _everything(self) -> dict[str, Any]:

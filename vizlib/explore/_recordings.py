@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizlib import capture, data, plots
-from vizlib.train import eval_mode
+from vizlib import capture, data, models, plots
+from vizlib.models import eval_mode
 
 # Of the recordings so many bytes are kept here, and so many travel along when a view opens.
 _KEPT, _OPENING, _OPENING_DIGITS = 1 << 28, 1 << 20, 16
@@ -160,12 +160,9 @@ def probabilities(recording: capture.Recording) -> Tensor | None:
     *_, last = recording.values()
     match tuple(last.output.shape):
         case (1, _):
-            scores = last.output[0].float()
+            return models.probabilities(last.output[0])
         case _:
             return None
-    if last.kind != "softmax":
-        return scores.softmax(dim=0)
-    return scores.exp() if (scores < 0).any() else scores
 
 
 def _likeliest(recording: capture.Recording) -> tuple[list[int], Tensor]:
@@ -206,7 +203,7 @@ def as_inputs(images: Any) -> tuple[Tensor, np.ndarray]:
             raise _no_images(values)
     if not values.numel():
         raise _no_images(values)
-    inputs = (values.float() / 255 - data.MEAN) / data.STD if is_bytes else values.float()
+    inputs = data.normalize(values) if is_bytes else values.float()
     return inputs, _as_pictures(values)
 
 

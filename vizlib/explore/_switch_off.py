@@ -22,7 +22,7 @@ from vizlib.explore._recordings import (
 )
 from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
-from vizlib.train import eval_mode
+from vizlib.models import eval_mode
 
 _TENTHS = ["0", *(f"0.{tenth}" for tenth in range(1, 10)), "1"]
 

@@ -26,7 +26,7 @@ import torch
 from scipy import ndimage
 from torch import nn
 
-from vizlib import data
+from vizlib import data, models
 from vizlib.handwriting import _digit, _photo
 
 STEPS = (
@@ -142,15 +142,9 @@ def read(model: nn.Module, image: Any) -> Reading:
     """
     prepared = prepare(image)
     device = next(model.parameters()).device
-    x = (torch.from_numpy(prepared.image) / 255 - data.MEAN) / data.STD
-    modes = {module: module.training for module in model.modules()}
-    try:
-        with torch.no_grad():
-            logits = model.eval()(x[None, None].to(device))[0]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    probabilities = logits.float().softmax(0).cpu()
+    with torch.no_grad(), models.eval_mode(model):
+        scores = model(data.normalize(prepared.image).to(device))[0]
+    probabilities = models.probabilities(scores).cpu()
     return Reading(int(probabilities.argmax()), probabilities, prepared)
 
 

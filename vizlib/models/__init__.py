@@ -11,7 +11,6 @@ torch.Size([2, 10])
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -19,11 +18,13 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from vizlib import words
 from vizlib.models import _classics
+from vizlib.models._asking import eval_mode, probabilities
 from vizlib.models._network import Network
 from vizlib.models._summary import Layer, Summary, summary
 
-__all__ = ["Layer", "Summary", "build", "names", "summary"]
+__all__ = ["Layer", "Summary", "build", "eval_mode", "names", "probabilities", "summary"]
 
 
 def _lenet(name: str = "lenet", shape: tuple[int, ...] = (1, 28, 28)) -> Network:
@@ -238,9 +239,7 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     44426
     """
     if name not in _NETWORKS:
-        close = difflib.get_close_matches(name, _NETWORKS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"no network is called {name!r}; {hint}choose from {', '.join(names())}")
+        raise ValueError(words.unknown("network", name, names()))
     if seed is None:
         return _NETWORKS[name]()
     with torch.random.fork_rng(devices=[]):

@@ -23,13 +23,13 @@ from vizlib import recipes
 from vizlib.data import Digits
 from vizlib.history import History
 from vizlib.recipes import Recipe
-from vizlib.train._evaluate import Metrics, eval_mode, evaluate
+from vizlib.train._evaluate import Metrics, evaluate
 from vizlib.train._run import OnEpoch, OnStep, Run
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["History", "Metrics", "Recipe", "eval_mode", "evaluate", "fit", "pick_device"]
+__all__ = ["History", "Metrics", "Recipe", "evaluate", "fit", "pick_device"]
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:

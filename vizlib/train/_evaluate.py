@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from math import ceil
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vizlib.data import Digits
+from vizlib.models import eval_mode
 
 BATCH = 500
 
@@ -62,24 +61,3 @@ def evaluate(
     confusion = torch.bincount(labels * 10 + given, minlength=100).reshape(10, 10)
     accuracy = (given == labels).double().mean().item()
     return Metrics(F.cross_entropy(logits, labels).item(), accuracy, confusion.cpu())
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put the model in eval mode within the `with` block, and give each module its mode back.
-
-    >>> model = nn.Dropout().train()
-    >>> with eval_mode(model):
-    ...     model.training
-    False
-    >>> model.training
-    True
-    """
-    # Module by module: one flag for the whole model would wake a frozen BatchNorm.
-    modes = {module: module.training for module in model.modules()}
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

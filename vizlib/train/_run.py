@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from vizlib import weights
+from vizlib import files
 from vizlib.data import Digits
 from vizlib.history import History
 from vizlib.recipes import Recipe
@@ -198,7 +198,7 @@ class Run:
         }
 
     def _save(self) -> None:
-        weights.replace_whole(self.checkpoint, lambda part: torch.save(self._state(), part))
+        files.replace_whole(self.checkpoint, lambda part: torch.save(self._state(), part))
 
     def resume(self) -> None:
         """Take up the run that the checkpoint holds; ValueError if it was another one."""
