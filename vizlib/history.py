@@ -100,8 +100,7 @@ class History:
     def save(self, path: str | Path) -> None:
         """Write JSON to `path`, all or nothing, and the snapshots beside it as safetensors."""
         path = Path(path)
-        text = self.to_json()
-        files.replace_whole(path, lambda part: Path(part).write_text(text, encoding="utf-8"))
+        files.replace_whole(path, self.to_json())
         if self.snapshots:
             named = {f"{e}/{k}": v for e, state in self.snapshots.items() for k, v in state.items()}
             weights.save_tensors(named, path.with_suffix(".snapshots.safetensors"))

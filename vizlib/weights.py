@@ -18,7 +18,8 @@ from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from vizlib import files, models
@@ -80,7 +81,7 @@ def save_tensors(
     # One entry: safetensors shuffles several, and the same weights should give the same bytes.
     metadata = {_PROVENANCE: json.dumps(provenance or {})}
     contiguous = {key: value.contiguous() for key, value in tensors.items()}
-    files.replace_whole(path, lambda part: save_file(contiguous, part, metadata))
+    files.replace_whole(path, to_bytes(contiguous, metadata))
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:

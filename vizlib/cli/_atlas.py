@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizlib import capture, data, handwriting, models, plots
+from vizlib import capture, data, files, handwriting, models, plots
 
 _PIXELS = 112  # a map is enlarged by a whole number, to about as many
 _DIGIT = (1, 28, 28)
@@ -88,11 +88,10 @@ def write(
     recording = capture.record(model, picture.x, layers=layers)
     with torch.no_grad():
         scores = model(picture.x)[0]
-    folder.mkdir(parents=True, exist_ok=True)
     end = plots.largest(recording.values()) if scale == "network" else scale
     stages = list(recording.values())
     entries = [_stage(folder, f"{n:02}", stage, end) for n, stage in enumerate(stages, start=1)]
-    (folder / "input.png").write_bytes(plots.png(_enlarged(_in_three(picture.pixels))))
+    files.replace_whole(folder / "input.png", plots.png(_enlarged(_in_three(picture.pixels))))
     index = {
         "network": getattr(model, "name", type(model).__name__),
         "image": picture.name,
@@ -102,8 +101,8 @@ def write(
         "scale": scale,
         "stages": entries,
     }
-    (folder / "index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
-    (folder / "index.html").write_text(_page(index), encoding="utf-8")
+    files.replace_whole(folder / "index.json", json.dumps(index, indent=1))
+    files.replace_whole(folder / "index.html", _page(index))
     return index
 
 
@@ -112,7 +111,7 @@ def _stage(folder: Path, number: str, stage: capture.Stage, end: str | float) ->
     values = stage.output[0]
     name = number + "_" + re.sub(r"[^\w.-]", "-", stage.name)
     figure = plots.feature_maps(stage, scale=end, title=stage.name)
-    (folder / f"{name}.png").write_bytes(figure.to_png())
+    files.replace_whole(folder / f"{name}.png", figure.to_png())
     entry = {
         "name": stage.name,
         "kind": stage.kind,
@@ -127,14 +126,13 @@ def _stage(folder: Path, number: str, stage: capture.Stage, end: str | float) ->
 
 
 def _maps(folder: Path, name: str, maps: np.ndarray, end: str | float) -> list[dict[str, Any]]:
-    (folder / name).mkdir(exist_ok=True)
     digits = len(str(len(maps) - 1))
     ends = {"layer": plots.largest([maps])}
     entries = []
     for channel, values in enumerate(maps):
         file = f"{name}/{channel:0{max(2, digits)}}.png"
         limit = plots.largest([values]) if end == "map" else ends.get(end, end)
-        (folder / file).write_bytes(plots.png(_enlarged(plots.colours(values, limit))))
+        files.replace_whole(folder / file, plots.png(_enlarged(plots.colours(values, limit))))
         low, high = _rounded(values.min()), _rounded(values.max())
         entries.append({"file": file, "least": low, "greatest": high, "end": _rounded(limit)})
     return entries

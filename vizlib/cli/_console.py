@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from vizlib import files
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -111,6 +113,5 @@ def save_picture(figure: Figure, path: Path) -> str:
     """Write a figure as PNG, into folders that need not exist, and return its path as text."""
     if path.suffix.lower() != ".png":
         raise ValueError(f"pictures are written as PNG, so {path} must end in .png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(figure.to_png())
+    files.replace_whole(path, figure.to_png())
     return str(path)

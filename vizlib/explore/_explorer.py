@@ -70,7 +70,7 @@ class Explorer(Pictured, ipywidgets.VBox):
         """
         path = Path(path)
         content = _page(repr(self), self._canvas, self._sliders, self._everything())
-        files.replace_whole(path, lambda part: Path(part).write_text(content, "utf-8"))
+        files.replace_whole(path, content)
         return path
 
     def _everything(self) -> dict[str, Any]:

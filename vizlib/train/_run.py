@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -198,7 +199,9 @@ class Run:
         }
 
     def _save(self) -> None:
-        files.replace_whole(self.checkpoint, lambda part: torch.save(self._state(), part))
+        content = io.BytesIO()
+        torch.save(self._state(), content)
+        files.replace_whole(self.checkpoint, content.getbuffer())
 
     def resume(self) -> None:
         """Take up the run that the checkpoint holds; ValueError if it was another one."""
