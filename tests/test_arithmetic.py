@@ -323,7 +323,9 @@ def test_conv2d_keeps_the_size_as_a_module_does(height, width, kh, kw, down, rig
 
 @some
 @given(few, few, sizes, kernels, few, paddings, few, modes, seeds)
-def test_conv1d(depth, outputs, size, kernel, stride, padding, dilation, mode, seed):
+def test_a_signal_is_an_image_of_one_row(
+    depth, outputs, size, kernel, stride, padding, dilation, mode, seed
+):
     x, weight, bias = (
         normal(seed, depth, size),
         normal(seed, outputs, depth, kernel),
@@ -335,9 +337,9 @@ def test_conv1d(depth, outputs, size, kernel, stride, padding, dilation, mode, s
         return F.conv1d(outer, weight, torch.tensor(bias).double(), stride, 0, dilation)[0]
 
     def step(channel, position):
-        return arithmetic.conv1d_step(
-            x, weight, bias, position=position, channel=channel, stride=stride, padding=padding,
-            dilation=dilation, padding_mode=mode,
+        return arithmetic.conv2d_step(
+            x[:, None], weight[:, :, None], bias, row=0, col=position, channel=channel,
+            stride=(1, stride), padding=(0, padding), dilation=(1, dilation), padding_mode=mode,
         )  # fmt: skip
 
     expected = torch_or_none(by_torch)
@@ -437,15 +439,14 @@ def test_transposed(channels, size, kernel, stride, padding, output_padding, dil
 def test_transposed_in_one_dimension(size, kernel, stride, padding, seed):
     x, weight = normal(seed, 2, size), normal(seed, 2, 3, kernel)
     expected = torch_or_none(lambda: F.conv_transpose1d(x[None], weight, None, stride, padding)[0])
-    settings = {"stride": stride, "padding": padding}
+    rows = {"x": x[:, None], "weight": weight[:, :, None], "row": 0}
+    settings = {**rows, "stride": (1, stride), "padding": (0, padding)}
     if expected is None:
         with pytest.raises(ValueError, match=SENTENCE):
-            arithmetic.conv_transpose1d_step(x, weight, position=0, **settings)
+            arithmetic.conv_transpose2d_step(col=0, **settings)
         return
     for channel, position in places(seed, expected.shape):
-        step = arithmetic.conv_transpose1d_step(
-            x, weight, position=position, channel=channel, **settings
-        )
+        step = arithmetic.conv_transpose2d_step(col=position, channel=channel, **settings)
         assert close(step.total, expected[channel, position].item())
 
 
@@ -518,14 +519,14 @@ def test_pooling_in_one_dimension(channels, size, kernel, stride, padding, up, i
     function = F.max_pool1d if is_max else F.avg_pool1d
     expected = torch_or_none(lambda: function(x[None], kernel, **settings)[0])
     kind = "max" if is_max else "avg"
+    row = {"x": x[:, None], "kernel": (1, kernel), "row": 0, "kind": kind, "ceil_mode": up}
+    row |= {"stride": (1, stride), "padding": (0, padding)}
     if expected is None:
         with pytest.raises(ValueError, match=SENTENCE):
-            arithmetic.pool1d_step(x, kernel, position=0, kind=kind, **settings)
+            arithmetic.pool_step(col=0, **row)
         return
     for channel, position in places(seed, expected.shape):
-        step = arithmetic.pool1d_step(
-            x, kernel, position=position, channel=channel, kind=kind, **settings
-        )
+        step = arithmetic.pool_step(col=position, channel=channel, **row)
         assert close(step.total, expected[channel, position].item())
 
 

@@ -155,7 +155,7 @@ def test_the_next_convolution_ends_the_story(trace):
 @pytest.mark.parametrize(
     "step",
     [
-        arithmetic.conv1d_step([1, 2, 3, 4], [1, 0, -1], position=0, padding=1),
+        arithmetic.conv2d_step([[1, 2, 3, 4]], [[1, 0, -1]], row=0, col=0, padding=(0, 1)),
         arithmetic.conv_transpose2d_step([[1, 2], [3, 4]], KERNEL, row=0, col=0, stride=2),
         arithmetic.conv2d_step(np.ones((3, 12, 12)), np.ones((1, 3, 11, 11)), row=0, col=0),
         arithmetic.conv2d_step(np.zeros((2, 4, 4)), np.zeros((1, 2, 1, 1)), row=0, col=0),
@@ -381,26 +381,21 @@ def test_a_loss_that_is_no_number_is_told_so():
 
 def test_softmax_and_back_propagation_in_words():
     scores = torch.tensor([1.0, 3.0, -2.0], dtype=torch.float64)
-    text = plots.in_words(arithmetic.softmax_steps(scores, label=0)).replace("−", "-")
+    text = arithmetic.softmax_steps(scores, label=0).in_words().replace("−", "-")
     p = scores.softmax(0)[0].item()
     total = (scores - 3).exp().sum().item()
     assert (
         text
         == f"P0 = e^(-2) / {total:.4g} = {p:.4g}, and the loss is -ln {p:.4g} = {-np.log(p):.4g}"
     )
-    assert plots.in_words(arithmetic.softmax_steps(scores)).startswith("P1 = e^0 / ")
+    assert arithmetic.softmax_steps(scores).in_words().startswith("P1 = e^0 / ")
     weights = torch.tensor([0.5, 0.25], requires_grad=True)
     loss = (2 * (weights @ torch.tensor([1.0, 2.0]) + 1).relu() - 5) ** 2
     loss.backward()
     step = arithmetic.backpropagation(
         [1, 2], [([0.5, 0.25], 1.0), ([2.0], 0.0)], 5.0, activation="relu"
     )
-    text, *others = plots.in_words(step).replace("−", "-").split("\n")
+    text, *others = (line.replace("−", "-") for line in step.backwards())
     assert [line.partition(" = ")[0] for line in others] == ["∂loss/∂w1[1]", "∂loss/∂w2[0]"]
     assert text == f"∂loss/∂w1[0] = (-2) · 1 · 2 · 1 · 1 = {weights.grad[0].item():g}"
-    assert plots.in_words(step.neurons[1]).replace("\xa0", " ") == "2·2 = 4"
-
-
-def test_what_is_no_step_is_not_told():
-    with pytest.raises(TypeError, match="such as conv2d_step, but was a float"):
-        plots.in_words(0.5)
+    assert step.neurons[1].in_words().replace("\xa0", " ") == "2·2 = 4"

@@ -405,7 +405,7 @@ def test_ways_that_meet_again_see_what_either_sees():
 def test_a_sum_in_words():
     step = arithmetic.trace(*residual(), "add", 1, 2, 3)[0].step
     one, other = step.terms.tolist()
-    text = plots.in_words(step).replace("−", "-").replace("\xa0", " ")
+    text = step.in_words().replace("−", "-").replace("\xa0", " ")
     assert f"{one:.4g} (two)" in text
     assert text.endswith(f" = {one + other:.4g}")
     assert "(relu)" in text

@@ -18,23 +18,17 @@ from dataclasses import dataclass
 from math import prod
 
 from vizlib.arithmetic._activations import ActivationStep, activation
+from vizlib.arithmetic._backpropagation import Backpropagation, NeuronStep, backpropagation
 from vizlib.arithmetic._chain import Box, Chain, Trace, Traced, receptive_field, trace
-from vizlib.arithmetic._convolution import ConvStep, conv1d_step, conv2d_step
-from vizlib.arithmetic._neurons import (
-    Backpropagation,
-    LinearStep,
-    NeuronStep,
-    NormStep,
-    SoftmaxSteps,
-    backpropagation,
-    linear_step,
-    norm_step,
-    softmax_steps,
-)
-from vizlib.arithmetic._pooling import PoolStep, pool1d_step, pool_step
-from vizlib.arithmetic._readers import SumStep
-from vizlib.arithmetic._transposed import conv_transpose1d_step, conv_transpose2d_step
-from vizlib.arithmetic._windows import Sliding, Transposed, each, whole
+from vizlib.arithmetic._convolution import ConvStep, conv2d_step
+from vizlib.arithmetic._linear import LinearStep, linear_step
+from vizlib.arithmetic._norms import NormStep, norm_step
+from vizlib.arithmetic._pooling import PoolStep, pool_step
+from vizlib.arithmetic._softmax import ProbabilityStep, SoftmaxSteps, softmax_steps
+from vizlib.arithmetic._steps import Parts, Step
+from vizlib.arithmetic._sums import SumStep
+from vizlib.arithmetic._transposed import conv_transpose2d_step
+from vizlib.arithmetic._windows import Sliding, Transposed, per_axis, whole_number
 
 __all__ = [
     "ActivationStep",
@@ -46,22 +40,23 @@ __all__ = [
     "NeuronStep",
     "NormStep",
     "Parameters",
+    "Parts",
     "PoolStep",
+    "ProbabilityStep",
     "SoftmaxSteps",
+    "Step",
     "SumStep",
     "Trace",
     "Traced",
     "activation",
     "backpropagation",
-    "conv1d_step",
     "conv2d_step",
-    "conv_transpose1d_step",
     "conv_transpose2d_step",
     "linear_step",
     "norm_step",
     "output_size",
     "parameters",
-    "pool1d_step",
+    "per_axis",
     "pool_step",
     "receptive_field",
     "size_formula",
@@ -175,10 +170,10 @@ def parameters(
     >>> parameters(patch=10).kernels
     10000
     """
-    sides, patches = each("image", image, 2), each("patch", patch, 2)
+    sides, patches = per_axis("image", image, 2), per_axis("patch", patch, 2)
     for side, width in zip(sides, patches, strict=True):
         Sliding(side, width)
     for name, number in {"hidden": hidden, "kernels": kernels, "channels": channels}.items():
-        whole(name, number, 1)
+        whole_number(name, number, 1)
     inputs, reads = prod(sides) * channels + bias, prod(patches) * channels + bias
     return Parameters(hidden * inputs, hidden * reads, reads, kernels * reads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vizlib.arithmetic._windows import numbers
+from vizlib import words
+from vizlib.arithmetic._steps import Step
+from vizlib.arithmetic._windows import float64
+from vizlib.words import short
 
 # Written out rather than called, so that a formula here and torch's own can be compared.
 _FORMULAS: dict[str, tuple[str, Callable[..., Tensor]]] = {
@@ -67,7 +69,7 @@ _FORMULAS: dict[str, tuple[str, Callable[..., Tensor]]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class ActivationStep:
+class ActivationStep(Step):
     """An activation of values x: y = f(x), and its derivative there, all float64 and of one shape.
 
     Where f has a corner, as ReLU has at 0, `slope` is what PyTorch takes: 0 for ReLU.
@@ -80,7 +82,7 @@ class ActivationStep:
     slope: Tensor
 
     @property
-    def total(self) -> float:
+    def total(self) -> float:  # type: ignore[override]  # computed from y
         """The result, where x is one number."""
         return self.y.item()
 
@@ -91,13 +93,30 @@ class ActivationStep:
         numbers = f"x = {self.x.item():.6g}: {self.total:.6g}, slope {self.slope.item():.6g}"
         return f"ActivationStep({self.name}(x) = {self.formula}; {numbers})"
 
+    def in_words(self, _most: int = 8) -> str:
+        """Return what the function makes of x, and its formula.
+
+        >>> activation("relu", -0.5).in_words()
+        'relu(−0.5) = 0, where relu(x) = max(0, x)'
+        """
+        return f"{self.in_short()}, where {self.name}(x) = {self.formula}"
+
+    def in_short(self) -> str:
+        """Return what the function makes of x."""
+        return f"{self.name}({short(self.x.item(), 4)}) = {short(self.total, 4)}"
+
+    def made_of(self) -> str:
+        """Return the function and its x."""
+        return f"{self.name}({short(self.x.item())})"
+
 
 def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
     """Return what an activation makes of values `x` of any shape, and its slope at each.
 
-    `name` is one of identity, relu, relu6, leaky_relu, prelu, elu, selu, sigmoid, tanh, softplus,
-    softsign, silu, gelu, hardtanh; `parameters` are called as in torch.nn.functional: `weight` of
-    prelu, `negative_slope` of leaky_relu, `alpha` of elu, `min_val` and `max_val` of hardtanh.
+    - `name`: identity, relu, relu6, leaky_relu, prelu, elu, selu, sigmoid, tanh, softplus,
+      softsign, silu, gelu or hardtanh.
+    - `parameters`: as in torch.nn.functional. prelu has `weight`, leaky_relu `negative_slope`, elu
+      `alpha`, hardtanh `min_val` and `max_val`.
 
     Raises ValueError for another name.
 
@@ -107,13 +126,9 @@ def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
     ActivationStep(prelu(x) = x, or 0.25 · x below 0; x = -2: -0.5, slope 0.25)
     """
     if name not in _FORMULAS:
-        close = difflib.get_close_matches(name, _FORMULAS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(
-            f"no activation is called {name!r}; {hint}there are {', '.join(_FORMULAS)}"
-        )
+        raise ValueError(words.unknown("activation", name, list(_FORMULAS), "there are"))
     formula, function = _FORMULAS[name]
-    values = numbers(x).requires_grad_()
+    values = float64(x).requires_grad_()
     with torch.enable_grad():
         y = function(values, **parameters)
         (slope,) = torch.autograd.grad(y.sum(), values)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vizlib import capture, data
 from vizlib.arithmetic._layers import equal, reader
-from vizlib.arithmetic._readers import NoReaderError, Place, Reader, Seen, Step, Sum
+from vizlib.arithmetic._readers import NoReaderError, Reader, Seen, Sum
+from vizlib.arithmetic._steps import Place, Step
 from vizlib.arithmetic._windows import refuse_outside
 from vizlib.models import eval_mode
 

@@ -9,27 +9,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vizlib.arithmetic._steps import Parts, Place, WeightedSum
 from vizlib.arithmetic._windows import (
     PADDING_MODES,
     SIDES,
     Axis,
     Sliding,
-    each,
+    Sources,
+    as_grid,
+    float64,
     gather,
-    numbers,
     one_image,
+    per_axis,
     refuse_outside,
-    under,
-    whole,
+    whole_number,
+    window_at,
 )
+from vizlib.arithmetic._words import (
+    WRITTEN_OUT,
+    equation,
+    largest_terms,
+    product_terms,
+    rest_term,
+)
+from vizlib.words import short
 
 
 @dataclass(frozen=True, eq=False)
-class ConvStep:
+class ConvStep(WeightedSum):
     """How one value of a convolution comes about: total = Σ patch · kernel + bias.
 
     All tensors are float64, with one entry for each input channel that the kernel reads (C / groups
-    of them); in one dimension (C / groups, k) stands for (C / groups, kh, kw).
+    of them). Of a signal, (C / groups, k) stands for (C / groups, kh, kw).
     """
 
     patch: Tensor
@@ -44,13 +55,13 @@ class ConvStep:
     total: float
     channel: int
     """The output channel."""
-    place: tuple[int, ...]
+    place: Place
     """The row and column of the value in its map."""
     channels: range
     """The input channels that are read."""
-    places: tuple[tuple[int | None, ...], ...]
+    places: Sources
     """The input rows, and the input columns, under the kernel; outside the input in padding."""
-    sources: tuple[tuple[int | None, ...], ...]
+    sources: Sources
     """The rows and columns that are read there; None where padding is zero."""
     is_padding: Tensor
     """(kh, kw) bool: the cells that lie outside the input."""
@@ -62,6 +73,31 @@ class ConvStep:
             f"ConvStep(channel {self.channel} at ({where}): {self.products.numel()} products "
             f"{self.products.sum().item():.6g} + bias {self.bias:.6g} = {self.total:.6g})"
         )
+
+    def in_words(self, most: int = 8) -> str:
+        """Return the sum: product by product if it is short, otherwise channel by channel.
+
+        >>> print(conv2d_step([[3, -1]], [[2, 4]], [0.5], row=0, col=0).in_words())
+        3·2 + (−1)·4 + 0.5...(bias) =...2.5
+        """
+        if len(self.channels) == 1 and self.products.numel() <= WRITTEN_OUT:
+            return equation(self.with_bias(product_terms(self.patch, self.kernel)), self.total)
+        names = [f"input {channel}" for channel in self.channels]
+        return equation(self.with_bias(largest_terms(self.channel_sums, names, most)), self.total)
+
+    def sum_of_channels(self, numbers: Sequence[int]) -> str:
+        """Return the sum of those input channels, by their number here, the others and the bias."""
+        terms = [short(self.channel_sums[number].item(), 4) for number in numbers]
+        terms += rest_term(self.channel_sums, numbers)
+        return equation(self.with_bias(terms, always=True), self.total)
+
+    def parts(self, source: Place | None = None) -> Parts:
+        """Return patch × kernel = products of one input channel."""
+        sums = self.channel_sums.abs()
+        number = int(sums.argmax()) if source is None else source[0] - self.channels[0]
+        whole = {"patch": self.patch, "kernel": self.kernel, "products": self.products}
+        numbers = {name: as_grid(values[number]) for name, values in whole.items()}
+        return Parts(numbers, as_grid(self.is_padding), channel=self.channels[number])
 
 
 def conv2d_step(
@@ -80,10 +116,14 @@ def conv2d_step(
 ) -> ConvStep:
     """Return how a convolution makes the value at `row`, `col` of output channel `channel`.
 
-    `x` is one image (C, H, W), `weight` is (O, C / groups, kh, kw) and `bias` (O,) or None; an
-    image (H, W) has one channel, and so has a kernel (kh, kw). The other arguments are those of
-    `torch.nn.Conv2d`, `padding="same"` and all four padding modes among them. The sum is made in
-    float64 and equals torch's:
+    - `x`: one image (C, H, W), or (H, W) with one channel. A signal (L,) is an image of one row,
+      `x[None]`, and its kernel (k,) is `weight[None]`.
+    - `weight`: the kernels (O, C / groups, kh, kw), or (kh, kw) for one of one channel.
+    - `bias`: (O,) or None.
+    - `stride`, `padding`, `dilation`, `groups`, `padding_mode`: as in `torch.nn.Conv2d`,
+      `padding="same"` and all four padding modes among them.
+
+    The sum is made in float64 and equals torch's:
 
     y[o, r, c] = bias[o] + Σ x[i, r·stride − padding + u·dilation, …] · weight[o, i, u, v]
 
@@ -99,37 +139,16 @@ def conv2d_step(
     >>> step
     ConvStep(channel 0 at (0, 0): 9 products 24 + bias 0 = 24)
     """
-    maps, kernels = one_image(x, 2), as_kernels(weight, 2)
-    settings = {"stride": stride, "padding": padding, "dilation": dilation, "mode": padding_mode}
-    axes = conv_axes(maps.shape[1:], kernels.shape[2:], **settings)
+    maps, kernels = one_image(x), as_kernels(weight)
+    axes = conv_axes(
+        maps.shape[1:],
+        kernels.shape[2:],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        mode=padding_mode,
+    )
     return conv_step(maps, kernels, bias, axes, place=(channel, row, col), groups=groups)
-
-
-def conv1d_step(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    *,
-    position: int,
-    channel: int = 0,
-    stride: int = 1,
-    padding: int | str = 0,
-    dilation: int = 1,
-    groups: int = 1,
-    padding_mode: str = "zeros",
-) -> ConvStep:
-    """Return how a convolution in one dimension makes the value at `position`.
-
-    `x` is (C, L) or (L,), `weight` is (O, C / groups, k) or (k,); all else is as in `conv2d_step`.
-
-    >>> step = conv1d_step([1, 2, 3, 4, 5], [1, 0, -1], position=0, padding=1)
-    >>> step.patch.tolist(), step.total
-    ([[0.0, 1.0, 2.0]], -2.0)
-    """
-    maps, kernels = one_image(x, 1), as_kernels(weight, 1)
-    settings = {"stride": stride, "padding": padding, "dilation": dilation, "mode": padding_mode}
-    axes = conv_axes(maps.shape[1:], kernels.shape[2:], **settings)
-    return conv_step(maps, kernels, bias, axes, place=(channel, position), groups=groups)
 
 
 def conv_axes(
@@ -147,11 +166,11 @@ def conv_axes(
             f"padding_mode must be one of {', '.join(PADDING_MODES)}, but was {mode!r}"
         )
     count = len(size)
-    strides, dilations = each("stride", stride, count), each("dilation", dilation, count)
+    strides, dilations = per_axis("stride", stride, count), per_axis("dilation", dilation, count)
     before, after = _ends(padding, kernel, strides, dilations)
     rows = zip(size, kernel, strides, before, after, dilations, SIDES[count], strict=True)
     return [
-        Sliding(n, k, step, low, high, apart, mode=mode, side=side if count > 1 else "")
+        Sliding(n, k, step, low, high, apart, mode=mode, side=side)
         for n, k, step, low, high, apart, side in rows
     ]
 
@@ -163,7 +182,7 @@ def _ends(
     if padding == "valid":
         padding = 0
     if not isinstance(padding, str):
-        both = each("padding", padding, len(kernel))
+        both = per_axis("padding", padding, len(kernel))
         return both, both
     if padding != "same":
         raise ValueError(f'padding must be numbers, "same" or "valid", but was {padding!r}')
@@ -209,11 +228,11 @@ def multiply(
     channels: range,
 ) -> ConvStep:
     """Return the sum of one kernel's products with the pixels that its window reads."""
-    places, sources = under(axes, place[1:])
+    places, sources = window_at(axes, place[1:])
     patch = gather(maps[channels.start : channels.stop], sources)
     products = patch * kernel
     channel_sums = products.flatten(1).sum(1)
-    offset = 0.0 if bias is None else numbers(bias).flatten()[place[0]].item()
+    offset = 0.0 if bias is None else float64(bias).flatten()[place[0]].item()
     return ConvStep(
         patch=patch,
         kernel=kernel,
@@ -230,7 +249,7 @@ def multiply(
     )
 
 
-def _padding(places: Sequence[Sequence[int | None]], size: Sequence[int]) -> Tensor:
+def _padding(places: Sources, size: Sequence[int]) -> Tensor:
     padding = torch.zeros((), dtype=torch.bool)
     for positions, count in zip(places, size, strict=True):
         beyond = [p is None or not 0 <= p < count for p in positions]
@@ -240,7 +259,7 @@ def _padding(places: Sequence[Sequence[int | None]], size: Sequence[int]) -> Ten
 
 def check_groups(inputs: int, outputs: int, groups: int) -> None:
     """Raise ValueError where the channels cannot be shared evenly."""
-    whole("groups", groups, 1)
+    whole_number("groups", groups, 1)
     for what, count in {"input": inputs, "output": outputs}.items():
         if count % groups:
             raise ValueError(
@@ -249,15 +268,14 @@ def check_groups(inputs: int, outputs: int, groups: int) -> None:
             )
 
 
-def as_kernels(weight: Any, axes: int) -> Tensor:
-    """Return the kernels (O, C, …) in float64, from (…) where there is one of one channel."""
-    kernels = numbers(weight)
-    if kernels.dim() == axes:
+def as_kernels(weight: Any) -> Tensor:
+    """Return the kernels (O, C, kh, kw) in float64, from (kh, kw) where there is one of them."""
+    kernels = float64(weight)
+    if kernels.dim() == len("HW"):
         kernels = kernels[None, None]
-    if kernels.dim() != axes + 2 or not kernels.numel():
-        expected = "(O, C, kh, kw)" if axes == len("HW") else "(O, C, k)"
+    if kernels.dim() != len("OCHW") or not kernels.numel():
         raise ValueError(
-            f"weight must have the shape {expected}, such as model.conv1.weight, "
+            "weight must have the shape (O, C, kh, kw), such as model.conv1.weight, "
             f"but had {tuple(kernels.shape)}"
         )
     return kernels

@@ -16,14 +16,13 @@ from vizlib.arithmetic._readers import (
     Linear,
     NoReaderError,
     Norm,
-    Place,
     Reader,
     Reshape,
     Seen,
     Softmax,
-    Step,
     operation,
 )
+from vizlib.arithmetic._steps import Place, Step, largest_place
 from vizlib.arithmetic._transposed import transposed_axes, transposed_step
 from vizlib.arithmetic._windows import Adaptive, Axis, outside
 from vizlib.capture import Stage
@@ -73,7 +72,7 @@ class Convolution(Windowed):
 
     def behind(self, _place: Place, step: ConvStep) -> Place | None:
         """Return the input pixel with the largest product, of either sign."""
-        best = _largest(step.products, outside(step.sources))
+        best = largest_place(step.products, outside(step.sources))
         return best and (step.channels[best[0]], *_pixels(step, best[1:]))
 
 
@@ -142,16 +141,8 @@ class Pooling(Windowed):
 
     def behind(self, place: Place, step: PoolStep) -> Place | None:
         """Return the winner, or the largest share of a mean, of either sign."""
-        best = step.winner or _largest(step.patch, step.is_padding)
+        best = step.winner or largest_place(step.patch, step.is_padding)
         return best and (place[0], *_pixels(step, best))
-
-
-def _largest(values: Tensor, missing: Tensor) -> Place | None:
-    """Return the place of the largest value of either sign, None where all are missing."""
-    if missing.all():
-        return None
-    best = values.abs().masked_fill(missing, -1).argmax()
-    return tuple(int(index) for index in torch.unravel_index(best, values.shape))
 
 
 def _pixels(step: ConvStep | PoolStep, taps: Place) -> list[int]:

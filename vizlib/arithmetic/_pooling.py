@@ -4,35 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, prod
+from math import inf, nan, prod
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from vizlib.arithmetic._steps import Parts, Place, Step, place_in
 from vizlib.arithmetic._windows import (
     SIDES,
     Adaptive,
     Axis,
     Sliding,
     Sources,
-    each,
+    as_grid,
     gather,
     one_image,
     outside,
+    per_axis,
     refuse_outside,
-    under,
-    whole,
+    whole_number,
+    window_at,
 )
+from vizlib.arithmetic._words import LISTED, added
+from vizlib.words import short
 
 
 @dataclass(frozen=True, eq=False)
-class PoolStep:
+class PoolStep(Step):
     """How one value of a pooling layer comes about.
 
-    In max pooling `winner` is the place of the largest value in the patch, of the first where two
-    are equal, and `source` is its place in the input map; both are None in average pooling, where
-    total = Σ patch / divisor. In one dimension all places have one number instead of two.
+    Of a signal all places have one number instead of two.
     """
 
     kind: str
@@ -41,27 +42,58 @@ class PoolStep:
     """(kh, kw) float64: the input under the window; padding is −∞ for "max" and 0 for "avg"."""
     is_padding: Tensor
     """(kh, kw) bool: the cells that lie outside the input."""
-    winner: tuple[int, ...] | None
-    source: tuple[int, ...] | None
+    winner: Place | None
+    """The place of the largest value in the patch, of the first of equals; None for "avg"."""
+    source: Place | None
+    """The place of the winner in the input map; None for "avg"."""
     divisor: float | None
+    """What the sum of the patch is divided by; None for "max"."""
     total: float
     channel: int
-    place: tuple[int, ...]
+    place: Place
     """The row and column of the value in its map."""
-    places: tuple[tuple[int, ...], ...]
+    places: Sources
     """The input rows, and the input columns, under the window."""
-    sources: tuple[tuple[int | None, ...], ...]
+    sources: Sources
     """The same, None outside the input."""
 
     def __repr__(self) -> str:
         """Return the choice, or the mean, in one line."""
         where = ", ".join(map(str, self.place))
         how = f"/ {self.divisor:g}" if self.kind == "avg" else f"won by {self.source}"
-        count = int((~self.is_padding).sum())
         return (
-            f"PoolStep({self.kind} of {count} values for channel {self.channel} at ({where}) "
-            f"{how} = {self.total:.6g})"
+            f"PoolStep({self.kind} of {len(self._values)} values for channel {self.channel} at "
+            f"({where}) {how} = {self.total:.6g})"
         )
+
+    @property
+    def _values(self) -> list[float]:
+        return self.patch[~self.is_padding].tolist()
+
+    def in_words(self, most: int = LISTED) -> str:
+        """Return which values the window holds, and what becomes of them.
+
+        >>> pool_step([[1, 5], [3, 4]], row=0, col=0).in_words()
+        'the largest of 1, 5, 3, 4 is 5'
+        """
+        total, texts = short(self.total, 6), [short(value, 4) for value in self._values]
+        if len(texts) > most:
+            texts = [*texts[:4], "…", *texts[-4:]]
+        if self.divisor is not None:
+            return f"({added(texts)}) / {short(self.divisor)} = {total}"
+        if len(texts) < 2:  # noqa: PLR2004 - nothing to compare
+            return f"{total} is alone under the window"
+        return f"the largest of {', '.join(texts)} is {total}"
+
+    def made_of(self) -> str:
+        """Return how many values the window holds."""
+        return f"{'largest' if self.kind == 'max' else 'mean'} of {len(self._values)}"
+
+    def parts(self, _source: Place | None = None) -> Parts:
+        """Return the window, with the winner."""
+        winner = self.winner and (0, *self.winner)[-2:]
+        window = as_grid(self.patch.masked_fill(self.is_padding, nan))
+        return Parts({"window": window}, as_grid(self.is_padding), winner)
 
 
 def pool_step(
@@ -81,9 +113,11 @@ def pool_step(
 ) -> PoolStep:
     """Return which values of channel `channel` make the pooled value at `row`, `col`, and how.
 
-    `x` is one image's maps (C, H, W), or a map (H, W); `kind` is "max" or "avg". The other
-    arguments are those of `torch.nn.MaxPool2d` and `torch.nn.AvgPool2d`, and so is the result; a
-    `stride` of None is the kernel's size.
+    - `x`: one image's maps (C, H, W), or a map (H, W).
+    - `kind`: "max" or "avg".
+    - `stride`: None for the kernel's size.
+    - `padding`, `dilation`, `ceil_mode`, `count_include_pad`, `divisor_override`: as in
+      `torch.nn.MaxPool2d` and `torch.nn.AvgPool2d`, and so is the result.
 
     Raises ValueError for a window that does not fit, and IndexError for a place that the output
     does not have.
@@ -94,7 +128,7 @@ def pool_step(
     >>> pool_step([[1, 5, 0, 2], [3, 4, 9, 1]], row=0, col=1, kind="avg")
     PoolStep(avg of 4 values for channel 0 at (0, 1) / 4 = 3)
     """
-    maps = one_image(x, 2)
+    maps = one_image(x)
     axes = pool_axes(
         maps.shape[1:],
         kernel,
@@ -106,41 +140,13 @@ def pool_step(
     )
     if kind == "max":
         return max_step(maps, axes, (channel, row, col))
-    divided = {"count_include_pad": count_include_pad, "divisor_override": divisor_override}
-    return mean_step(maps, axes, (channel, row, col), **divided)
-
-
-def pool1d_step(
-    x: Any,
-    kernel: int = 2,
-    *,
-    position: int,
-    channel: int = 0,
-    stride: int | None = None,
-    padding: int = 0,
-    dilation: int = 1,
-    ceil_mode: bool = False,
-    kind: str = "max",
-    count_include_pad: bool = True,
-) -> PoolStep:
-    """Return how pooling in one dimension, over x (C, L) or (L,), makes the value at `position`.
-
-    >>> pool1d_step([1, 5, 0, 2, 7], 3, position=1, padding=1)
-    PoolStep(max of 3 values for channel 0 at (1) won by (4,) = 7)
-    """
-    maps = one_image(x, 1)
-    axes = pool_axes(
-        maps.shape[1:],
-        kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-        kind=kind,
+    return mean_step(
+        maps,
+        axes,
+        (channel, row, col),
+        count_include_pad=count_include_pad,
+        divisor_override=divisor_override,
     )
-    if kind == "max":
-        return max_step(maps, axes, (channel, position))
-    return mean_step(maps, axes, (channel, position), count_include_pad=count_include_pad)
 
 
 def pool_axes(
@@ -156,34 +162,27 @@ def pool_axes(
     """Return how the window slides along each axis."""
     if kind not in {"max", "avg"}:
         raise ValueError(f'kind must be "max" or "avg", but was {kind!r}')
-    if kind == "avg" and any(apart != 1 for apart in each("dilation", dilation, len(size))):
+    if kind == "avg" and any(apart != 1 for apart in per_axis("dilation", dilation, len(size))):
         raise ValueError("average pooling has no dilation; leave it at 1")
-    columns = {"kernel": kernel, "stride": kernel if stride is None else stride,
-               "padding": padding, "dilation": dilation}  # fmt: skip
-    rows = zip(size, *(each(n, v, len(size)) for n, v in columns.items()), SIDES[len(size)],
-               strict=True)  # fmt: skip
-    return [
-        Sliding(n, k, step, _half(pad, k), pad, apart, bool(ceil_mode), side=_side(side))
-        for n, k, step, pad, apart, side in rows
-    ]
+    settings = {
+        "kernel": kernel,
+        "stride": kernel if stride is None else stride,
+        "padding": padding,
+        "dilation": dilation,
+    }
+    columns = [per_axis(name, value, len(size)) for name, value in settings.items()]
+    found = []
+    for n, k, step, pad, apart, side in zip(size, *columns, SIDES[len(size)], strict=True):
+        if pad > whole_number("kernel", k, 1) // 2:
+            raise ValueError(
+                f"a padding of {pad} is more than half of the kernel of {k}; pooling takes at "
+                f"most {k // 2}"
+            )
+        found.append(Sliding(n, k, step, pad, pad, apart, bool(ceil_mode), side=side))
+    return found
 
 
-def _side(side: str) -> str:
-    return "" if side == "length" else side
-
-
-def _half(padding: int, kernel: int) -> int:
-    """Return the padding; raise where it is more than torch allows."""
-    whole("kernel", kernel, 1)
-    if padding > kernel // 2:
-        raise ValueError(
-            f"a padding of {padding} is more than half of the kernel of {kernel}; "
-            f"pooling takes at most {kernel // 2}"
-        )
-    return padding
-
-
-def max_step(maps: Tensor, axes: Sequence[Axis], place: tuple[int, ...]) -> PoolStep:
+def max_step(maps: Tensor, axes: Sequence[Axis], place: Place) -> PoolStep:
     """Return one value of max pooling, in any number of dimensions."""
     places, sources, patch = _read(maps, axes, place, empty=-inf)
     missing = outside(sources)
@@ -191,8 +190,7 @@ def max_step(maps: Tensor, axes: Sequence[Axis], place: tuple[int, ...]) -> Pool
     if not missing.all():
         # As in torch, what is no number wins, and of equals the first.
         ranked = patch.nan_to_num(nan=inf).masked_fill(missing, -inf)
-        best = int(ranked.argmax())
-        winner = tuple(int(i) for i in torch.unravel_index(torch.tensor(best), patch.shape))
+        winner = place_in(patch, int(ranked.argmax()))
         source = tuple(pixels[i] for pixels, i in zip(sources, winner, strict=True))
     total = patch[winner].item() if winner else -inf
     return PoolStep(
@@ -203,7 +201,7 @@ def max_step(maps: Tensor, axes: Sequence[Axis], place: tuple[int, ...]) -> Pool
 def mean_step(
     maps: Tensor,
     axes: Sequence[Axis],
-    place: tuple[int, ...],
+    place: Place,
     *,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -212,7 +210,7 @@ def mean_step(
     places, sources, patch = _read(maps, axes, place, empty=0.0)
     missing = outside(sources)
     if divisor_override is not None:
-        divisor = whole("divisor_override", divisor_override, 1)
+        divisor = whole_number("divisor_override", divisor_override, 1)
     elif count_include_pad:
         divisor = prod(_padded_taps(axis, taps) for axis, taps in zip(axes, places, strict=True))
     else:
@@ -231,8 +229,8 @@ def _padded_taps(axis: Axis, taps: Sequence[int]) -> int:
 
 
 def _read(
-    maps: Tensor, axes: Sequence[Axis], place: tuple[int, ...], empty: float
+    maps: Tensor, axes: Sequence[Axis], place: Place, empty: float
 ) -> tuple[Sources, Sources, Tensor]:
     refuse_outside("channel", place[0], len(maps), f"there are {len(maps)} maps")
-    places, sources = under(axes, place[1:])
+    places, sources = window_at(axes, place[1:])
     return places, sources, gather(maps[place[0] : place[0] + 1], sources, empty)[0]

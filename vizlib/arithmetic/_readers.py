@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from vizlib.arithmetic._activations import ActivationStep, activation
-from vizlib.arithmetic._convolution import ConvStep
-from vizlib.arithmetic._neurons import LinearStep, NormStep, linear_step, norm_step, softmax_steps
-from vizlib.arithmetic._pooling import PoolStep
+from vizlib.arithmetic._activations import activation
+from vizlib.arithmetic._linear import LinearStep, linear_step
+from vizlib.arithmetic._norms import norm_step
+from vizlib.arithmetic._softmax import ProbabilityStep, probability_step
+from vizlib.arithmetic._steps import Place, Step, largest_place
+from vizlib.arithmetic._sums import SumStep
 from vizlib.capture import Stage
 
-Place = tuple[int, ...]
 Seen = list[set[int]]
-
-
-@dataclass(frozen=True, eq=False)
-class SumStep:
-    """Two outputs added value by value, as around a residual block: total = Σ terms.
-
-    `terms` (2,) float64 are the values of the two stages called `names`.
-    """
-
-    terms: Tensor
-    names: tuple[str, str]
-    total: float
-
-    @property
-    def largest(self) -> int:
-        """Which of the two matters most, of either sign; the first of equals."""
-        return int(self.terms.abs().argmax())
-
-    def __repr__(self) -> str:
-        """Return the sum in one line."""
-        parts = (
-            f"{value:.6g} ({name})" for value, name in zip(self.terms, self.names, strict=True)
-        )
-        return f"SumStep({' + '.join(parts)} = {self.total:.6g})"
-
-
-Step = ConvStep | PoolStep | LinearStep | NormStep | ActivationStep | SumStep
 
 # What a formula takes for granted, and what a module of an activation is set to.
 _USUAL = {"gelu": {"approximate": "none"}, "softplus": {"beta": 1.0, "threshold": 20.0}}
@@ -226,19 +199,21 @@ class Linear(Reader):
 
     def behind(self, _place: Place, step: LinearStep) -> Place:
         """Return the input with the largest contribution, of either sign."""
-        return (int(step.products.abs().argmax()),)
+        return largest_place(step.products)
 
     def seen(self, _seen: Seen) -> Seen:
         """Return everything."""
         return self.everything()
 
 
-class Softmax(Linear):
+class Softmax(Reader):
     """Softmax over the scores of a vector, or its logarithm."""
+
+    passes_on = False
 
     def __init__(self, stage: Stage, before: Tensor) -> None:
         """Refuse softmax over maps."""
-        Reader.__init__(self, stage, before)
+        super().__init__(stage, before)
         self.is_log = "log" in operation(stage)
         if before.dim() != 1:
             raise NoReaderError("is taken over maps; only softmax over a vector is taken apart")
@@ -247,15 +222,14 @@ class Softmax(Linear):
         """Return all probabilities, or their logarithms."""
         return x.log_softmax(1) if self.is_log else x.softmax(1)
 
-    def step(self, place: Place) -> tuple[float, None]:
+    def step(self, place: Place) -> tuple[float, ProbabilityStep]:
         """Return one class's probability."""
-        steps = softmax_steps(self.before)
-        values = steps.log_probabilities if self.is_log else steps.probabilities
-        return values[place].item(), None
+        step = probability_step(self.before, channel=place[0], is_log=self.is_log)
+        return step.total, step
 
-    def behind(self, place: Place, _step: None) -> Place:
-        """Return the class's own score."""
-        return place
+    def seen(self, _seen: Seen) -> Seen:
+        """Return everything."""
+        return self.everything()
 
 
 def operation(stage: Stage) -> str:

@@ -8,7 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from vizlib.arithmetic._convolution import ConvStep, as_kernels, check_groups, multiply
-from vizlib.arithmetic._windows import SIDES, Axis, Transposed, each, one_image, refuse_outside
+from vizlib.arithmetic._windows import (
+    SIDES,
+    Axis,
+    Transposed,
+    one_image,
+    per_axis,
+    refuse_outside,
+)
 
 
 def conv_transpose2d_step(
@@ -29,41 +36,31 @@ def conv_transpose2d_step(
 
     A transposed convolution writes each input pixel, times the whole kernel, into the output. Here
     it is read backwards: the patch holds, for each weight, the pixel that this weight brings to
-    the place, and zero where it brings none (such cells count as padding). `x` is (C, H, W) and
-    `weight` (C, O / groups, kh, kw), as in `torch.nn.ConvTranspose2d`.
+    the place, and zero where it brings none. Such cells count as padding.
+
+    - `x`: one image (C, H, W), or (H, W) with one channel.
+    - `weight`: (C, O / groups, kh, kw), or (kh, kw).
+    - `bias`: (O,) or None.
+    - `stride`, `padding`, `output_padding`, `dilation`, `groups`: as in
+      `torch.nn.ConvTranspose2d`.
+
+    Raises ValueError for shapes that do not fit together, and IndexError for a place that the
+    output does not have.
 
     >>> step = conv_transpose2d_step([[1, 2], [3, 4]], [[1, 10], [100, 1000]], row=1, col=1)
     >>> step.patch[0].int().tolist(), step.total
     ([[4, 3], [2, 1]], 1234.0)
     """
-    maps, kernels = one_image(x, 2), as_kernels(weight, 2)
-    settings = {"stride": stride, "padding": padding, "output_padding": output_padding}
-    axes = transposed_axes(maps.shape[1:], kernels.shape[2:], dilation=dilation, **settings)
+    maps, kernels = one_image(x), as_kernels(weight)
+    axes = transposed_axes(
+        maps.shape[1:],
+        kernels.shape[2:],
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        dilation=dilation,
+    )
     return transposed_step(maps, kernels, bias, axes, place=(channel, row, col), groups=groups)
-
-
-def conv_transpose1d_step(
-    x: Any,
-    weight: Any,
-    bias: Any = None,
-    *,
-    position: int,
-    channel: int = 0,
-    stride: int = 1,
-    padding: int = 0,
-    output_padding: int = 0,
-    dilation: int = 1,
-    groups: int = 1,
-) -> ConvStep:
-    """Return how a transposed convolution in one dimension makes the value at `position`.
-
-    >>> conv_transpose1d_step([1, 2, 3], [1, 10], position=2, stride=2).total
-    2.0
-    """
-    maps, kernels = one_image(x, 1), as_kernels(weight, 1)
-    settings = {"stride": stride, "padding": padding, "output_padding": output_padding}
-    axes = transposed_axes(maps.shape[1:], kernels.shape[2:], dilation=dilation, **settings)
-    return transposed_step(maps, kernels, bias, axes, place=(channel, position), groups=groups)
 
 
 def transposed_axes(
@@ -76,10 +73,15 @@ def transposed_axes(
     dilation: Any,
 ) -> list[Transposed]:
     """Return how the kernel of a transposed convolution reaches each axis of its output."""
-    settings = {"stride": stride, "padding": padding, "output_padding": output_padding}
-    columns = [each(name, value, len(size)) for name, value in settings.items()]
-    columns += [each("dilation", dilation, len(size)), SIDES[len(size)]]
-    return [Transposed(*row) for row in zip(size, kernel, *columns, strict=True)]
+    settings = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "dilation": dilation,
+    }
+    columns = [per_axis(name, value, len(size)) for name, value in settings.items()]
+    rows = zip(size, kernel, *columns, SIDES[len(size)], strict=True)
+    return [Transposed(*row) for row in rows]
 
 
 def transposed_step(

@@ -20,6 +20,7 @@ from vizlib import data
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 SIDES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
+# For each axis, one entry for each tap of the window.
 Sources = Sequence[Sequence[int | None]]
 
 
@@ -44,9 +45,9 @@ class Sliding:
     def __post_init__(self) -> None:
         """Raise ValueError where no window fits or no padding can be made."""
         for name, least in {"size": 1, "kernel": 1, "stride": 1, "dilation": 1}.items():
-            whole(name, getattr(self, name), least)
+            whole_number(name, getattr(self, name), least)
         for padding in (self.before, self.after):
-            whole("padding", padding, 0)
+            whole_number("padding", padding, 0)
         self._refuse_padding()
         if self.count < 1:
             raise ValueError(self._too_wide())
@@ -132,9 +133,9 @@ class Transposed:
     def __post_init__(self) -> None:
         """Raise ValueError where the output would have no pixel."""
         for name, least in {"size": 1, "kernel": 1, "stride": 1, "dilation": 1}.items():
-            whole(name, getattr(self, name), least)
-        whole("padding", self.padding, 0)
-        whole("output_padding", self.output_padding, 0)
+            whole_number(name, getattr(self, name), least)
+        whole_number("padding", self.padding, 0)
+        whole_number("output_padding", self.output_padding, 0)
         most = max(self.stride, self.dilation) - 1
         if self.output_padding > most:
             raise ValueError(
@@ -191,7 +192,7 @@ class Adaptive:
 Axis = Sliding | Transposed | Adaptive
 
 
-def whole(name: str, value: Any, least: int) -> int:
+def whole_number(name: str, value: Any, least: int) -> int:
     """Return a whole number; raise where it is none or below `least`."""
     try:
         number = operator.index(value)
@@ -204,7 +205,7 @@ def whole(name: str, value: Any, least: int) -> int:
     return number
 
 
-def each(name: str, value: Any, count: int) -> tuple[int, ...]:
+def per_axis(name: str, value: Any, count: int) -> tuple[int, ...]:
     """Return one number for each of `count` axes; a single number holds for all of them."""
     numbers = tuple(value) if isinstance(value, Sequence | Tensor) else (value,) * count
     if len(numbers) != count:
@@ -215,7 +216,7 @@ def each(name: str, value: Any, count: int) -> tuple[int, ...]:
     return tuple(operator.index(n) if hasattr(n, "__index__") else n for n in numbers)
 
 
-def under(axes: Sequence[Axis], place: Sequence[int]) -> tuple[Sources, Sources]:
+def window_at(axes: Sequence[Axis], place: Sequence[int]) -> tuple[Sources, Sources]:
     """Return each axis's places and sources under the window; raise IndexError outside."""
     size = "×".join(str(axis.count) for axis in axes)
     names = ("position",) if len(axes) == 1 else ("depth", "row", "col")[-len(axes) :]
@@ -228,7 +229,7 @@ def under(axes: Sequence[Axis], place: Sequence[int]) -> tuple[Sources, Sources]
 
 def refuse_outside(name: str, index: int, count: int, why: str) -> None:
     """Raise IndexError where an index is not in 0…count - 1; `why` says what it counts."""
-    if not 0 <= whole(name, index, -(1 << 62)) < count:
+    if not 0 <= whole_number(name, index, -(1 << 62)) < count:
         raise IndexError(f"{name} must be from 0 to {count - 1}, but was {index}: {why}")
 
 
@@ -247,22 +248,26 @@ def outside(sources: Sources) -> Tensor:
     return missing
 
 
-def numbers(values: Any) -> Tensor:
+def as_grid(values: Tensor) -> Tensor:
+    """Return a patch (kh, kw) as it is, and one of a signal (k,) as one row."""
+    return values.reshape(-1, values.shape[-1])
+
+
+def float64(values: Any) -> Tensor:
     """Return values as float64 on the CPU, in which every sum of the course is made."""
     return data.as_tensor(values).detach().cpu().double()
 
 
-def one_image(x: Any, axes: int) -> Tensor:
-    """Return an image (C, …) in float64 from (1, C, …), (C, …), or (…) where it has one channel."""
-    maps = given = numbers(x)
-    if maps.dim() == axes:
+def one_image(x: Any) -> Tensor:
+    """Return an image (C, H, W) in float64 from (1, C, H, W), (C, H, W), or (H, W)."""
+    maps = given = float64(x)
+    if maps.dim() == len("HW"):
         maps = maps[None]
-    if maps.dim() == axes + 2 and len(maps) == 1:
+    if maps.dim() == len("NCHW") and len(maps) == 1:
         maps = maps[0]
-    if maps.dim() != axes + 1 or not maps.numel():
-        expected = "(C, H, W)" if axes == len("HW") else "(C, L)"
+    if maps.dim() != len("CHW") or not maps.numel():
         raise ValueError(
-            f"x must be one image {expected}, but had the shape {tuple(given.shape)}; "
-            "of a batch choose one with x[0]"
+            f"x must be one image (C, H, W), but had the shape {tuple(given.shape)}; of a batch "
+            "choose one with x[0], and give a signal (L,) as an image of one row, x[None]"
         )
     return maps

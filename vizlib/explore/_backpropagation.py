@@ -107,7 +107,7 @@ class _Learning:
         now, losses = made[at], [each.loss for each in made]
         rows = [panel for number in range(len(now.neurons)) for panel in _row(made, at, number)]
         chart = Lines({"loss": losses}, along="step", at=at, height=_CHART, below=True)
-        told = [*plots.forwards(now), *plots.in_words(now).split("\n")]
+        told = [*now.forwards(), *now.backwards()]
         loss = f"step {at}: loss {plots.short(now.loss, 4)}"
         words = Words([*told, _next(now, self.rates[rate])], title=loss, width=_ROOM)
         says = f"{loss}, rate {self.rates[rate]:g}"

@@ -142,7 +142,7 @@ class _Steps:
         words = [*_sum(step, number), _checked(made, step), *self._after(made, step), *_size(made)]
         where = _where(made, step)
         panels = [*_panels(made, step, number), Words(words, title=where, below=True)]
-        says = f"step {min(k + 1, made.count)} of {made.count}, {where}: {plots.in_words(step)}"
+        says = f"step {min(k + 1, made.count)} of {made.count}, {where}: {step.in_words()}"
         return Frame(panels, says, {"k": made.count})
 
     def draw(self, *, k: int, channel: int = 0, **place: int) -> plots.Figure:
@@ -165,7 +165,7 @@ class _Steps:
 
     def _after(self, made: Made, step: arithmetic.ConvStep) -> list[str]:
         followers = self._followers(made, step)
-        return [f"then {one.stage}: {plots.in_words(one.step)}" for one in followers]
+        return [f"then {one.stage}: {one.step.in_words()}" for one in followers]
 
 
 def _start(made: Made) -> dict[str, int]:
@@ -201,7 +201,7 @@ def _panels(made: Made, step: arithmetic.ConvStep, number: int) -> list[Panel]:
             padding=[pair[end] for end in (0, 1) for pair in made.setting.sides],
             width=wide["input"],
         ),
-        *factors(step, number, limit=limit, width=wide["patch"]),
+        *factors(step.parts((source,)), title="patch", limit=limit, width=wide["patch"]),
         Maps(
             made.output[step.channel],
             title=_named("output", step.channel, len(made.output)),
@@ -250,12 +250,12 @@ def _where(made: Made, step: arithmetic.ConvStep) -> str:
 def _sum(step: arithmetic.ConvStep, number: int) -> list[str]:
     """Tell the sum, and before it what the channel that is shown adds to it."""
     if len(step.channels) == 1:
-        return [f"the sum: {plots.in_words(step)}"]
+        return [f"the sum: {step.in_words()}"]
     shown, total = step.channels[number], plots.short(step.channel_sums[number].item(), 4)
     count = step.products[number].numel()
     return [
         f"input {shown}: its {count} product{'s' * (count > 1)} sum to {total}",
-        f"the whole sum: {plots.in_words(step)}",
+        f"the whole sum: {step.in_words()}",
     ]
 
 

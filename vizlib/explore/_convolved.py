@@ -237,8 +237,8 @@ def _pair(name: str, value: Any, *, is_line: bool) -> Pair | str:
     if isinstance(value, str):
         return (0, 0) if value == "valid" else value
     if is_line:
-        return (0 if name == "padding" else 1, *arithmetic.each(name, value, 1))
-    return arithmetic.each(name, value, 2)
+        return (0 if name == "padding" else 1, *arithmetic.per_axis(name, value, 1))
+    return arithmetic.per_axis(name, value, 2)
 
 
 def times(sizes: Sequence[int]) -> str:

@@ -13,46 +13,35 @@ from vizlib.explore._panels import Maps, Panel
 
 
 def factors(
-    step: arithmetic.ConvStep,
-    number: int,
-    *,
-    width: int,
-    limit: float | None = None,
-    title: str = "patch",
+    parts: arithmetic.Parts, *, width: int, title: str, limit: float | None = None
 ) -> list[Panel]:
-    """Return the patch of input channel `number` of those that are read, times its kernel.
+    """Return values × weights = products, or the values alone; the chosen one in a frame.
 
-    `limit` is the number with the darkest colours of the patch.
+    `title` is written above the values, and `limit` is the number with their darkest colours.
     """
-    patch, kernel, products = (
-        two(part[number]) for part in (step.patch, step.kernel, step.products)
-    )
-    hatched = edges(two(step.is_padding))
+    first, *others = parts.numbers
+    signs = dict(zip(others, ("×", "="), strict=False))
     return [
-        Maps(patch, title=title, limit=limit, padding=hatched, width=width),
-        Maps(kernel, title="kernel", before="×", width=width),
-        Maps(products, title="products", before="=", width=width),
+        _part(
+            parts,
+            values,
+            is_first=name == first,
+            title=title if name == first else name,
+            before=signs.get(name, ""),
+            limit=limit if name == first else None,
+            width=width,
+        )
+        for name, values in parts.numbers.items()
     ]
 
 
-def window(step: arithmetic.PoolStep, *, width: int, title: str = "window") -> list[Panel]:
-    """Return the values under the window of a pooling, the winner in a frame."""
-    patch = two(step.patch).masked_fill(two(step.is_padding), torch.nan)
-    row, column = (0, *(step.winner or ()))[-2:]
-    boxes = [(row, column, 1, 1)] if step.winner else []
-    hatched = edges(two(step.is_padding))
-    return [Maps(patch, title=title, boxes=boxes, padding=hatched, width=width)]
-
-
-def inputs(step: arithmetic.LinearStep, *, width: int, title: str = "inputs") -> list[Panel]:
-    """Return all inputs of a neuron times their weights, the largest product in a frame."""
-    parts = {title: step.inputs, "weights": step.weights, "products": step.products}
-    signs = {"weights": "×", "products": "="}
-    best = int(step.products.abs().argmax())
-    return [
-        folded(part, best, title=name, before=signs.get(name, ""), width=width)
-        for name, part in parts.items()
-    ]
+def _part(parts: arithmetic.Parts, values: Tensor, *, is_first: bool, **look: Any) -> Panel:
+    """Return one part: a vector folded, a window with its padding hatched."""
+    if values.dim() == 1:
+        return folded(values, parts.chosen[0], **look)
+    boxes = [(*parts.chosen, 1, 1)] if parts.chosen else []
+    hatched = edges(parts.is_padding) if is_first else ()
+    return Maps(values, boxes=boxes, padding=hatched, **look)
 
 
 def folded(values: Tensor, framed: int, **look: Any) -> Maps:
@@ -62,11 +51,6 @@ def folded(values: Tensor, framed: int, **look: Any) -> Maps:
     whole[: len(values)] = values
     boxes = [(*divmod(framed, width), 1, 1)]
     return Maps(whole.reshape(-1, width), boxes=boxes, known=len(values), **look)
-
-
-def two(values: Tensor) -> Tensor:
-    """Return a patch of one dimension as one row."""
-    return values if values.dim() > 1 else values[None]
 
 
 def edges(is_padding: Tensor) -> list[int]:

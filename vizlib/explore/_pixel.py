@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vizlib import arithmetic, plots
-from vizlib.explore._factors import factors, folded, inputs, window
+from vizlib.explore._factors import factors, folded
 from vizlib.explore._panels import Frame, Maps, Panel, Picture, Words
 from vizlib.explore._recordings import Recordings, as_inputs, check_model, counted
 from vizlib.explore._sliders import Slider, read
@@ -226,14 +226,13 @@ def _first_step(trace: arithmetic.Trace) -> list[Panel]:
     found = read_by(trace)
     if found is None:
         return []
-    (one, number), step = found, found[0].step
-    if isinstance(step, arithmetic.LinearStep):
-        return inputs(step, width=_PATCH, title=f"{one.stage} inputs")
-    wide = min(_PATCH, step.patch.shape[-1] * _CELL + 2)
-    if isinstance(step, arithmetic.PoolStep):
-        return window(step, width=wide, title=f"{one.stage} window")
-    title = f"{one.stage}, input {step.channels[number]}"
-    return factors(step, number, width=wide, title=title)
+    one, parts = found
+    first, values = next(iter(parts.numbers.items()))
+    width = _PATCH if values.dim() == 1 else min(_PATCH, values.shape[-1] * _CELL + 2)
+    title = (
+        f"{one.stage} {first}" if parts.channel is None else f"{one.stage}, input {parts.channel}"
+    )
+    return factors(parts, width=width, title=title)
 
 
 def _boxes(trace: arithmetic.Trace) -> list[tuple[int, int, int, int]]:

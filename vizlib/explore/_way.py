@@ -9,8 +9,9 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from vizlib import arithmetic, capture, plots
+from vizlib import arithmetic, capture
 from vizlib.explore._recordings import Recordings
+from vizlib.words import short
 
 AXES = ("channel", "row", "col")
 _TRACED = range(2, 5)  # axes of (N, F), (N, C, L) and (N, C, H, W)
@@ -82,12 +83,12 @@ class Ways:
 def told(trace: arithmetic.Trace) -> list[str]:
     """Return the way back line by line: the whole sum of the first value, the others shorter."""
     first, *others = trace
-    torchs, ours = plots.short(first.value, 8), plots.short(first.total, 8)
-    difference = plots.short(first.difference, 2)
+    torchs, ours = short(first.value, 8), short(first.total, 8)
+    difference = short(first.difference, 2)
     lines = [
-        f"{named(first)}: {_in_full(first, others)}",
+        f"{named(first)}: {_in_full(first)}",
         f"torch says {torchs}, these numbers make {ours}: difference {difference}",
-        *(_line(*pair) for pair in zip_longest(others, others[1:]) if not _stays(*pair)),
+        *(_line(one) for one, behind in zip_longest(others, others[1:]) if not _stays(one, behind)),
     ]
     if trace[-1].kind != "input":
         lines.append("the way ends in padding, which is 0")
@@ -101,7 +102,7 @@ def _farthest(trace: Sequence[arithmetic.Traced]) -> list[str]:
         return []
     far = max(steps, key=lambda one: abs(one.difference))
     where = f", at {named(far)}" if far.difference else ""
-    return [f"largest difference from torch on the way: {plots.short(far.difference, 2)}{where}"]
+    return [f"largest difference from torch on the way: {short(far.difference, 2)}{where}"]
 
 
 def _stays(one: arithmetic.Traced, behind: arithmetic.Traced | None) -> bool:
@@ -116,54 +117,27 @@ def named(one: arithmetic.Traced) -> str:
     return f"{one.stage}[{', '.join(map(str, one.place))}]"
 
 
-def _in_full(one: arithmetic.Traced, behind: Sequence[arithmetic.Traced]) -> str:
-    if one.step is None:
-        return _moved(one, behind[0] if behind else None)
-    return plots.in_words(one.step)
+def _in_full(one: arithmetic.Traced) -> str:
+    return _moved(one) if one.step is None else one.step.in_words()
 
 
-def _line(one: arithmetic.Traced, behind: arithmetic.Traced | None) -> str:
-    value = plots.short(one.value, 4)
+def _line(one: arithmetic.Traced) -> str:
     if one.kind == "input":
-        return f"{named(one)} = {value}, " + ("a pixel" if len(one.place) > 1 else "an input")
-    if one.step is None:
-        return f"{named(one)}: {_moved(one, behind)}"
-    return f"{named(one)}: {_shortly(one, behind)}"
+        what = "a pixel" if len(one.place) > 1 else "an input"
+        return f"{named(one)} = {short(one.value, 4)}, {what}"
+    return f"{named(one)}: {_moved(one) if one.step is None else one.step.in_short()}"
 
 
-def _moved(one: arithmetic.Traced, behind: arithmetic.Traced | None) -> str:
-    """Say what a layer does that has no step of its own."""
-    value = plots.short(one.value, 4)
-    if behind is None or behind.value == one.value:
-        return f"{value}, the value before it unchanged"
-    return f"{value}, from all scores, of which its own is {plots.short(behind.value, 4)}"
+def _moved(one: arithmetic.Traced) -> str:
+    return f"{short(one.value, 4)}, the value before it unchanged"
 
 
-def _shortly(one: arithmetic.Traced, behind: arithmetic.Traced | None) -> str:
-    step = one.step
-    if isinstance(step, arithmetic.ActivationStep):
-        return plots.in_words(step).partition(", where")[0]
-    if not isinstance(step, arithmetic.ConvStep | arithmetic.LinearStep):
-        return plots.in_words(step)
-    count, total = step.products.numel(), plots.short(step.total, 4)
-    made = f"{count} product{'s' * (count > 1)}{' + bias' * bool(step.bias)} = {total}"
-    largest = step.products.flatten()[step.products.abs().argmax()].item()
-    return made if behind is None else f"{made}, the largest {plots.short(largest, 4)}"
-
-
-def read_by(trace: arithmetic.Trace) -> tuple[arithmetic.Traced, int] | None:
-    """Return the first layer on the way that reads many values, and which it goes on to.
-
-    The number is the one of the input channel among those that a convolution reads.
-    """
+def read_by(trace: arithmetic.Trace) -> tuple[arithmetic.Traced, arithmetic.Parts] | None:
+    """Return the first layer on the way that reads many values, and the ones to be shown."""
     for one, behind in zip_longest(trace, trace[1:]):
-        step = one.step
-        if isinstance(step, arithmetic.ConvStep):
-            sums = step.channel_sums.abs()
-            number = int(sums.argmax()) if behind is None else behind.place[0] - step.channels[0]
-            return one, number
-        if isinstance(step, arithmetic.LinearStep | arithmetic.PoolStep):
-            return one, 0
+        parts = one.step and one.step.parts(behind and behind.place)
+        if parts:
+            return one, parts
     return None
 
 

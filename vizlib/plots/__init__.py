@@ -23,7 +23,6 @@ from vizlib.plots._steps import steps
 from vizlib.plots._style import Figure, colours, short
 from vizlib.plots._together import together
 from vizlib.plots._trace import trace
-from vizlib.plots._words import forwards, in_words
 
 __all__ = [
     "Figure",
@@ -37,9 +36,7 @@ __all__ = [
     "convolution",
     "curves",
     "feature_maps",
-    "forwards",
     "images",
-    "in_words",
     "kernels",
     "largest",
     "lines",

@@ -10,7 +10,6 @@ import numpy as np
 from vizlib import arithmetic
 from vizlib.plots._board import GAP, HEAD, MARGIN, THUMB, Board, Thumb, grid, rounded
 from vizlib.plots._style import GREY, WIDTH, Figure, short, styled
-from vizlib.plots._words import afterwards, checked, pooled, summed, winner
 
 _ROWS_HEIGHT, _LARGEST, _NARROWEST = 3.7, 0.44, 0.75
 _COLOURS = "White is zero, blue positive, orange negative"
@@ -56,8 +55,8 @@ def convolution(
     board = Board(WIDTH)
     top = board.heading(title or f"{known.get('name', 'convolution')}: {_where(step)}")
     top = rows.draw(board, top)
-    lines = [summed(step, rows.shown), *checked(step.total, expected)]
-    lines += afterwards(after or known.get("after", ()))
+    lines = [step.sum_of_channels(rows.shown), *_torch_line(step.total, expected)]
+    lines += _follower_lines(after or known.get("after", ()))
     bottom = top if output is None else _result(board, output, step, top)
     top = board.lines(lines, top, WIDTH - (0 if output is None else THUMB + GAP))
     return board.finish(board.caption(rows.caption(), max(top, bottom)))
@@ -93,7 +92,7 @@ def pooling(
     board = Board(WIDTH)
     top = board.heading(title or f"{known.get('name', step.kind + ' pooling')}: {_where(step)}")
     bottom = _window(board, step, None if image is None else _maps(image, step), output, top)
-    lines = [pooled(step), *winner(step), *checked(step.total, expected)]
+    lines = [step.in_words(), *_winner_line(step), *_torch_line(step.total, expected)]
     top = board.lines(lines, bottom)
     return board.finish(board.caption(f"{_COLOURS}{_hatching(step)}.", top))
 
@@ -207,6 +206,34 @@ def _where(step: Any) -> str:
     names = ("position",) if len(step.place) == 1 else ("row", "column")
     places = ", ".join(f"{name} {at}" for name, at in zip(names, step.place, strict=True))
     return f"channel {step.channel}, {places}"
+
+
+def _torch_line(total: float, expected: float | None) -> list[str]:
+    """Return the result beside PyTorch's own, if that is known."""
+    if expected is None:
+        return []
+    values = f"PyTorch: {short(expected, 8)}, here: {short(total, 8)}"
+    return [f"{values}, difference {short(total - expected, 2)}"]
+
+
+def _follower_lines(after: Sequence[Any]) -> list[str]:
+    """Return what the layers that follow make of the value, up to the next that mixes many."""
+    lines = []
+    for entry in after:
+        step, name = getattr(entry, "step", entry), getattr(entry, "stage", "")
+        if step is not None and step.mixes:
+            return [*lines, f"then {name or 'the next layer'} reads it, with much else"]
+        if step is not None:
+            lines.append(f"then {name}: {step.in_words()}".replace("then :", "then"))
+    return lines
+
+
+def _winner_line(step: arithmetic.PoolStep) -> list[str]:
+    """Return where the winner of max pooling stands."""
+    if step.source is None:
+        return []
+    row, column = (0, *step.source)[-2:]
+    return [f"it stands in row {row}, column {column} of the input"]
 
 
 def _hatching(step: Any) -> str:

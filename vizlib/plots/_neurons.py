@@ -5,7 +5,6 @@ from __future__ import annotations
 from vizlib import arithmetic
 from vizlib.plots._board import GAP, HEAD, MARGIN, Board
 from vizlib.plots._style import GREY, WIDTH, Figure, styled
-from vizlib.plots._words import forwards, in_words
 
 _LARGEST, _NARROWEST = 0.5, 0.95  # inches: a cell, and a column with its name
 _COLUMNS = {"inputs": "", "weights": "× ", "products": "= ", "weight_gradient": ""}
@@ -34,11 +33,11 @@ def backpropagation(step: arithmetic.Backpropagation, *, title: str | None = Non
         )
     board = Board(WIDTH)
     top = board.heading(title or "back-propagation")
-    *sums, loss = forwards(step)
+    *sums, loss = step.forwards()
     for number, (neuron, text) in enumerate(zip(step.neurons, sums, strict=True), start=1):
         board.write(text, MARGIN, top + 0.03, 10, weight="bold")
         top = _row(board, neuron, number, top + HEAD)
-    top = board.lines([loss, *in_words(step).split("\n")], top)
+    top = board.lines([loss, *step.backwards()], top)
     return board.finish(board.caption("White is zero, blue positive, orange negative.", top))
 
 

@@ -107,10 +107,9 @@ def _fitted(text: str, size: float, letters: int) -> float:
 
 def _panels(steps: Sequence[arithmetic.Traced], output: Any) -> list[_Panel]:
     first, last = steps[0], steps[-1]
-    panels = [_first(first, output, _made(first, steps[1:2]))]
-    for number, (reader, one) in enumerate(pairwise(steps), start=1):
-        lines = _lines(one, _made(one, steps[number + 1 : number + 2]))
-        panels.append(_behind(reader, one, lines, first.field))
+    panels = [_first(first, output, _made(first))]
+    for reader, one in pairwise(steps):
+        panels.append(_behind(reader, one, _lines(one, _made(one)), first.field))
     if last.kind != _IMAGE:
         channel = getattr(last.step, "channels", [last.place[0]])[0]
         whole, _ = _map(last.before, (channel, *last.place[1:]))
@@ -175,22 +174,8 @@ def _sees(one: arithmetic.Traced) -> str:
     return f"sees {one.field.height}×{one.field.width}"
 
 
-def _made(one: arithmetic.Traced, behind: Sequence[arithmetic.Traced]) -> str:
+def _made(one: arithmetic.Traced) -> str:
     """Say in a few words how a value came about."""
-    step = one.step
-    if isinstance(step, arithmetic.ConvStep | arithmetic.LinearStep):
-        return f"{step.products.numel()} terms" + (" + bias" if step.bias else "")
-    if isinstance(step, arithmetic.PoolStep):
-        count = int((~step.is_padding).sum())
-        return f"largest of {count}" if step.kind == "max" else f"mean of {count}"
-    if isinstance(step, arithmetic.ActivationStep):
-        return f"{step.name}({short(step.x.item(), 3)})"
-    if type(step) in _SAID:
-        return _SAID[type(step)]
-    if one.kind == _IMAGE:
-        return "a pixel"
-    is_softmax = behind and behind[0].value != one.value
-    return "from all scores" if is_softmax else "the same value"
-
-
-_SAID = {arithmetic.NormStep: "normalized", arithmetic.SumStep: "sum of two"}
+    if one.step is not None:
+        return one.step.made_of()
+    return "a pixel" if one.kind == _IMAGE else "the same value"

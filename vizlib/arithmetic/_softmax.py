@@ -1,0 +1,139 @@
+"""From scores to probabilities, and to the loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from vizlib.arithmetic._linear import vector
+from vizlib.arithmetic._steps import Step
+from vizlib.arithmetic._windows import refuse_outside
+from vizlib.arithmetic._words import factor
+from vizlib.words import short
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxSteps:
+    """From scores to probabilities, their logarithms and the loss; all (K,) float64."""
+
+    scores: Tensor
+    largest: float
+    shifted: Tensor
+    """scores − largest: nothing changes but that no exponential can overflow."""
+    exponentials: Tensor
+    total: float
+    """The sum of the exponentials."""
+    probabilities: Tensor
+    """exponentials / total."""
+    log_probabilities: Tensor
+    """shifted − log(total)."""
+    label: int | None
+    loss: float | None
+    """The negative log-likelihood of the label: what CrossEntropyLoss makes of the scores, and
+    NLLLoss of the log_probabilities."""
+    gradient: Tensor | None
+    """How the loss changes with each score: probabilities, less 1 at the label."""
+
+    def __repr__(self) -> str:
+        """Return the winner, and the loss where there is a label."""
+        winner = int(self.probabilities.argmax())
+        loss = "" if self.loss is None else f", loss {self.loss:.6g} for label {self.label}"
+        return f"SoftmaxSteps(P{winner} = {self.probabilities[winner].item():.6g}{loss})"
+
+    def in_words(self) -> str:
+        """Return how the label's probability comes about, or the winner's, and the loss.
+
+        >>> softmax_steps([2.0, 1.0, 0.0], label=1).in_words()
+        'P1 = e^(−1) / 1.503 = 0.2447, and the loss is −ln 0.2447 = 1.408'
+        """
+        index = int(self.probabilities.argmax()) if self.label is None else self.label
+        text = self.probability(index)
+        if self.loss is None:
+            return text
+        share = short(self.probabilities[index].item(), 4)
+        return f"{text}, and the loss is −ln {share} = {short(self.loss, 4)}"
+
+    def probability(self, index: int) -> str:
+        """Return how one class's probability comes about."""
+        power, share = self.shifted[index].item(), self.probabilities[index].item()
+        return f"P{index} = e^{factor(power)} / {short(self.total, 4)} = {short(share, 4)}"
+
+
+def softmax_steps(logits: Any, label: int | None = None) -> SoftmaxSteps:
+    """Return every step from scores (K,) or (1, K) to probabilities, and to the loss of `label`.
+
+    p[k] = e^z[k] / Σ e^z, and the loss is −log p[label]. As in every careful implementation, the
+    largest score is subtracted first, and the loss takes the logarithm of the sum: a probability
+    may be rounded to 0, which has no logarithm.
+
+    Raises ValueError for another shape, IndexError for a label that has no score.
+
+    >>> steps = softmax_steps([2.0, 1.0, 0.0], label=0)
+    >>> [round(p, 3) for p in steps.probabilities.tolist()], round(steps.loss, 4)
+    ([0.665, 0.245, 0.09], 0.4076)
+    """
+    scores = vector(logits, "logits")
+    largest = scores.max().item()
+    shifted = scores - largest
+    exponentials = shifted.exp()
+    total = exponentials.sum()
+    logs = shifted - total.log()
+    probabilities = exponentials / total
+    loss, gradient = _loss(logs, probabilities, label)
+    return SoftmaxSteps(
+        scores,
+        largest,
+        shifted,
+        exponentials,
+        total.item(),
+        probabilities,
+        logs,
+        label,
+        loss,
+        gradient,
+    )
+
+
+def _loss(
+    logs: Tensor, probabilities: Tensor, label: int | None
+) -> tuple[float | None, Tensor | None]:
+    if label is None:
+        return None, None
+    refuse_outside("label", label, len(logs), f"there are {len(logs)} scores")
+    gradient = probabilities.clone()
+    gradient[label] -= 1
+    return -logs[label].item(), gradient
+
+
+@dataclass(frozen=True, eq=False)
+class ProbabilityStep(Step):
+    """One class's probability, or its logarithm: what a layer makes of all scores."""
+
+    steps: SoftmaxSteps
+    channel: int
+    is_log: bool
+    total: float
+
+    def __repr__(self) -> str:
+        """Return the probability in one line."""
+        return f"ProbabilityStep({self.in_words()})"
+
+    def in_words(self, _most: int = 8) -> str:
+        """Return how the probability, or its logarithm, comes from the scores."""
+        if not self.is_log:
+            return self.steps.probability(self.channel)
+        shifted, total = self.steps.shifted[self.channel].item(), short(self.steps.total, 4)
+        return f"ln P{self.channel} = {short(shifted, 4)} − ln {total} = {short(self.total, 4)}"
+
+    def made_of(self) -> str:
+        """Return that all scores are read."""
+        return "from all scores"
+
+
+def probability_step(scores: Any, *, channel: int = 0, is_log: bool = False) -> ProbabilityStep:
+    """Return what softmax makes of score number `channel`, or log-softmax where `is_log`."""
+    steps = softmax_steps(scores)
+    values = steps.log_probabilities if is_log else steps.probabilities
+    return ProbabilityStep(steps, channel, is_log, values[channel].item())
