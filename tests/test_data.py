@@ -1,9 +1,14 @@
 """The data: whole, split without overlap, normalized by the book, and kind when it is damaged."""
 
+import contextlib
+import gc
+import gzip
+import hashlib
 import os
-import shutil
 import socket
 import struct
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +16,7 @@ import pytest
 import torch
 
 from vizlib import data
+from vizlib.data import _mnist
 
 
 def write_idx(path, array):
@@ -59,6 +65,7 @@ def nowhere(tmp_path, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise OSError("no network in this test")
 
+    monkeypatch.setattr(_mnist, "_has_failed", threading.Event())
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     return tmp_path
@@ -267,7 +274,7 @@ def test_images_without_their_labels_are_refused(copy):
 def test_unknown_names_are_refused(digits):
     with pytest.raises(ValueError, match="no data set is called 'cifar'; choose from auto, mnist"):
         data.load("cifar")
-    with pytest.raises(ValueError, match="no split is called 'valid'; choose from train, val, te"):
+    with pytest.raises(ValueError, match="no split is called 'valid'; did you mean 'val'"):
         digits.batches("valid", 10)
     with pytest.raises(ValueError, match="batch_size must be at least 1, but was 0"):
         digits.batches("test", 0)
@@ -286,32 +293,285 @@ def test_mnist_itself():
     assert fractions.std().item() == pytest.approx(data.STD, abs=1e-4)
 
 
-def test_what_is_downloaded_is_found_again_in_the_users_cache(nowhere, small, monkeypatch):
-    """A stand-in for torchvision's class, which downloads into the folder that it is given."""
-    given = []
+# --- Places that are nearly right ------------------------------------------------------------
 
-    def download(folder, *, download):
-        assert download
-        given.append(Path(folder))
-        shutil.copytree(small / "MNIST", Path(folder) / "MNIST")
 
-    monkeypatch.setattr("torchvision.datasets.MNIST", download)
-    assert data.load().name == "mnist"
-    assert data.load().name == "mnist"
-    assert len(given) == 1
-    assert not given[0].exists()
-    assert {path.name for path in nowhere.iterdir()} == {"MNIST"}
+@pytest.mark.parametrize("below", ["", "MNIST", "MNIST/raw", "MNIST/raw/"])
+@pytest.mark.usefixtures("nowhere")
+def test_the_folder_may_be_named_at_any_depth(small, monkeypatch, capsys, below):
+    monkeypatch.setenv("VIZLIB_DATA", str(small / below))
+    assert data.load(download=False).name == "mnist"
+    assert data.load("mnist", root=small / below).name == "mnist"
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_download_that_fails_halfway_leaves_nothing(monkeypatch, tmp_path):
-    def download(folder, *, download):
-        assert download
-        (Path(folder) / "MNIST").mkdir()
-        raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
+def test_a_tilde_is_the_home(small, monkeypatch):
+    monkeypatch.setenv("HOME", str(small.parent))
+    monkeypatch.setenv("VIZLIB_DATA", f"~/{small.name}")
+    assert data.load(download=False).name == "mnist"
 
-    monkeypatch.setattr("torchvision.datasets.MNIST", download)
-    patience = socket.getdefaulttimeout()
+
+@pytest.mark.parametrize(
+    "place", ["{nowhere}/gone", "{nowhere}/file", "{nowhere}", "~/gone", "a\nb" * 500]
+)
+@pytest.mark.usefixtures("nowhere")
+def test_a_place_without_mnist_is_named(nowhere, monkeypatch, capsys, place):
+    (nowhere / "file").write_text("x")
+    place = place.format(nowhere=nowhere)
+    monkeypatch.setenv("VIZLIB_DATA", place)
     assert data.load().name == "digits"
-    assert list(tmp_path.iterdir()) == []
-    assert socket.getdefaulttimeout() == patience
+    assert f"VIZLIB_DATA is {place}, where MNIST is not, and it" in capsys.readouterr().err
+
+
+def test_a_place_that_is_passed_over_is_named(small, nowhere, capsys):
+    (nowhere / "data").symlink_to(small)
+    assert data.load("mnist").name == "mnist"
+    said = f"VIZLIB_DATA is {nowhere}/empty, where MNIST is not: reading it from data/MNIST/raw\n"
+    assert capsys.readouterr().err == said
+    assert data.load("mnist", root=nowhere / "gone").name == "mnist"
+    assert f"root is {nowhere}/gone, where MNIST is not: r" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("packed", [1, 2, 4])
+def test_packed_files_are_read(copy, small, packed):
+    for path in sorted((copy / "MNIST" / "raw").iterdir())[:packed]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+        path.unlink()
+    unpacked, again = data.load("mnist", root=small), data.load("mnist", root=copy)
+    for split in data.SPLITS:
+        assert torch.equal(unpacked.split(split).images, again.split(split).images)
+        assert torch.equal(unpacked.split(split).labels, again.split(split).labels)
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"x" * 9_999)[:-9]])
+def test_a_damaged_packed_file_is_named(copy, content):
+    path = copy / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    path.unlink()
+    path.with_name(f"{path.name}.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"t10k-labels\S* is damaged: .*delete the f"):
+        data.load("mnist", root=copy)
+
+
+# --- Files that can be read and are wrong ----------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+@pytest.mark.parametrize("keep", range(0, 18, 3))
+def test_a_header_that_is_cut_names_the_file(copy, file, keep):
+    path = copy / "MNIST" / "raw" / file
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=f"{file} is damaged: it has {keep} bytes"):
+        data.load("mnist", root=copy)
+
+
+@pytest.mark.parametrize(
+    "header", [(8, 255, 1), (8, 1, 0), (8, 1, 2**32 - 1), (8, 0, 1), (8, 3, 9), (9, 1, 100)]
+)
+def test_a_strange_header_names_the_file_in_a_short_sentence(copy, header):
+    path = copy / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    path.write_bytes(struct.pack(">HBBI", 0, *header) + path.read_bytes()[8:])
+    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte is damaged: it has 1") as error:
+        data.load("mnist", root=copy)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("value", [10, 200, 255])
+def test_labels_that_are_no_digits_are_told(copy, value):
+    path = copy / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    path.write_bytes(path.read_bytes()[:-1] + bytes([value]))
+    with pytest.raises(ValueError, match=f"damaged: one of its labels is {value}, and there are 0"):
+        data.load("mnist", root=copy)
+
+
+@pytest.mark.parametrize("part", ["train", "t10k"])
+def test_images_that_are_all_black_are_told(copy, part):
+    path = copy / "MNIST" / "raw" / f"{part}-images-idx3-ubyte"
+    content = path.read_bytes()
+    path.write_bytes(content[:16] + bytes(len(content) - 16))
+    with pytest.raises(ValueError, match=f"{part}-images.* is damaged: all its images are black"):
+        data.load("mnist", root=copy)
+
+
+@pytest.mark.parametrize(("part", "count"), [("train", 0), ("train", 5_000), ("t10k", 0)])
+def test_too_few_images_are_told(copy, part, count):
+    raw = copy / "MNIST" / "raw"
+    write_idx(raw / f"{part}-images-idx3-ubyte", np.ones((count, 28, 28)))
+    write_idx(raw / f"{part}-labels-idx1-ubyte", np.ones(count))
+    with pytest.raises(ValueError, match=f"it holds {count:,} images, and at least"):
+        data.load("mnist", root=copy)
+
+
+# --- The network, and where there is none ----------------------------------------------------
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """Set up a server that answers every connection with a function, and one mirror there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VIZLIB_DATA", raising=False)
+    monkeypatch.setattr(data, "user_cache_path", lambda *_, **__: tmp_path / "cache")
+    monkeypatch.setattr(_mnist, "_has_failed", threading.Event())
+    monkeypatch.setattr(_mnist, "_DEADLINE", 1.0)
+    data.load("digits")  # what it imports shall not count
+    ended, listening, asked = threading.Event(), socket.create_server(("127.0.0.1", 0)), []
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    monkeypatch.setattr(_mnist, "_MIRRORS", (address,))
+
+    def serve(answer):
+        def answer_one(connection):
+            with connection, contextlib.suppress(OSError):
+                asked.append(connection.recv(9_999))
+                answer(connection, ended, asked[-1])
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    threading.Thread(target=answer_one, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        return asked
+
+    yield serve
+    ended.set()
+    listening.close()
+
+
+def dripping(begin):
+    def answer(connection, ended, _asked):
+        connection.sendall(begin)
+        while not ended.wait(0.05):
+            connection.sendall(b"x")
+
+    return answer
+
+
+def says(content):
+    return lambda connection, *_: connection.sendall(content)
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+ANSWERS = {
+    "nothing": says(b""),
+    "silence": lambda _, ended, __: ended.wait(),
+    "garbage": says(b"\0garbage\r\n\r\n"),
+    "a status that drips": dripping(b""),
+    "headers that drip": dripping(OK + b"a: b"),
+    "a body that drips": dripping(OK + b"Content-Length: 9912422\r\n\r\n"),
+    "too many headers": says(OK + b"a: b\r\n" * 200 + b"\r\n"),
+    "a header too long": says(OK + b"a: " + b"b" * 99_999 + b"\r\n\r\n"),
+    "half a chunk": says(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
+    "less than promised": says(OK + b"Content-Length: 99\r\n\r\nabc"),
+    "another file": says(OK + b"\r\n" + gzip.compress(b"another file")),
+    "a page": says(OK + b"Content-Type: text/html\r\n\r\n<html>Log in here</html>"),
+    "not found": says(b"HTTP/1.1 404 Not Found\r\n\r\n"),
+    "a circle": says(b"HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n"),
+    "a file of ours": says(b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n"),
+    "a strange redirection": says(b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n"),
+}
+
+
+# urllib leaves the sockets of a chain of redirections to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_whatever_a_server_says_the_digits_are_there_in_time(mirror, tmp_path, capsys, answer):
+    asked = mirror(ANSWERS[answer])
+    started = time.monotonic()
+    assert data.load().name == "digits"
+    assert time.monotonic() - started < 1 + 4  # the deadline, and a slow machine
+    assert capsys.readouterr().err == (
+        "MNIST is not on disk, and it cannot be downloaded: "
+        "using the 1,797 smaller digits that come with scikit-learn\n"
+    )
+    assert asked  # else nothing was tried
+    gc.collect()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_proxy_that_is_silent_is_not_waited_for(mirror, monkeypatch):
+    asked = mirror(ANSWERS["silence"])
+    monkeypatch.setenv("https_proxy", _mnist._MIRRORS[0])
+    monkeypatch.setattr(_mnist, "_MIRRORS", ("https://mirror.invalid/",))
+    monkeypatch.setattr(_mnist, "_DEADLINE", 3.0)
+    started = time.monotonic()
+    assert data.load().name == "digits"
+    assert time.monotonic() - started < 3 + 4
+    assert asked[0].startswith(b"CONNECT mirror.invalid:443")
+
+
+@pytest.mark.usefixtures("mirror")
+def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch):
+    ended = threading.Event()
+    monkeypatch.setattr(_mnist, "_MIRRORS", ("http://mirror.invalid/",))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait())
+    started = time.monotonic()
+    assert data.load().name == "digits"
+    assert time.monotonic() - started < 1 + 4
+    ended.set()
+
+
+def test_a_download_that_failed_is_not_tried_again(mirror):
+    asked = mirror(ANSWERS["not found"])
+    for _ in range(3):
+        assert data.load().name == "digits"
+    with pytest.raises(FileNotFoundError, match="could not be downloaded"):
+        data.load("mnist")
+    assert len(asked) == 1
+
+
+def mirror_of(small):
+    """Answer as a server does that has the files of `small`, packed."""
+
+    def answer(connection, _ended, asked):
+        name = asked.split()[1].decode().strip("/").removesuffix(".gz")
+        packed = gzip.compress((small / "MNIST" / "raw" / name).read_bytes(), 1)
+        connection.sendall(OK + b"Content-Length: %d\r\n\r\n" % len(packed) + packed)
+
+    return answer
+
+
+@pytest.fixture
+def small_is_right(small, monkeypatch):
+    raw = small / "MNIST" / "raw"
+    sums = {name: hashlib.sha256((raw / name).read_bytes()).hexdigest() for name in _mnist._SHA256}
+    monkeypatch.setattr(_mnist, "_SHA256", sums)
+    monkeypatch.setattr(_mnist, "_DEADLINE", 20.0)
+
+
+@pytest.mark.usefixtures("small_is_right")
+def test_what_is_downloaded_is_found_again_in_the_users_cache(mirror, small, tmp_path):
+    asked = mirror(mirror_of(small))
+    assert len(data.load("mnist").train) == 1000
+    assert len(data.load("mnist").train) == 1000
+    assert len(asked) == 4
+    raw = tmp_path / "cache" / "MNIST" / "raw"
+    assert sorted(path.name for path in raw.iterdir()) == sorted(_mnist._SHA256)
+
+
+@pytest.mark.usefixtures("small_is_right")
+@pytest.mark.parametrize("place", ["file", "/proc/none"])
+def test_a_cache_that_cannot_be_written_is_no_error(mirror, small, tmp_path, monkeypatch, place):
+    (tmp_path / "file").write_text("x")
+    mirror(mirror_of(small))
+    monkeypatch.setattr(data, "user_cache_path", lambda *_, **__: tmp_path / place)
+    assert data.load().name == "digits"
+
+
+def test_a_user_without_a_home_reads_too(small, monkeypatch, tmp_path):
+    def no_home(*_args, **_options):
+        raise RuntimeError("could not determine the home directory")  # as platformdirs does
+
+    monkeypatch.setattr(data, "user_cache_path", no_home)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIZLIB_DATA", str(small))
+    assert data.load().name == "mnist"
+    monkeypatch.delenv("VIZLIB_DATA")
+    assert data.load().name == "digits"
+
+
+def test_the_digest_of_each_file_is_known():
+    assert set(map(len, _mnist._SHA256.values())) == {64}
+    names = {name for pair in _mnist._FILES.values() for name in pair}
+    assert set(_mnist._SHA256) == names

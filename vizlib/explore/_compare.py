@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vizlib import data, models, plots
 from vizlib.explore._panels import Bars, Frame, Lines, Picture
@@ -167,9 +165,11 @@ class _Rivals:
         right, down, turn, size, noise = (torch.tensor(changes[name]).float() for name in _CHANGES)
         low, high = self.ends[image]
         one = (self.inputs[image] - low) / (high - low)
-        matrices = _matrices(right, down, turn * math.pi / 180, size, tuple(one.shape[1:]))
-        grid = F.affine_grid(matrices, [len(right), *one.shape], align_corners=False)
-        moved = F.grid_sample(one.expand(len(right), -1, -1, -1), grid, align_corners=False)
+        turn = turn.deg2rad()
+        # The image is turned, then moved: where is what comes to the middle?
+        x = (turn.sin() * down - turn.cos() * right) / size
+        y = -(turn.sin() * right + turn.cos() * down) / size
+        moved = data.affine(one.expand(len(right), -1, -1, -1), turn, size, x, y)
         grains = torch.randn(one.shape, generator=torch.Generator().manual_seed(image))
         return (moved + noise[:, None, None, None] * grains).clamp(0, 1)
 
@@ -226,21 +226,6 @@ def _named(models: Any) -> dict[str, nn.Module]:
 
 def _places(first: float, last: float, step: float) -> list[float]:
     return [round(first + step * i, 6) for i in range(round((last - first) / step) + 1)]
-
-
-def _matrices(
-    right: Tensor, down: Tensor, turn: Tensor, size: Tensor, shape: tuple[int, int]
-) -> Tensor:
-    """Return (B, 2, 3): for a place of the changed image, where it was in the image before.
-
-    `affine_grid` measures in half images, along each axis its own.
-    """
-    height, width = shape
-    cos, sin = turn.cos() / size, turn.sin() / size
-    x, y = -cos * right + sin * down, -sin * right - cos * down
-    top = torch.stack([cos, -sin * height / width, 2 * x / width], dim=1)
-    bottom = torch.stack([sin * width / height, cos, 2 * y / height], dim=1)
-    return torch.stack([top, bottom], dim=1)
 
 
 @torch.no_grad()

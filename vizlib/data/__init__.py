@@ -13,12 +13,9 @@ tensor, on the device that trains, and normalized there.
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import os
-import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,14 +27,14 @@ from platformdirs import user_cache_path
 from torch import Tensor
 from torch.nn import functional as F
 
+from vizlib import words
+from vizlib.data import _mnist
+from vizlib.data._affine import Affine, affine
+
 # Of MNIST's 60,000 training images after scaling to 0…1: the numbers that every tutorial uses.
 MEAN, STD = 0.1307, 0.3081
 SPLITS = ("train", "val", "test")
-_VALIDATION = 5_000
-_FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
+NAMES = ("auto", "mnist", "digits")
 
 
 class Augment(Protocol):
@@ -85,7 +82,7 @@ class Digits:
     def split(self, name: str) -> Split:
         """Return the split called "train", "val" or "test"; raise ValueError for another name."""
         if name not in SPLITS:
-            raise ValueError(f"no split is called {name!r}; choose from {', '.join(SPLITS)}")
+            raise ValueError(words.unknown("split", name, SPLITS))
         return getattr(self, name)
 
     def normalize(self, images: Tensor) -> Tensor:
@@ -190,141 +187,90 @@ def _as_fractions(images: Tensor) -> Tensor:
     return images.reshape(-1, 1, *images.shape[-2:]).to(torch.float32, copy=True).div_(255)
 
 
-@dataclass(frozen=True)
-class Affine:
-    """Small random rotations, scalings, shears and shifts, another for every image of a batch.
-
-    Each number is the largest change in either direction: `degrees` of rotation, `scale` as a
-    fraction, `shift` in pixels, `shear` as pixels moved per pixel of height. A 4 remains a 4.
-
-    >>> images = torch.rand(8, 1, 28, 28)
-    >>> Affine()(images, torch.Generator().manual_seed(0)).shape
-    torch.Size([8, 1, 28, 28])
-    """
-
-    degrees: float = 10.0
-    scale: float = 0.1
-    shift: float = 2.0
-    shear: float = 0.1
-
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return changed copies of images (N, 1, H, W) in 0…1; what moves in is black."""
-        draws = torch.rand(5, len(images), generator=generator).to(images.device) * 2 - 1
-        grid = F.affine_grid(
-            self._matrices(draws, images.shape[-1]), list(images.shape), align_corners=False
-        )
-        return F.grid_sample(images, grid, align_corners=False)
-
-    def _matrices(self, draws: Tensor, side: int) -> Tensor:
-        angle = draws[0] * math.radians(self.degrees)
-        size = 1 + draws[1] * self.scale
-        shear = draws[2] * self.shear
-        # affine_grid measures in half images, from -1 to 1.
-        right, down = draws[3:] * self.shift * 2 / side
-        top = torch.stack([angle.cos() / size, shear - angle.sin() / size, right], dim=1)
-        bottom = torch.stack([angle.sin() / size, angle.cos() / size, down], dim=1)
-        return torch.stack([top, bottom], dim=1)
-
-
 def load(name: str = "auto", root: str | Path | None = None, *, download: bool = True) -> Digits:
     """Load handwritten digits as three splits of uint8 images (N, 28, 28) and int64 labels (N,).
 
-    `name` is "mnist", "digits" (scikit-learn's 1,797 digits, enlarged) or "auto": MNIST if it is
-    on disk (in `root`, then `$VIZLIB_DATA`, then `./data`, then the user's cache), else
-    downloaded, else the digits, with one line on stderr that says so. The validation split is
-    the last 5,000 of a seeded permutation of MNIST's training set.
+    `name` is one of
+
+    * "mnist";
+    * "digits": scikit-learn's 1,797 digits, enlarged;
+    * "auto": MNIST if it can be had, else the digits, with one line on stderr that says so.
+
+    MNIST is looked for in `root`, then `$VIZLIB_DATA`, then `./data`, then the user's cache: in
+    the folder itself, in `raw` or in `MNIST/raw`, packed (.gz) or not. Where it is in none of
+    them, it is downloaded into the cache; that takes at most ten seconds and is tried once a
+    session. The validation split is the last 5,000 of a seeded permutation of the training set.
 
     Raises ValueError for an unknown name or a damaged file, and FileNotFoundError where "mnist"
     is asked for and can neither be found nor downloaded.
     """
-    if name not in {"auto", "mnist", "digits"}:
-        raise ValueError(f"no data set is called {name!r}; choose from auto, mnist, digits")
+    if name not in NAMES:
+        raise ValueError(words.unknown("data set", name, NAMES))
     if name == "digits":
         return _embedded()
-    folder = _find(root) or (_download() if download else None)
+    cache = _cache()
+    folder = _found(root) or (_mnist.download(cache) if cache and download else None)
+    passed_over = _passed_over(root)
     if folder is not None:
-        return _mnist(folder)
+        _say(passed_over and f"{passed_over}: reading it from {folder}")
+        return _from_mnist(folder)
     if name == "mnist":
-        looked = ", ".join(str(place) for place in _places(root))
+        looked = words.listed(_places(root))
         raise FileNotFoundError(
             f"MNIST is in none of {looked}, and could not be downloaded; "
             "set VIZLIB_DATA to the folder that holds MNIST/raw, or load('digits')"
         )
-    sys.stderr.write(
-        "MNIST is neither on disk nor can it be downloaded: "
-        "using the 1,797 smaller digits that come with scikit-learn\n"
+    _say(
+        f"{passed_over or 'MNIST is not on disk'}, and it cannot be downloaded: "
+        "using the 1,797 smaller digits that come with scikit-learn"
     )
     return _embedded()
 
 
-def _places(root: str | Path | None) -> list[Path]:
-    named = [root, os.environ.get("VIZLIB_DATA"), "data", user_cache_path("vizlib")]
-    return [Path(place) for place in named if place]
+def _named(root: str | Path | None) -> dict[str, str | Path | None]:
+    return {"root": root, "VIZLIB_DATA": os.environ.get("VIZLIB_DATA")}
 
 
-def _find(root: str | Path | None) -> Path | None:
-    names = [file for pair in _FILES.values() for file in pair]
-    for place in _places(root):
-        raw = place / "MNIST" / "raw"
-        if all((raw / file).is_file() for file in names):
-            return raw
+def _places(root: str | Path | None) -> list[str | Path]:
+    return [place for place in (*_named(root).values(), "data", _cache()) if place]
+
+
+def _cache() -> Path | None:
+    """Return the folder where downloads are kept; None for a user without a home."""
+    with contextlib.suppress(RuntimeError):
+        return user_cache_path("vizlib")
     return None
 
 
-def _download(timeout: float = 5.0) -> Path | None:
-    """Fetch MNIST into the user's cache; None where no connection can be made in `timeout` s."""
-    from torchvision.datasets import MNIST
-
-    cache = user_cache_path("vizlib", ensure_exists=True)
-    patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(timeout)
-    try:
-        # Into a folder of its own and then renamed: whoever looks sees all four files or none.
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            with contextlib.redirect_stdout(io.StringIO()):
-                MNIST(folder, download=True)
-            with contextlib.suppress(OSError):
-                (Path(folder) / "MNIST").rename(cache / "MNIST")
-    except (OSError, RuntimeError):
-        return None
-    finally:
-        socket.setdefaulttimeout(patience)
-    return _find(cache)
+def _found(root: str | Path | None) -> Path | None:
+    return next(filter(None, map(_mnist.folder_in, _places(root))), None)
 
 
-def _mnist(raw: Path) -> Digits:
-    images, labels = _read_pair(raw, "train")
+def _passed_over(root: str | Path | None) -> str | None:
+    """Return a sentence where the first place that somebody named does not hold MNIST."""
+    for name, place in _named(root).items():
+        if place:
+            return None if _mnist.folder_in(place) else f"{name} is {place}, where MNIST is not"
+    return None
+
+
+def _say(sentence: str | None) -> None:
+    if sentence:
+        sys.stderr.write(f"{sentence}\n")
+
+
+def _from_mnist(folder: Path) -> Digits:
+    parts = _mnist.read(folder)
+    images, labels = parts["train"]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     # Sorted, so that train.images[0] is still the 5 that everybody knows.
-    kept, held_out = order[:-_VALIDATION].sort().values, order[-_VALIDATION:].sort().values
+    kept, held_out = (rows.sort().values for rows in order.tensor_split([-_mnist.VALIDATION]))
     return Digits(
         "mnist",
         train=Split(images[kept], labels[kept]),
         val=Split(images[held_out], labels[held_out]),
-        test=Split(*_read_pair(raw, "test")),
+        test=Split(*parts["test"]),
     )
-
-
-def _read_pair(raw: Path, part: str) -> tuple[Tensor, Tensor]:
-    images, labels = (_read_idx(raw / file) for file in _FILES[part])
-    if images.shape != (len(labels), 28, 28):
-        raise ValueError(
-            f"{raw / _FILES[part][0]} is damaged: it holds {tuple(images.shape)} images for "
-            f"{len(labels)} labels; delete the folder and load again"
-        )
-    return torch.from_numpy(images), torch.from_numpy(labels).long()
-
-
-def _read_idx(path: Path) -> np.ndarray:
-    """Read one file in the format that MNIST's page describes: type, sizes, then the bytes."""
-    content = path.read_bytes()
-    axes = content[3] if content[:3] == b"\x00\x00\x08" and content[3:] else 0
-    shape = np.frombuffer(content[4 : 4 + 4 * axes], ">i4").tolist()
-    expected = 4 + 4 * axes + math.prod(shape)
-    if not axes or len(content) != expected:
-        found = f"it has {len(content):,} bytes" + (f", not {expected:,}" if axes else "")
-        raise ValueError(f"{path} is damaged: {found}; delete the folder and load again")
-    return np.frombuffer(bytearray(content), np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
 def _embedded() -> Digits:
