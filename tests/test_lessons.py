@@ -97,6 +97,15 @@ def moves_without_loss():
     return sum(int(left == ink.sum()) for left in moved) - 1
 
 
+def where_it_is_lost(name, image):
+    """By how many pixels to the right a test image moves before it is first misread."""
+    digits = data.load("mnist", download=False)
+    pixels, label = digits.test[image]
+    moved = [nn.functional.pad(pixels, (far, 0))[:, :28] for far in range(28)]
+    answers = weights.load(name)(digits.normalize(torch.stack(moved))).argmax(1)
+    return (answers != label).nonzero()[0].item()
+
+
 def own_block(inputs, outputs, stride):
     conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.Softplus())
@@ -157,6 +166,7 @@ FOUND = {
     "10.2": moves_without_loss,
     "10.3": lambda: nn.MaxPool1d(2)(torch.tensor([[0.0, 0, 0, 5, 0, 0]]))[0],
     "10.4": lambda: round(0.9945 * 2000) - round(0.966 * 2000),
+    "10.5": lambda: where_it_is_lost("lenet", image=3),
     "11.1": models.build("lenet5").conv2.weight[0].numel,
     "11.2": lambda: sum(nn.Conv2d(3, n, 1)(torch.rand(3, 8, 8)).numel() for n in (32, 96)),
     "11.3": lambda: F.linear(torch.tensor([2.0]), torch.tensor([[-0.25]]))[0] + 2,
@@ -213,6 +223,40 @@ def test_a_count_is_met_exactly_and_a_measure_nearly(monkeypatch):
     assert not check("count", 4641).right
     assert check("measure", 2.3).right
     assert not check("measure", 2.35).right
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        *[("04.3", (3, 3)), ("12.1", [4, 4]), ("05.4", "epoch 4"), ("05.2", "400 inputs")],
+        *[("11.4", "Fully connected"), ("11.4", "fc"), ("03.2", "ln 4"), ("03.2", "log(4)")],
+        *[("01.3", "(32, 3, 64, 48)"), ("01.3", (32, 3, 64, 48)), ("02.2", " 2.303 ")],
+        ("01.3", torch.zeros(32, 3, 64, 48).shape),
+    ],
+)
+def test_a_sensible_form_of_the_right_answer_is_right(name, answer):
+    assert check(name, answer).right
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("04.3", (3, 4)), ("04.3", (3, 3, 3)), ("05.4", "epoch 14"), ("03.2", "ln 5"), ("02.1", "x")],
+)
+def test_another_form_of_a_wrong_answer_is_wrong(name, answer):
+    assert not check(name, answer).right
+
+
+@pytest.mark.parametrize(("name", "answer"), [("01.2", 2.1), ("12.3", 3.3), ("03.2", 1.4)])
+def test_a_rounded_answer_is_right_and_asked_for_more_decimals(name, answer):
+    assert check(name, answer) == lessons.Verdict(
+        right=True, sentence="Right, but give more decimals."
+    )
+    assert not check(name, answer + 0.1).right
+
+
+def test_a_single_digit_is_no_rounding():
+    assert not check("08.1", 0.0).right
+    assert not check("03.3", 0.7).right
 
 
 def test_words_may_be_written_in_any_case(monkeypatch):

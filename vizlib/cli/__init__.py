@@ -1,4 +1,4 @@
-"""The command line: `python -m vizlib train`, `test`, `curves`, `compare`, `maps`, `read`, `info`.
+"""The command line: `python -m vizlib train`, `test`, `maps`, `read` and more; `--help` lists all.
 
 Results go to stdout, as text or with `--json` as JSON and nothing else; progress and complaints go
 to stderr. Whatever is wrong with what was asked is said in one sentence, with exit code 2.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vizlib.cli import _console, _look
+from vizlib.cli import _console, _grade, _look
 from vizlib.cli._console import DataSet, Device, Json, Model, NoGpu, TestBatch, Weights
 
 if TYPE_CHECKING:
@@ -294,5 +294,5 @@ def _row(source: str, history: History) -> dict[str, Any]:
     }
 
 
-for look in (_look.maps, _look.read, _look.info):
-    app.command()(look)
+for command in (_look.maps, _look.read, _look.info, _grade.grade):
+    app.command()(command)

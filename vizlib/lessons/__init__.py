@@ -1,37 +1,61 @@
-"""The exercises of the lessons: is an answer right, and if not, what was probably thought?
+"""Exercises and predictions of the lessons: is an answer right, and if not, what was thought?
 
 >>> check("06.2", 25)
 Not yet. 25 weights read one map, but a kernel of conv2 is as deep as its input: six maps.
 >>> check("06.2", 6 * 5 * 5)
 Right.
+>>> predict("05.a", ...)
+Make a guess first: put it in place of the dots. Then run the next cell and see.
 """
 
 from __future__ import annotations
 
 import difflib
-import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from vizlib.lessons._answers import (
+    EXERCISES,
+    PREDICTIONS,
+    Exercise,
+    choices,
+    is_right,
+    is_rounded,
+    overlooked,
+)
+from vizlib.lessons._functions import NOTHING, judge
+from vizlib.lessons._progress import (
+    HandIn,
+    Summary,
+    exercises_of,
+    predictions_of,
+    read_hand_in,
+    remember,
+    summary,
+)
+from vizlib.lessons._tasks import TASKS
 
-
-@dataclass(frozen=True)
-class Exercise:
-    """A right answer, a hint, and answers often given with what each of them overlooks.
-
-    An answer is a number, a text, or a list of numbers.
-    """
-
-    answer: Any
-    hint: str
-    mistakes: list[tuple[Any, str]]
+__all__ = [
+    "EXERCISES",
+    "PREDICTIONS",
+    "TASKS",
+    "Exercise",
+    "HandIn",
+    "Summary",
+    "Verdict",
+    "check",
+    "exercises_of",
+    "predict",
+    "predictions_of",
+    "read_hand_in",
+    "summary",
+]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `check` says: whether the answer was right, and a sentence."""
+    """What `check` and `predict` say: whether the answer was right, and a sentence."""
 
     right: bool
     sentence: str
@@ -41,51 +65,86 @@ class Verdict:
         return self.sentence
 
 
-def _read(lesson: Path) -> dict[str, Exercise]:
-    table = tomllib.loads(lesson.read_text(encoding="utf-8"))
-    return {f"{lesson.stem}.{number}": Exercise(**entry) for number, entry in table.items()}
-
-
-EXERCISES: dict[str, Exercise] = {
-    name: exercise
-    for lesson in sorted(Path(__file__).parent.glob("*.toml"))
-    for name, exercise in _read(lesson).items()
-}
-
-
 def check(name: str, answer: Any) -> Verdict:
-    """Compare an answer to the exercise called `name`; `...` means that there is none yet.
+    """Judge an answer to the exercise called `name`; `...` means that there is none yet.
 
-    An answer is a text in any case, a number, or an array or tensor of numbers. Whole numbers must
-    be met exactly; others may be rounded, by up to one part in two hundred. Raises ValueError for
-    an unknown exercise.
+    - A number, an array or a tensor: whole numbers must be met exactly; others may be rounded, by
+      up to one part in two hundred.
+    - A text, in any case. `"epoch 4"` is 4, and `(3, 3)` is 3 for what is as high as it is wide.
+    - A function, where the exercise asks for one: it is called with new inputs, and torch's own
+      result is compared.
+
+    Raises ValueError for an unknown exercise.
 
     >>> check("06.1", ...)
     Not answered yet: put your answer in place of the dots.
+    >>> check("03.6", lambda scores: scores.exp())
+    Not yet. Now divide by their sum.
     """
-    if name not in EXERCISES:
-        close = difflib.get_close_matches(str(name), EXERCISES, n=1) or sorted(EXERCISES)
-        raise ValueError(f"there is no exercise {name!r}; did you mean {close[0]!r}?")
+    _known(name, "exercise", [*EXERCISES, *TASKS])
     if answer is ...:
-        return Verdict(
-            right=False, sentence="Not answered yet: put your answer in place of the dots."
-        )
-    exercise = EXERCISES[name]
-    if _equal(answer, exercise.answer):
+        remember(name)
+        return NO_ANSWER
+    if name in TASKS:
+        return _check_function(name, answer)
+    verdict = _judge(answer, EXERCISES[name], "Not yet.")
+    remember(name, answer, right=verdict.right)
+    return verdict
+
+
+def predict(name: str, guess: Any) -> Verdict:
+    """Judge a guess that is made before the next cell shows what happens.
+
+    The guess is a number, or the letter of a choice: `predict("05.a", "b")`. `...` means that there
+    is none yet. The first guess is the one that counts in `summary`. Raises ValueError for an
+    unknown prediction.
+
+    >>> predict("00.a", "b")
+    Not quite. Blue is positive, and ReLU keeps what is positive.
+    """
+    _known(name, "prediction", PREDICTIONS)
+    if guess is ...:
+        remember(name)
+        return NO_GUESS
+    exercise = PREDICTIONS[name]
+    verdict = _judge(guess, exercise, "Not quite.")
+    letters = choices(exercise)
+    if letters and not verdict.right and overlooked(guess, exercise) is None:
+        return _no(f"Choose one of {', '.join(map(repr, letters))}, with its quotes.")
+    remember(name, guess, right=verdict.right)
+    return verdict
+
+
+def _judge(answer: Any, exercise: Exercise, no: str) -> Verdict:
+    if is_right(answer, exercise):
         return Verdict(right=True, sentence="Right.")
-    thoughts = (text for wrong, text in exercise.mistakes if _equal(answer, wrong))
-    return Verdict(right=False, sentence=f"Not yet. {next(thoughts, exercise.hint)}")
+    if is_rounded(answer, exercise):
+        return Verdict(right=True, sentence="Right, but give more decimals.")
+    return _no(f"{no} {overlooked(answer, exercise) or exercise.hint}")
 
 
-def _equal(answer: Any, right: Any) -> bool:
-    if isinstance(answer, str) and isinstance(right, str):
-        return answer.strip().casefold() == right.casefold()
-    try:
-        answer, right = np.asarray(answer), np.asarray(right)
-        is_whole = right.dtype.kind in "iub"
-        answer, right = answer.astype(float), right.astype(float)
-    except (TypeError, ValueError):
-        return False
-    return answer.shape == right.shape and np.allclose(
-        answer, right, rtol=1e-9 if is_whole else 5e-3, atol=1e-6
+def _check_function(name: str, function: Any) -> Verdict:
+    if not callable(function):
+        return _no("Not yet. Give the function itself: its name, without brackets.")
+    right, sentence = judge(function, TASKS[name])
+    if sentence == NOTHING:
+        remember(name)
+        return _no(NOTHING)
+    remember(name, function, right=right)
+    return (
+        Verdict(right=True, sentence=f"Right: {sentence}") if right else _no(f"Not yet. {sentence}")
     )
+
+
+def _no(sentence: str) -> Verdict:
+    return Verdict(right=False, sentence=sentence)
+
+
+NO_ANSWER = _no("Not answered yet: put your answer in place of the dots.")
+NO_GUESS = _no("Make a guess first: put it in place of the dots. Then run the next cell and see.")
+
+
+def _known(name: Any, kind: str, names: Iterable[str]) -> None:
+    if name not in names:
+        close = difflib.get_close_matches(str(name), names, n=1) or sorted(names)
+        raise ValueError(f"there is no {kind} {name!r}; did you mean {close[0]!r}?")

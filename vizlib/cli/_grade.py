@@ -1,0 +1,89 @@
+"""The teacher's table: who has answered what, from a folder of files that students handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vizlib.cli import _console
+from vizlib.cli._console import Json
+
+if TYPE_CHECKING:
+    from vizlib.lessons import HandIn
+
+
+def grade(
+    folder: Annotated[Path, typer.Argument(help="Where the files of lessons.summary() are.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make a table of who has answered what, from the files that students handed in.
+
+    Every answer is judged again. Functions are not run: what the student's own notebook found
+    stands, and their text is in the file.
+
+    \b
+      python -m vizlib grade handed_in
+    """  # noqa: D301
+    points = graded(folder)
+    _console.show(points, as_table(points), as_json=as_json)
+
+
+def graded(folder: Path) -> dict[str, dict[str, dict[str, int]]]:
+    """Who → lesson → how many exercises are right, of how many, and predictions likewise.
+
+    A file that is something else is named on stderr and left out. Raises ValueError for a folder
+    without any.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder: name the one with the students' answers*.json")
+    found = dict(_read(folder))
+    if not found:
+        raise ValueError(f"there is no file of lessons.summary() in {folder}: answers*.json")
+    return {name: _points(handed) for name, handed in found.items()}
+
+
+def _read(folder: Path) -> Iterator[tuple[str, HandIn]]:
+    from vizlib import lessons
+
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            handed = lessons.read_hand_in(path)
+        except ValueError as error:
+            typer.echo(f"vizlib: {error}: left out", err=True)
+        else:
+            place = str(path.relative_to(folder).with_suffix(""))
+            yield f"{handed.who} ({place})" if handed.who else place, handed
+
+
+def _points(handed: HandIn) -> dict[str, dict[str, int]]:
+    from vizlib import lessons
+
+    return {
+        lesson: {
+            "right": len(handed.right(lesson)),
+            "exercises": len(lessons.exercises_of(lesson)),
+            "foreseen": len(handed.foreseen(lesson)),
+            "predictions": len(lessons.predictions_of(lesson)),
+        }
+        for lesson in sorted({name.partition(".")[0] for name in lessons.EXERCISES})
+    }
+
+
+def as_table(points: dict[str, dict[str, dict[str, int]]]) -> str:
+    """One line for each student, one column for each lesson: right answers of all exercises."""
+    some = next(iter(points.values()))
+    rows = [[who, *map(_cell, each.values()), _total(each)] for who, each in points.items()]
+    return _console.table(["who", *some, "all"], rows)
+
+
+def _cell(one: dict[str, int]) -> str:
+    return f"{one['right']}/{one['exercises']}" if one["right"] else "–"
+
+
+def _total(each: dict[str, dict[str, int]]) -> str:
+    right, every = (sum(one[key] for one in each.values()) for key in ("right", "exercises"))
+    return f"{right}/{every}"
