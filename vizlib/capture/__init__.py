@@ -7,6 +7,8 @@
 ['conv1', 'relu1', 'pool1', 'conv2']
 >>> recording["conv1"].output.shape
 torch.Size([1, 6, 24, 24])
+>>> recording["pool1"].inputs
+('relu1',)
 
 A *stage* is one call of one layer: of a module that has no modules inside, of a layer of torch's
 own, or of a function such as `F.relu`. Its name is the path in the model (`conv1`, `features.3`);
@@ -15,8 +17,8 @@ further calls are counted: `relu:2`. What happens inside a layer is that layer's
 Plain forward hooks mislead in three ways, and this module is built around them:
 
 **In-place layers.** `nn.ReLU(inplace=True)` overwrites the output of the layer before it, so a
-kept reference shows a convolution without a single negative value. A stage is what its layer gave:
-what anything may write on later is copied first.
+kept reference shows a convolution without a single negative value. A stage holds a copy, made
+when the call returned: nothing that is written later shows in it.
 
 >>> from torch import nn
 >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True))
@@ -32,30 +34,240 @@ Here they are stages.
 ...         self.fc = nn.Linear(4, 4)
 ...     def forward(self, x):
 ...         return torch.relu(self.fc(x)) + x
->>> list(record(nn.Sequential(Block(), nn.Softmax(1)), torch.ones(1, 4)))
+>>> recording = record(nn.Sequential(Block(), nn.Softmax(1)), torch.ones(1, 4))
+>>> list(recording)
 ['0.fc', '0.relu', '0.add', '1']
+>>> recording["0.add"].inputs
+('0.relu', 'input')
 
 **Reuse.** One `nn.ReLU` that is called twice is two stages.
 
 >>> relu = nn.ReLU()
 >>> list(record(nn.Sequential(nn.Linear(4, 4), relu, nn.Linear(4, 2), relu), torch.ones(1, 4)))
 ['0', '1', '2', '1:2']
+
+The parts, in the order in which to read them:
+
+- `_kinds`: one table of words says what kind of layer a module or a function is
+- `_names`: how calls are counted, and which ones are asked for
+- `_flow`: names for tensors, so that a step can say what it read
+- `_watch`: the hooks on modules and the mode for functions
+- `_run`: runs a model and puts back what that changed
+- `_stages`: what is left in the end
+- `_probe`: questions asked of a model with these tools
 """
 
-from vizlib.capture._probe import Contributions, TopImages, contributions, edit, top_images
-from vizlib.capture._record import listen, record
-from vizlib.capture._stages import Channels, Recording, Stage, UnknownStageError
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vizlib.capture._flow import Constant, Value, tensors
+from vizlib.capture._names import UnknownStageError, no_such
+from vizlib.capture._probe import (
+    Contributions,
+    TopImages,
+    contributions,
+    refuse_channel,
+    top_images,
+)
+from vizlib.capture._run import run
+from vizlib.capture._stages import (
+    Call,
+    Channels,
+    Program,
+    Recording,
+    Stage,
+    Step,
+    channel_axis,
+)
+from vizlib.capture._watch import Watch
 
 __all__ = [
     "Channels",
+    "Constant",
     "Contributions",
+    "Program",
     "Recording",
     "Stage",
+    "Step",
     "TopImages",
     "UnknownStageError",
+    "Value",
     "contributions",
     "edit",
     "listen",
+    "program",
     "record",
     "top_images",
 ]
+
+
+def record(
+    model: nn.Module,
+    x: Any,
+    *,
+    layers: str | Sequence[str] | None = None,
+    samples: int | Sequence[int] | None = None,
+    **keywords: Any,
+) -> Recording:
+    """Run `model` on `x` once and return what every layer did.
+
+    - `x`: a batch, such as images (N, C, H, W), or a tuple of several inputs; `keywords` are
+      handed to the model too. Tensors and arrays are moved to the model's device.
+    - `layers`: stages to keep, by name, pattern (`features.*`) or kind; all of them by default
+    - `samples`: images of the batch to keep, by number; all of them by default
+
+    The model runs in the mode it is in, without gradients, and comes back as it was: hooks,
+    training flags, buffers, gradients and random numbers, also where the forward pass raises.
+
+    Raises UnknownStageError (a KeyError) where an entry of `layers` matches nothing, IndexError
+    where the batch has no such sample, ValueError for a lazy layer that was never called,
+    TypeError for what is no `nn.Module`. What the forward pass raises comes through, with a note
+    saying how far it got.
+
+    >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    >>> record(model, torch.ones(2, 4), layers="relu", samples=0)
+    1 (relu): (2, 3) → (1, 3)
+    """
+    watch, recording = _recorder(model, layers, samples)
+    with _telling(recording):
+        run(watch, x if isinstance(x, tuple) else (x,), keywords)
+        recording.wait()
+    watch.names.refuse_unmatched()
+    return recording
+
+
+def program(model: nn.Module, x: Any, **keywords: Any) -> Program:
+    """Run `model` on `x` once and return what torch computed, step by step, layers opened.
+
+    `x`, `keywords` and the way in which the model comes back are as in `record`. See `Program`
+    for what it holds.
+
+    >>> found = program(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.ones(1, 4))
+    >>> for step in found.steps.values():
+    ...     print(step.name, step.operation, step.arguments, step.options)
+    0.linear linear (<input>, <0.weight>, <0.bias>) {}
+    1.relu relu (<0.linear>,) {'inplace': False}
+    >>> found.stages
+    {'0': '0.linear', '1': '1.relu'}
+    """
+    watch = Watch(model, lambda _call: None, inside=True)
+    output = run(watch, x if isinstance(x, tuple) else (x,), keywords)
+    return Program(
+        watch.steps,
+        {stage: str(step) for stage, step in watch.origins.items()},
+        watch.flow.tensors,
+        tuple(str(watch.flow.origin(tensor)) for tensor in tensors(output)),
+    )
+
+
+@contextmanager
+def listen(
+    model: nn.Module,
+    *,
+    layers: str | Sequence[str] | None = None,
+    samples: int | Sequence[int] | None = None,
+) -> Iterator[Recording]:
+    """Record the forward passes that you run yourself inside the `with` block.
+
+    Nothing is held back: gradients flow, BatchNorm learns. `layers` and `samples` are as in
+    `record`. Calls of the model in other threads are not recorded.
+
+    >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    >>> with listen(model) as recording:
+    ...     model(torch.ones(2, 4)).sum().backward()
+    >>> list(recording), model[0].weight.grad is not None
+    (['0', '1'], True)
+    """
+    watch, recording = _recorder(model, layers, samples)
+    with _telling(recording), watch:
+        yield recording
+    if watch.names.seen:
+        watch.names.refuse_unmatched()
+
+
+def _recorder(
+    model: nn.Module, layers: str | Sequence[str] | None, samples: int | Sequence[int] | None
+) -> tuple[Watch, Recording]:
+    """Return a watch, and the recording that it fills with copies."""
+    chosen = [samples] if isinstance(samples, int) else samples
+
+    def keep(call: Call) -> None:
+        recording.add(call, call.output if chosen is None else _some(call, chosen))
+
+    watch = Watch(model, keep, layers)
+    recording = Recording(watch.steps)
+    return watch, recording
+
+
+def _some(call: Call, samples: Sequence[int]) -> Tensor:
+    """Return some images of the batch, where the first axis is the batch's."""
+    for sample in samples:
+        if not -call.batch <= sample < call.batch:
+            raise IndexError(
+                f"sample {sample} was asked for, but the batch has {call.batch}, "
+                f"numbered from 0 to {call.batch - 1}"
+            )
+    output = call.output
+    if output.dim() == 0 or len(output) != call.batch:
+        return output
+    return output[torch.tensor(samples, device=output.device) % call.batch]
+
+
+@contextmanager
+def _telling(recording: Recording) -> Iterator[None]:
+    """Note on an error how far the forward pass got."""
+    try:
+        yield
+    except Exception as error:
+        last = next(reversed(list(recording)), None)
+        error.add_note(f"The last layer recorded is {last!r}." if last else "No layer is recorded.")
+        raise
+
+
+@contextmanager
+def edit(model: nn.Module, changes: Mapping[str, Mapping[int, float]]) -> Iterator[nn.Module]:
+    """Scale channels of layers while the `with` block runs; the rest of the network answers.
+
+    `changes` maps a stage's name to factors by channel: 0 silences the channel, 1 leaves it. The
+    channels are those of the layer's output, axis C of (N, C, H, W) and F of (N, F). A recording
+    made inside the block or around it shows what the changed network does. Only this thread's
+    calls change.
+
+    Raises UnknownStageError for a name that the model does not have, and IndexError, during the
+    forward pass, for a channel that the layer does not have.
+
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+    >>> with edit(model, {"1": {0: 0.0, 2: 0.0}}):
+    ...     int((model(torch.ones(1, 2)) != 0).sum()) <= 1
+    True
+    """
+    met: set[str] = set()
+    watch = Watch(model, partial(_changed, changes, met), list(changes), edits=True)
+    watch.names.refuse_unknown()
+    with watch:
+        yield watch.model
+    if watch.names.seen:
+        watch.names.refuse_unmatched()
+        for name in changes.keys() - met:  # a kind, such as "relu", matches and names no stage
+            raise UnknownStageError(no_such(name, [*watch.names.modules(), *watch.names.seen]))
+
+
+def _changed(
+    changes: Mapping[str, Mapping[int, float]], met: set[str], call: Call
+) -> Tensor | None:
+    if call.name not in changes:
+        return None
+    met.add(call.name)
+    axis = channel_axis(call)
+    changed = call.output.clone()
+    for channel, factor in changes[call.name].items():
+        refuse_channel(call.name, channel, changed.shape[axis])
+        changed.select(axis, channel).mul_(factor)
+    return changed

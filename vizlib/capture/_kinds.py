@@ -1,169 +1,215 @@
-"""What kind of layer a module or a function is, and whether its code is torch's own."""
+"""What kind of layer a module or a function is: one table of words for both."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from vizlib import models
-
-# What is inside a layer is that layer's own business.
+# What computes a weight is no stage, and neither is what it calls.
 HIDDEN = "hidden"
+SCRIPTED = "scripted"
 
-# torch's own layers. An exact instance of one calls no other module.
-_LAYERS: dict[type[nn.Module], str] = {
-    getattr(nn, name): kind
-    for kind, names in {
-        "conv": "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d",
-        "relu": "ReLU",
-        "activation": "CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU "
-        "LogSigmoid Mish PReLU RReLU ReLU6 SELU SiLU Sigmoid Softplus Softshrink Softsign Tanh "
-        "Tanhshrink Threshold",
-        "pool": "MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d LPPool1d LPPool2d "
-        "LPPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d AdaptiveAvgPool1d "
-        "AdaptiveAvgPool2d AdaptiveAvgPool3d FractionalMaxPool2d FractionalMaxPool3d MaxUnpool1d "
-        "MaxUnpool2d MaxUnpool3d",
-        "linear": "Linear Bilinear",
-        "norm": "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm InstanceNorm1d InstanceNorm2d "
-        "InstanceNorm3d LayerNorm GroupNorm RMSNorm LocalResponseNorm CrossMapLRN2d",
-        "dropout": "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout",
-        "softmax": "Softmax LogSoftmax Softmax2d Softmin",
-        "flatten": "Flatten Unflatten",
-        "attention": "MultiheadAttention",
-        "recurrent": "RNN LSTM GRU RNNBase RNNCell LSTMCell GRUCell RNNCellBase",
-        "embedding": "Embedding EmbeddingBag",
-        "resize": "Upsample UpsamplingNearest2d UpsamplingBilinear2d PixelShuffle PixelUnshuffle",
-        "pad": "ZeroPad1d ZeroPad2d ZeroPad3d ConstantPad1d ConstantPad2d ConstantPad3d "
-        "ReflectionPad1d ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d "
-        "ReplicationPad3d CircularPad1d CircularPad2d CircularPad3d",
-        "identity": "Identity",
-    }.items()
-    for name in names.split()
+# The kinds, and the operations of each: # stands for 1d, 2d and 3d.
+_TABLE = {
+    "conv": "conv# conv_transpose#",
+    "relu": "relu",
+    "activation": "celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu "
+    "log_sigmoid mish prelu rrelu relu6 selu silu sigmoid softplus softshrink softsign tanh "
+    "tanhshrink threshold",
+    "pool": "max_pool# avg_pool# lp_pool# adaptive_max_pool# adaptive_avg_pool# "
+    "fractional_max_pool# max_unpool#",
+    "linear": "linear bilinear matmul mm bmm einsum addmm baddbmm",
+    "norm": "batch_norm sync_batch_norm layer_norm group_norm instance_norm rms_norm "
+    "local_response_norm cross_map_lrn normalize",
+    "dropout": "dropout dropout# alpha_dropout feature_dropout feature_alpha_dropout",
+    "softmax": "softmax log_softmax softmin gumbel_softmax",
+    "flatten": "flatten view reshape unflatten",
+    "attention": "multihead_attention multi_head_attention_forward scaled_dot_product_attention",
+    "recurrent": "rnn lstm gru rnn_base rnn_cell lstm_cell gru_cell rnn_cell_base",
+    "embedding": "embedding embedding_bag",
+    "add": "add",
+    "multiply": "mul",
+    "mean": "mean",
+    "cat": "cat concat concatenate stack hstack vstack",
+    "resize": "interpolate upsample upsampling_nearest upsampling_bilinear pixel_shuffle "
+    "pixel_unshuffle",
+    "pad": "pad zero_pad constant_pad reflection_pad replication_pad circular_pad",
+    "identity": "identity",
 }
+_KINDS = {
+    word.replace("#", size): kind
+    for kind, words in _TABLE.items()
+    for word in words.split()
+    for size in (("1d", "2d", "3d") if "#" in word else ("",))
+}
+KINDS = set(_TABLE)
+# A class is found by its name in small letters: MaxPool2d is max_pool2d.
+_OPERATIONS = {word.replace("_", ""): word for word in _KINDS}
+_SIZES = ("1d", "2d", "3d")
 
-# The functions that are stages of their own, by their names without a final underscore.
-_FUNCTIONS: dict[str, str] = {
-    name: kind
-    for kind, names in {
-        "conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
-        "relu": "relu",
-        "activation": "celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu "
-        "log_sigmoid mish prelu rrelu relu6 selu silu sigmoid softplus softshrink softsign tanh "
-        "tanhshrink threshold",
-        "pool": "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d "
-        "lp_pool2d lp_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
-        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d fractional_max_pool2d "
-        "fractional_max_pool3d max_unpool1d max_unpool2d max_unpool3d",
-        "linear": "linear bilinear matmul mm bmm einsum addmm baddbmm",
-        "norm": "batch_norm layer_norm group_norm instance_norm rms_norm local_response_norm "
-        "normalize",
-        "dropout": "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout "
-        "feature_alpha_dropout",
-        "softmax": "softmax log_softmax softmin gumbel_softmax",
-        "flatten": "flatten view reshape unflatten",
-        "attention": "scaled_dot_product_attention multi_head_attention_forward",
-        "embedding": "embedding embedding_bag",
-        "add": "add",
-        "multiply": "mul",
-        "mean": "mean",
-        "cat": "cat concat concatenate stack hstack vstack",
-        "resize": "interpolate upsample pixel_shuffle pixel_unshuffle",
-        "pad": "pad",
-    }.items()
-    for name in names.split()
+# Functions that torch knows under several names.
+_SAME = {
+    "concat": "cat",
+    "concatenate": "cat",
+    "truediv": "div",
+    "true_divide": "div",
+    "divide": "div",
+    "rtruediv": "rdiv",
+    "subtract": "sub",
+    "multiply": "mul",
+    "radd": "add",
+    "rmul": "mul",
 }
-KINDS = {*_LAYERS.values(), *_FUNCTIONS.values()}
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
-# Every name under which torch calls such a function → the stage's name and kind.
-OPERATIONS: dict[str, tuple[str, str]] = {
-    spelling.format(name): (name, kind)
-    for name, kind in _FUNCTIONS.items()
-    for spelling in ("{}", "{}_", "_{}", "special_{}", "{}_with_indices", "__{}__", "__i{}__")
-}
 
-# These draw random numbers even where nothing trains.
-_RESTLESS = {nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d}
-# Of torch's layers, those that change their buffers or draw random numbers while they train.
-CHANGING = {"norm", "dropout", "recurrent", "attention"}
-# Exact instances of these call the modules in them one after the other, and do nothing else.
-CHAINS = (nn.Sequential, models.Network)
-# Exact instances of these run nobody's code but torch's own and that of the modules in them.
-_PLAIN: dict[type[nn.Module], str | None] = {
-    **{layer: kind for layer, kind in _LAYERS.items() if layer not in _RESTLESS},
-    **dict.fromkeys((*CHAINS, nn.ModuleList, nn.ModuleDict)),
-}
-HOOKS = ("_forward_hooks", "_forward_pre_hooks")
-_BY_NAME = {name.replace("_", ""): kind for name, kind in _FUNCTIONS.items()}
-_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+# These read a number out of a tensor.
+_NUMBERS = {"__bool__", "__float__", "__int__", "__index__", "__complex__"}
+
+
+@cache
+def function(name: str) -> tuple[str, str, str | None]:
+    """Return a function's name, its operation, and its kind if it is a stage.
+
+    >>> function("__iadd__"), function("max_pool2d_with_indices")
+    (('add', 'add', 'add'), ('max_pool2d', 'max_pool2d', 'pool'))
+    >>> function("concat"), function("__getitem__")
+    (('concat', 'cat', 'cat'), ('getitem', 'getitem', None))
+    """
+    if name in _NUMBERS:
+        return "item", "item", None
+    word = name.partition(".")[0].strip("_").removeprefix("special_")
+    word = word.removesuffix("_with_indices")
+    # x += 1 is __iadd__ in Python; x.add_(1) and 1 + x are additions too.
+    if name.startswith("__i") and word[1:] in _KINDS | _SAME:
+        word = word[1:]
+    if word in {"radd", "rmul"}:
+        word = word[1:]
+    operation = _SAME.get(word, word)
+    return word, operation, _KINDS.get(word)
+
+
+@cache
+def _word(name: str) -> str | None:
+    """Return the operation that a class is named after: "BatchNorm2d" after "batch_norm"."""
+    name = name.lower()
+    short = name[:-2] if name.endswith(_SIZES) else name
+    return _OPERATIONS.get(name) or _OPERATIONS.get(short)
+
+
+@cache
+def _torchs(cls: type[nn.Module]) -> str | None:
+    """Return the operation of the layer of torch's own that a class is or derives from."""
+    for base in cls.__mro__:
+        if base.__module__.startswith("torch.nn.modules") and _word(base.__name__):
+            return _word(base.__name__)
+    return None
+
+
+def describe(module: nn.Module, *, is_root: bool) -> tuple[str, str | None]:
+    """Return a module's operation and kind; the kind is None where it only calls others."""
+    if isinstance(module, ParametrizationList):
+        return HIDDEN, HIDDEN
+    if isinstance(module, torch.jit.ScriptModule):
+        return SCRIPTED, SCRIPTED  # it runs beyond the reach of hooks, whatever it has inside
+    own = type(module).__name__.lower()
+    word = _torchs(type(module))
+    if word:
+        calls_others = not is_torchs(module) and any(map(_is_part, module.children()))
+        return word, None if calls_others else _KINDS[word]
+    is_leaf = not is_root and next(module.children(), None) is None
+    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+        return own, None
+    if not is_leaf and not _is_quantized(module):
+        return own, None
+    word = _word(type(module).__name__)
+    return word or own, _KINDS[word] if word else own
+
+
+def is_torchs(module: nn.Module) -> bool:
+    """Say whether a module is of a class of torch's own, rather than of one derived from it."""
+    return type(module).__module__.startswith("torch.nn.modules")
+
+
+def _is_part(child: nn.Module) -> bool:
+    """Say whether a child of a layer is a layer, rather than what computes or measures a weight."""
+    if isinstance(child, nn.ModuleDict):
+        return any(map(_is_part, child.values()))
+    is_torchs_part = isinstance(child, nn.modules.linear.NonDynamicallyQuantizableLinear)
+    return not (isinstance(child, ParametrizationList) or is_torchs_part or _is_quantized(child))
+
+
+def _is_quantized(module: nn.Module) -> bool:
+    """Say whether a module observes for quantization or runs what torch's functions do not see."""
+    home = type(module).__module__
+    return home.startswith(("torch.ao.quantization", "torch.ao.nn.quantized"))
 
 
 class Layer(NamedTuple):
-    """A module's path in the model, and what it is: None for one that only passes on to others."""
+    """A module's path in the model and what it is; `kind` is None where it only calls others."""
 
     path: str
+    operation: str
     kind: str | None
 
 
-def layer(path: str, module: nn.Module) -> Layer:
-    """Return what a module is, by its path in the model: '' for the model itself."""
-    kind = _PLAIN[type(module)] if is_trusted(module) else _judge(module, is_root=not path)
-    return Layer(path or (type(module).__name__.lower() if kind else ""), kind)
+def layers(model: nn.Module) -> dict[nn.Module, Layer]:
+    """Return what every module of a model is; a shared one goes by its first path."""
+    found: dict[nn.Module, Layer] = {}
+    for path, module in _named(model):
+        if module not in found:
+            operation, kind = describe(module, is_root=not path)
+            found[module] = Layer(path or (operation if kind else ""), operation, kind)
+    return found
 
 
-def is_trusted(module: nn.Module) -> bool:
-    """Say whether a module is a layer of torch's own that nobody has changed."""
-    return type(module) in _PLAIN and _is_as_built(vars(module))
+def _named(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield every module with its path, which leaves out what only wraps others."""
+    module = unwrapped(module)
+    yield path, module
+    for name, child in module.named_children():
+        yield from _named(child, f"{path}.{name}" if path else name)
 
 
-def shrinks_its_weight(module: nn.Module) -> bool:
-    """Say whether a module writes on its own parameter in a forward pass, as embeddings may."""
-    return vars(module).get("max_norm") is not None
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(module: nn.Module) -> nn.Module:
     """Look through what `torch.compile` and data parallelism wrap around a model."""
-    while is_wrapper(model):
-        model = next(model.children())
-    return model
+    while isinstance(module, _WRAPPERS) or "_orig_mod" in vars(module).get("_modules", ()):
+        module = next(module.children())
+    return module
 
 
-def _is_as_built(own: dict) -> bool:
-    changed = any(own[name] for name in HOOKS) or "forward" in own or "_compiled_call_impl" in own
-    return not changed
+def is_chain(module: nn.Module) -> bool:
+    """Say whether a module only calls layers of torch's own, one after the other.
+
+    A chain is an `nn.Sequential`, or of a class derived from it that says so with `is_chain =
+    True`: it may check its input in a method `check`, and does nothing else of its own.
+    """
+    return is_container(module) and all(
+        is_chain(part) or (is_layer(type(part)) and _is_as_built(part)) for part in module
+    )
 
 
-def _judge(module: nn.Module, *, is_root: bool) -> str | None:
-    """Return the kind of a module that may run anybody's code."""
-    if isinstance(module, ParametrizationList):
-        return HIDDEN
-    if isinstance(module, torch.jit.ScriptModule):
-        return "scripted"  # it runs beyond the reach of hooks, whatever it has inside
-    known = next((_LAYERS[base] for base in type(module).__mro__ if base in _LAYERS), None)
-    if known or type(module) in _PLAIN:
-        return known
-    name = type(module).__name__.lower()
-    has_parts = is_root or next(module.children(), None) is not None
-    is_observer = type(module).__module__.startswith("torch.ao.quantization")
-    return None if has_parts and not is_observer else _BY_NAME.get(name, name)
+def is_container(module: nn.Module) -> bool:
+    """Say whether a module may be a chain, whatever its parts are."""
+    says_so = type(module) is nn.Sequential or vars(type(module)).get("is_chain", False)
+    return says_so and _is_as_built(module)
 
 
-def is_compiled(module: nn.Module) -> bool:
-    """Say whether a module is what `torch.compile` wraps around another one."""
-    return "_orig_mod" in vars(module)["_modules"]
+def _is_as_built(module: nn.Module) -> bool:
+    own = vars(module)
+    is_hooked = own["_forward_hooks"] or own["_forward_pre_hooks"]
+    return not is_hooked and _FOREIGN.isdisjoint(own)
 
 
-def is_wrapper(module: nn.Module) -> bool:
-    """Say whether a module only wraps another one."""
-    return isinstance(module, _PARALLEL) or is_compiled(module)
+# An instance that holds one of these does not run its class's own code.
+_FOREIGN = {"forward", "_compiled_call_impl"}
 
 
-def shown(path: str, model: nn.Module) -> str:
-    """Leave out of a path the steps that lead only through a wrapper."""
-    steps, module = [], model
-    for step in filter(None, path.split(".")):
-        steps += [] if is_wrapper(module) else [step]
-        module = module.get_submodule(step)
-    return ".".join(steps)
+@cache
+def is_layer(cls: type[nn.Module]) -> bool:
+    return cls.__module__.startswith("torch.nn.modules") and _word(cls.__name__) is not None

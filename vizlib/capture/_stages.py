@@ -1,15 +1,19 @@
-"""What one forward pass leaves behind: its stages, by name, and what their channels hold."""
+"""What a forward pass leaves behind: its stages and its steps, by name."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-# The ends of the range of a bounded activation, by the name of its class or function.
+from vizlib.capture._flow import Constant, first_tensor, values
+from vizlib.capture._names import UnknownStageError, no_such
+
+# The ends of the range of a bounded activation, by its operation.
 _ENDS = {
     "sigmoid": (0.0, 1.0),
     "hardsigmoid": (0.0, 1.0),
@@ -18,20 +22,70 @@ _ENDS = {
     "relu6": (0.0, 6.0),
     "hardtanh": (-1.0, 1.0),
 }
-_NEAR_AN_END, _MOSTLY = 0.01, 0.95
+_NEAR_AN_END = 0.01
+_MOSTLY = 0.95
 # Layers whose output carries its channels on the last axis where it has no image axes.
 _CHANNELS_LAST = {"linear", "attention", "recurrent", "embedding"}
+
+
+class Step(NamedTuple):
+    """One operation of a forward pass, and what it was given.
+
+    - `name`: as a stage's; every stage is a step, and what lies between stages is one too:
+      slices (`getitem`), `permute`, `sub`, `chunk`, …
+    - `operation`: "conv2d", "relu", "add", "cat", "flatten", …: one word, however it was called
+    - `arguments` and `options`: what the call was given, by position and by keyword. A tensor is
+      the `Value` that says where it comes from, and numbers that the code read from a shape are
+      those of this pass. A module's are those of its `forward`.
+    - `shape`: of the first tensor that it gave; () as well for a number read from a tensor
+      (`item`, `__bool__`, …): where such a step is, the code may decide by the values
+    """
+
+    name: str
+    operation: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    shape: tuple[int, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors that it read, in order: all but parameters and buffers."""
+        read = values((self.arguments, self.options))
+        return tuple(str(value) for value in read if not isinstance(value, Constant))
+
+
+@dataclass(frozen=True)
+class Program:
+    """What torch computed in one forward pass, function by function.
+
+    - `steps`: every operation, by name, in order, inside of layers too: `conv1.conv2d`
+    - `stages`: which step gave the output of each stage that `record` has; "unknown", or a step
+      whose `operation` is the layer's own, such as "scripted", where nobody saw what computed it
+    - `tensors`: the parameters and buffers that were read, by path, and each "unknown" tensor,
+      `unknown`, `unknown:2`, …: the model's own, not copies
+    - `outputs`: the steps that gave what the model answered
+    """
+
+    steps: Mapping[str, Step]
+    stages: Mapping[str, str]
+    tensors: Mapping[str, Tensor]
+    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What one call of one layer did.
 
-    `name` is the layer's path in the model, with `:2`, `:3` … for further calls; `kind` is
-    "conv", "relu", "activation", "pool", "linear", "norm", "dropout", "softmax", "flatten", …;
-    `output` is what it gave then, on the CPU and in the layer's own precision: (N, C, H, W) after a
-    convolution, (N, F) after a linear layer, and of several outputs the first. `input_shape` is
-    the shape of the first input; `module` is None for a function.
+    - `name`: the layer's path in the model, with `:2`, `:3` … for further calls
+    - `kind`: "conv", "relu", "activation", "pool", "linear", "norm", "dropout", "softmax",
+      "flatten", …
+    - `output`: what it gave then, on the CPU and in the layer's own precision: (N, C, H, W) after
+      a convolution, (N, F) after a linear layer; of several outputs the first
+    - `input_shape`: the shape of the first input
+    - `module`: the layer itself, None for a function
+    - `inputs`: the names of what it read: stages, steps between stages (see `Recording.steps`),
+      "input", or "unknown" where that cannot be said; see `Value`
+    - `operation`: "conv2d", "relu", "add", …: one word for a module and the function that it calls
     """
 
     name: str
@@ -39,6 +93,8 @@ class Stage:
     output: Tensor
     input_shape: tuple[int, ...]
     module: nn.Module | None
+    inputs: tuple[str, ...] = ()
+    operation: str = ""
 
     def __repr__(self) -> str:
         """Return one line: name, kind, and the shapes in and out."""
@@ -48,16 +104,15 @@ class Stage:
         """Return what each channel holds, over all images and places.
 
         `axis` is the channels' axis: 1, or the last one of a linear, attention or recurrent
-        layer's (N, L, C).
+        layer's (N, L, C). Raises ValueError for a single number, which has no channels.
 
         >>> stage = Stage("relu", "relu", torch.tensor([[[[0.0, 4.0]], [[0.0, 0.0]]]]), (), None)
         >>> stage.channels().mean, stage.channels().dead
         (tensor([2., 0.]), tensor([False,  True]))
         """
-        axis = channel_axis(self.output, self.kind, self.module) if axis is None else axis
-        rows = self.output.movedim(axis, 0).flatten(1)
-        rows = rows.dequantize() if rows.is_quantized else rows
-        return _measured(rows.float(), self._ends())
+        axis = channel_axis(self) if axis is None else axis
+        output = self.output.dequantize() if self.output.is_quantized else self.output
+        return _measured(output.movedim(axis, 0).flatten(1).float(), self._ends())
 
     def _ends(self) -> tuple[float, float] | None:
         if isinstance(self.module, nn.Hardtanh):
@@ -66,11 +121,15 @@ class Stage:
         return _ENDS.get(words.rpartition(".")[2].lower())
 
 
-def channel_axis(output: Tensor, kind: str, module: nn.Module | None) -> int:
+def channel_axis(stage: Stage | Call) -> int:
     """Return the axis of a layer's output that its channels lie on."""
-    image_axes = output.dim() > 3  # noqa: PLR2004 - N, C, H and W
-    last = kind in _CHANNELS_LAST or isinstance(module, nn.LayerNorm | nn.RMSNorm)
-    return -1 if last and not image_axes else 1
+    axes = stage.output.dim()
+    if axes == 0:
+        raise ValueError(f"{stage.name!r} gave a single number, which has no channels")
+    last = stage.kind in _CHANNELS_LAST or isinstance(stage.module, nn.LayerNorm | nn.RMSNorm)
+    if axes == 1:
+        return 0
+    return -1 if last and axes <= 3 else 1  # noqa: PLR2004 - N, L and C
 
 
 @dataclass(frozen=True)
@@ -103,25 +162,57 @@ def _measured(rows: Tensor, ends: tuple[float, float] | None) -> Channels:
     return Channels(low, high, rows.mean(1), zero.float().mean(1), zero.all(1), saturated)
 
 
-# The name and kind of a layer, what it gave, the shape of what it was given, and its module.
-Row = tuple[tuple[str, str], Tensor, Sequence[int], nn.Module | None]
+class Call(NamedTuple):
+    """A call of a layer as it is met: its stage's name and kind, what it gave and was given.
+
+    `batch` is the number of images that the model was given.
+    """
+
+    name: str
+    kind: str
+    output: Tensor
+    given: Any
+    module: nn.Module | None
+    batch: int
 
 
 class Recording(Mapping[str, Stage]):
     """The stages of one forward pass, by name, in the order in which they were called."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: Mapping[str, Step] | None = None) -> None:
         """Start empty; `record` and `listen` fill it."""
-        # A network runs faster than names are counted and stages made: that waits for a reader.
-        self.rows: list[Row] = []
+        # A network runs faster than stages are made: that waits for a reader.
+        self._rows: list[tuple[str, str, Tensor, Sequence[int], nn.Module | None]] = []
+        self._devices: set[torch.device] = set()
         self._made: dict[str, Stage] = {}
-        self._calls: dict[str, int] = {}
+        self._steps = {} if steps is None else steps
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        """Every step of the forward pass, by name, in order.
+
+        These are the stages, kept or not, and what lies between them.
+        """
+        return MappingProxyType(self._steps)
+
+    def add(self, call: Call, output: Tensor) -> None:
+        """Add a stage, with a copy of what the layer gave."""
+        if output.is_cuda:
+            self._devices.add(output.device)
+        shape = _shape(first_tensor(call.given))
+        self._rows.append((call.name, call.kind, _copied(output.detach()), shape, call.module))
+
+    def wait(self) -> None:
+        """Wait for the copies that are under way from a GPU."""
+        while self._devices:
+            torch.cuda.synchronize(self._devices.pop())
 
     def _stages(self) -> dict[str, Stage]:
-        for (path, kind), output, shape, module in self.rows[len(self._made) :]:
-            count = self._calls[path] = self._calls.get(path, 0) + 1
-            name = numbered(path, count)
-            self._made[name] = Stage(name, kind, output, tuple(shape), module)
+        self.wait()
+        for name, kind, output, shape, module in self._rows[len(self._made) :]:
+            step = self._steps[name]
+            inputs, operation = step.inputs, step.operation
+            self._made[name] = Stage(name, kind, output, tuple(shape), module, inputs, operation)
         return self._made
 
     def __getitem__(self, name: str) -> Stage:
@@ -137,7 +228,7 @@ class Recording(Mapping[str, Stage]):
 
     def __len__(self) -> int:
         """Return the number of stages."""
-        return len(self.rows)
+        return len(self._rows)
 
     def __repr__(self) -> str:
         """Return one line a stage."""
@@ -148,22 +239,13 @@ class Recording(Mapping[str, Stage]):
         return [stage for stage in self.values() if stage.kind == kind]
 
 
-def numbered(path: str, count: int) -> str:
-    """Return the name of a layer's first, second … call: `relu`, `relu:2`."""
-    return path if count == 1 else f"{path}:{count}"
+def _copied(output: Tensor) -> Tensor:
+    if output.is_cuda:
+        # Nobody waits for this copy before somebody reads it.
+        copy = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
+        return copy.copy_(output, non_blocking=True)
+    return output.clone() if output.is_cpu or output.is_meta else output.cpu()
 
 
-class UnknownStageError(KeyError):
-    """No stage has that name; the message lists those that there are."""
-
-    def __str__(self) -> str:
-        """Return the sentence itself, where KeyError would show it in quotes."""
-        return self.args[0]
-
-
-def no_such(name: str, names: Iterable[str]) -> str:
-    """Return the sentence that says so, with the closest names and the list."""
-    names = list(names)
-    close = difflib.get_close_matches(name, names, n=3)
-    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-    return f"no stage is called {name!r}; {hint}this model has {', '.join(names) or 'none'}"
+def _shape(given: Tensor | None) -> Sequence[int]:
+    return () if given is None or given.is_nested else given.shape

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 class Network(nn.Sequential):
     """A chain of named layers that knows its own name and the images (C, H, W) it expects."""
 
+    # For `vizlib.capture`: `forward` only checks its input and calls the layers.
+    is_chain = True
+
     def __init__(self, name: str, input_shape: tuple[int, ...], **layers: nn.Module) -> None:
         """Chain `layers` in the order in which they are named."""
         super().__init__()
