@@ -25,7 +25,8 @@ SEVERAL = settings(
 COMPUTE = """([operation, options]) => {
   const plain = (each) => Array.isArray(each) ? each.map(plain)
     : each?.shape ? { shape: each.shape, values: Float32Array.from(each.values) } : each;
-  const { input, ...rest } = Object.fromEntries(Object.entries(options).map(([k, v]) => [k, plain(v)]));
+  const named = Object.entries(options).map(([name, each]) => [name, plain(each)]);
+  const { input, ...rest } = Object.fromEntries(named);
   const { shape, values } = OPERATIONS[operation](input, rest);
   return { shape, values: [...values].map(String) };
 }"""
@@ -108,7 +109,9 @@ def test_transposed_convolution(engine, axes, data):
     kernel = [data.draw(small) for _ in range(axes)]
     stride, dilation = ([data.draw(few) for _ in kernel] for _ in range(2))
     padding = [data.draw(st.integers(0, k - 1)) for k in kernel]
-    extra = [data.draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)]
+    extra = [
+        data.draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)
+    ]
     size = [data.draw(st.integers(4, 6)) for _ in kernel]
     check(
         engine,
@@ -124,7 +127,9 @@ def test_transposed_convolution(engine, axes, data):
     )
 
 
-@given(shape=st.lists(small, min_size=1, max_size=3), length=st.integers(1, 9), many=st.integers(1, 9))
+@given(
+    shape=st.lists(small, min_size=1, max_size=3), length=st.integers(1, 9), many=st.integers(1, 9)
+)
 @SEVERAL
 def test_linear(engine, shape, length, many):
     check(engine, F.linear, input=values(*shape, length), weight=values(many, length))
@@ -280,7 +285,11 @@ def test_arithmetic_repeats_axes_of_one(engine, function, data):
     check(engine, function, input=left, other=2.5)
 
 
-@given(shape=st.lists(small, min_size=1, max_size=4), sizes=st.lists(small, min_size=1, max_size=3), data=st.data())
+@given(
+    shape=st.lists(small, min_size=1, max_size=4),
+    sizes=st.lists(small, min_size=1, max_size=3),
+    data=st.data(),
+)
 @SEVERAL
 def test_concatenation(engine, shape, sizes, data):
     dim = data.draw(st.integers(-len(shape), len(shape) - 1))
@@ -301,7 +310,13 @@ def test_axes(engine, shape, data):
     check(engine, torch.squeeze, input=x, dim=one)
     check(engine, torch.squeeze, input=x)
     check(engine, torch.unsqueeze, input=x, dim=one)
-    check(engine, torch.select, input=x, dim=one, index=data.draw(st.integers(-shape[one], shape[one] - 1)))
+    check(
+        engine,
+        torch.select,
+        input=x,
+        dim=one,
+        index=data.draw(st.integers(-shape[one], shape[one] - 1)),
+    )
     start = data.draw(st.integers(0, shape[one] - 1))
     length = data.draw(st.integers(1, shape[one] - start))
     check(engine, torch.narrow, input=x, dim=one, start=start, length=length)

@@ -43,7 +43,9 @@ def drawn(seed: int) -> np.ndarray:
 
 def digit(image: torch.Tensor) -> np.ndarray:
     """A digit of a data set, as large as the pad."""
-    large = torch.nn.functional.interpolate(image[None, None].float(), (SIDE, SIDE), mode="bilinear")
+    large = torch.nn.functional.interpolate(
+        image[None, None].float(), (SIDE, SIDE), mode="bilinear"
+    )
     return large[0, 0].round().numpy().astype(np.uint8)
 
 
