@@ -1,15 +1,22 @@
 """Weights: what is saved comes back, what does not fit is named, and nothing ever runs."""
 
+import hashlib
+import io
 import json
+import math
 import os
 import pickle
+import random
 import re
 import stat
 import struct
+import tarfile
+import zipfile
 from urllib.error import URLError
 
 import pytest
 import torch
+from safetensors.torch import save as save_tensors
 
 from vizlib import models, train, weights
 
@@ -209,3 +216,225 @@ def test_training_is_the_advice_only_where_digits_fit(name, advice, monkeypatch)
     monkeypatch.setattr(weights, "_FOLDERS", ())
     with pytest.raises(FileNotFoundError, match=re.escape(advice)):
         weights.load(name)
+
+
+# --- Files that are damaged, strange or hostile ----------------------------------------------
+
+
+def mutated(content, how):
+    """Return the content with one of the faults that a disk or a download makes."""
+    numbers = random.Random(how)  # noqa: S311 - no secret
+    at, kind = numbers.randrange(len(content)), how % 4
+    changed = bytearray(content)
+    if kind == 0:
+        return bytes(changed[:at])
+    if kind == 1:
+        changed[at] ^= 1 << numbers.randrange(8)
+    if kind == 2:
+        changed[at : at + 64] = numbers.randbytes(64)
+    if kind == 3:
+        changed[at:at] = numbers.randbytes(9)
+    return bytes(changed)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+
+
+def as_written(model, path, how):
+    if how == "safetensors":
+        weights.save(model, path)
+    else:
+        torch.save(model.state_dict(), path, _use_new_zipfile_serialization=how == "zip")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("how", ["zip", "legacy", "safetensors"])
+def test_a_mutated_file_is_read_or_told_in_one_sentence(small, tmp_path, how):
+    path = tmp_path / ("m.safetensors" if how == "safetensors" else "m.pt")
+    content, sentences = as_written(small, path, how), []
+    for number in range(200):
+        path.write_bytes(mutated(content, number))
+        try:
+            weights.load_into(small, path)
+        except ValueError as error:
+            sentences.append(str(error))
+    assert len(sentences) > 60  # else the faults were none
+    for sentence in sentences:
+        assert re.fullmatch(rf"{path.name} [^\n]{{,1000}}", sentence)
+        assert "weights_only" not in sentence
+
+
+def test_a_flipped_bit_in_a_torch_file_is_told(small, tmp_path):
+    path = tmp_path / "m.pt"
+    content = bytearray(as_written(small, path, "zip"))
+    value = small[0].weight.detach().numpy().tobytes()
+    content[content.index(value) + 1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="m.pt is damaged"):
+        weights.load_into(small, path)
+
+
+def write_tar(_model, path):
+    """Write an archive as torch did in 2016; all that is looked at is that it is a tar file."""
+    with tarfile.open(path, "w") as archive:
+        info = tarfile.TarInfo("storages")
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"abc"))
+
+
+STRANGE = {
+    "tar": write_tar,
+    "TorchScript": lambda model, path: torch.jit.save(torch.jit.script(model), path),
+    "text": lambda _, path: path.write_text("hello\n" * 50),
+    "zip": lambda _, path: zipfile.ZipFile(path, "w").writestr("a", "b"),
+    "nothing": lambda _, path: path.write_bytes(b""),
+    "a password file": lambda _, path: path.symlink_to("/etc/passwd"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.jit.script warns that it is old
+@pytest.mark.parametrize("write", STRANGE.values(), ids=STRANGE)
+def test_strange_files_are_told_in_words_of_ours(small, tmp_path, write):
+    write(small, tmp_path / "m.pt")
+    with pytest.raises(ValueError, match="^m.pt is damaged or holds Python obj") as error:
+        weights.load_into(small, tmp_path / "m.pt")
+    assert "weights_only" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["m.pt", "m.safetensors"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_told_at_once(small, tmp_path, name, make):
+    make(tmp_path / name)
+    with pytest.raises((ValueError, OSError), match=f"{name} is a (pipe|folder): name "):
+        weights.load_into(small, tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [{1: torch.ones(2)}, {"a": 1}, {"a": None}, 5, None, "text"])
+def test_what_is_no_state_dict_is_told(small, tmp_path, content):
+    torch.save(content, tmp_path / "m.pt")
+    with pytest.raises(ValueError, match="m.pt holds no state dict"):
+        weights.load_into(small, tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.bool, torch.complex64, torch.uint8])
+@pytest.mark.parametrize("name", ["m.pt", "m.safetensors"])
+def test_weights_of_another_type_are_told(small, tmp_path, name, dtype):
+    state = small.state_dict() | {"0.weight": small[0].weight.detach().to(dtype)}
+    save = torch.save if name == "m.pt" else weights.save_tensors
+    save(state, tmp_path / name)
+    said = f"0.weight holds {str(dtype).removeprefix('torch.')}, not float32"
+    with pytest.raises(ValueError, match=said):
+        weights.load_into(small, tmp_path / name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_read(small, tmp_path, dtype):
+    torch.save(small.double().to(dtype).state_dict(), tmp_path / "m.pt")
+    weights.load_into(small.float(), tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("0.weight", math.nan),
+        ("0.weight", math.inf),
+        ("1.bias", -math.inf),
+        ("1.running_mean", math.nan),
+    ],
+)
+def test_weights_that_are_no_numbers_are_told_and_change_nothing(small, tmp_path, key, value):
+    state = {name: tensor.clone() for name, tensor in small.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    state[key].view(-1)[1] = value
+    torch.save(state, tmp_path / "m.pt")
+    with pytest.raises(ValueError, match=f"m.pt holds values .* in {key}: the training that wrote"):
+        weights.load_into(small, tmp_path / "m.pt")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in small.state_dict().items())
+
+
+def test_an_infinite_mask_is_no_fault(tmp_path):
+    model = torch.nn.Linear(2, 2)
+    model.register_buffer("mask", torch.full((2, 2), -math.inf))
+    weights.save(model, tmp_path / "m.safetensors")
+    weights.load_into(model, tmp_path / "m.safetensors")
+
+
+def test_thousands_of_names_are_counted(small, tmp_path):
+    extra = {f"x{number}": torch.zeros(1) for number in range(3_000)}
+    torch.save(small.state_dict() | extra, tmp_path / "m.pt")
+    with pytest.raises(ValueError, match=r"it has besides x0, x1, .* and 2,990 more$") as error:
+        weights.load_into(small, tmp_path / "m.pt")
+    assert len(str(error.value)) < 200
+
+
+def test_tied_weights_are_saved(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    weights.save(model, tmp_path / "m.safetensors")
+    other = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    assert same(weights.load_into(other, tmp_path / "m.safetensors"), model)
+
+
+@pytest.mark.parametrize("name", ["a" * 5_000, "../weights/lenet", "", "zero\0"])
+def test_info_takes_only_names_of_networks(name):
+    with pytest.raises(ValueError, match="no network is called"):
+        weights.info(name)
+
+
+def test_provenance_that_is_no_json_is_told(tmp_path, monkeypatch):
+    content = save_tensors({"a": torch.ones(1)}, {"provenance": "no json"})
+    (tmp_path / "lenet.safetensors").write_bytes(content)
+    monkeypatch.setattr(weights, "_FOLDERS", (tmp_path,))
+    with pytest.raises(ValueError, match="lenet.safetensors is damaged and cannot be read"):
+        weights.info("lenet")
+
+
+# --- AlexNet, whose weights torch keeps in a cache -------------------------------------------
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """Where torch looks for AlexNet's weights."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder / "alexnet-owt-7be5be79.pth"
+
+
+def test_a_planted_alexnet_never_runs(cached, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": Bomb()}, cached)
+    with pytest.raises(ValueError, match=f"^{cached} is damaged, or is not the file that torchvis"):
+        weights.load("alexnet")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_planted_alexnet_never_runs_even_with_the_right_sum(cached, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": Bomb()}, cached)
+    digest = hashlib.sha256(cached.read_bytes()).hexdigest()
+    monkeypatch.setattr(weights, "_ALEXNET_SHA256", digest)
+    with pytest.raises((pickle.UnpicklingError, ValueError)):
+        weights.load("alexnet")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_tensors_of_ours_under_alexnets_name_are_refused(cached):
+    torch.save(models.build("alexnet").state_dict(), cached)
+    with pytest.raises(ValueError, match="is damaged, or is not the file that torchvision offers"):
+        weights.load("alexnet")
+
+
+def test_a_pipe_in_the_cache_is_not_waited_for(cached):
+    os.mkfifo(cached)
+    with pytest.raises(ValueError, match="is a pipe"):
+        weights.load("alexnet")
+
+
+def test_the_sum_begins_with_the_digits_that_torchvision_gives():
+    from torchvision.models import AlexNet_Weights
+
+    assert AlexNet_Weights.DEFAULT.url.endswith(f"-{weights._ALEXNET_SHA256[:8]}.pth")

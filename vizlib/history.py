@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,12 @@ from torch import Tensor
 
 import vizlib
 from vizlib import files, weights
+
+_MOST_BYTES = 100_000_000
+_EACH_EPOCH = (
+    *("train_loss", "train_accuracy", "val_loss", "val_accuracy"),
+    *("learning_rate", "seconds", "samples_per_second"),
+)
 
 
 @dataclass
@@ -93,9 +100,14 @@ class History:
     def from_json(cls, text: str, source: str | Path = "the text") -> History:
         """Read what `to_json` wrote; raises ValueError for any other text, naming its `source`."""
         try:
-            return cls(**json.loads(text))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{source} holds no training history: {error}") from None
+            history = cls(**json.loads(text))
+        except (TypeError, ValueError, RecursionError):
+            fault = "it is no JSON with the names that History.to_json gives"
+        else:
+            fault = _fault(history)
+        if fault:
+            raise ValueError(f"{source} holds no training history: {fault}")
+        return history
 
     def save(self, path: str | Path) -> None:
         """Write JSON to `path`, all or nothing, and the snapshots beside it as safetensors."""
@@ -108,11 +120,31 @@ class History:
     @classmethod
     def load(cls, path: str | Path) -> History:
         """Read what `save` wrote; raises FileNotFoundError, or ValueError for another file."""
-        path = Path(path)
-        history = cls.from_json(path.read_text(encoding="utf-8"), path)
+        path = files.check_readable(path, _MOST_BYTES)
+        history = cls.from_json(path.read_bytes().decode(errors="replace"), path)
         beside = path.with_suffix(".snapshots.safetensors")
         if beside.is_file():
             for key, value in weights.read_tensors(beside).items():
                 epoch, _, name = key.partition("/")
+                if not epoch.isdecimal():
+                    raise ValueError(f"{beside} holds no snapshots: {key!r} begins with no epoch")
                 history.snapshots.setdefault(int(epoch), {})[name] = value
         return history
+
+
+def _fault(history: History) -> str | None:
+    """Return what is wrong with a history that was read from a text."""
+    for name, usual in vars(History()).items():
+        value = getattr(history, name)
+        if type(value) is not type(usual):
+            return f"{name} is {type(value).__name__}, not {type(usual).__name__}"
+        if isinstance(value, list) and not all(map(_is_number, value)):
+            return f"{name} holds something that is not a number"
+    lengths = {name: len(getattr(history, name)) for name in _EACH_EPOCH}
+    if len(history.val_loss) != history.epochs or set(lengths.values()) - {0, history.epochs}:
+        return f"its lists do not have one entry for each epoch: {lengths}"
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in {int, float} and math.isfinite(value)

@@ -10,24 +10,36 @@ What was trained, on what, and how well it did stands in the file itself.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
-import pickle
-from collections.abc import Mapping
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlparse
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from vizlib import files, models
+from vizlib import files, models, words
 
 _HERE = Path(__file__).resolve().parent
 # An installed package carries the weights inside; a clone has them in a folder at the top.
 _FOLDERS = (_HERE / "trained", _HERE.parent / "weights")
 _PROVENANCE = "provenance"
+_ALEXNET_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
+_MOST_BYTES = 8_000_000_000  # the largest file that is read
+_MOST_NAMES = 10  # in one sentence
+_ADVICE = {".safetensors": "and cannot be read; copy or save it anew"}
+_PICKLED = (
+    "or holds Python objects besides tensors (a whole model, TorchScript, an old tar file), which "
+    "could run any code and are not opened; save it anew with torch.save(model.state_dict(), …)"
+)
 
 
 def names() -> list[str]:
@@ -39,8 +51,9 @@ def load(name: str) -> nn.Module:
     """Build the network called `name` with its trained weights, in eval mode, on the CPU.
 
     `alexnet` takes torchvision's ImageNet weights, which are downloaded once. Raises ValueError
-    for a name that `models` does not know, FileNotFoundError where there are no trained weights,
-    ConnectionError where they cannot be downloaded.
+    for a name that `models` does not know and for a downloaded file that is not torchvision's,
+    FileNotFoundError where there are no trained weights, ConnectionError where they cannot be
+    downloaded.
     """
     model = models.build(name)
     if name == "alexnet":
@@ -56,7 +69,8 @@ def info(name: str) -> dict[str, object]:
     >>> info("lenet")["network"], info("lenet")["accuracy"] > 0.99
     ('lenet', True)
     """
-    with safe_open(_path(name), framework="pt") as file:
+    path = _path(name)
+    with _one_sentence(path), safe_open(path, framework="pt") as file:
         return json.loads((file.metadata() or {}).get(_PROVENANCE, "{}"))
 
 
@@ -76,42 +90,59 @@ def save(model: nn.Module, path: str | Path, *, half: bool = False, **provenance
 def save_tensors(
     tensors: Mapping[str, Tensor], path: str | Path, provenance: Mapping[str, object] | None = None
 ) -> None:
-    """Write named tensors and their provenance to `path`, through a temporary file beside it."""
-    path = Path(path)
+    """Write named tensors and their provenance to `path`, all or nothing."""
     # One entry: safetensors shuffles several, and the same weights should give the same bytes.
     metadata = {_PROVENANCE: json.dumps(provenance or {})}
-    contiguous = {key: value.contiguous() for key, value in tensors.items()}
-    files.replace_whole(path, to_bytes(contiguous, metadata))
+    # Each tensor in memory of its own: two layers may share theirs.
+    own = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+    files.replace_whole(path, to_bytes(own, metadata))
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Return the named tensors that `save_tensors` wrote."""
-    return load_file(path)
+    """Return the named tensors that `save_tensors` wrote; ValueError where they are damaged."""
+    path = files.check_readable(path, _MOST_BYTES)
+    with _one_sentence(path):
+        return load_file(path)
 
 
 def load_into(model: nn.Module, path: str | Path) -> nn.Module:
     """Read a state dict into `model` and return it, on the device and in the mode it was in.
 
     `path` may be .safetensors, or .pt, .pth or .pkl as torch saves them; pickled code is never
-    run. Raises FileNotFoundError, or ValueError where the file is damaged, holds more than
-    tensors, or belongs to another network: then every tensor that does not fit is named.
+    run. Raises FileNotFoundError, or ValueError where the file
+
+    * is damaged, or holds more than tensors;
+    * belongs to another network: every tensor that does not fit is named;
+    * holds values that are no numbers, as a training leaves them whose learning rate was too large.
     """
-    state = _read(Path(path))
-    misfits = _misfits(model.state_dict(), state)
+    path = Path(path)
+    ours, theirs = model.state_dict(), _read(path)
+    misfits = _misfits(ours, theirs)
     if misfits:
         raise ValueError(
-            f"{Path(path).name} does not fit {getattr(model, 'name', type(model).__name__)}: "
+            f"{path.name} does not fit {getattr(model, 'name', type(model).__name__)}: "
             + "; ".join(misfits)
         )
-    model.load_state_dict(state)
+    broken = [key for key, value in theirs.items() if value.isnan().any()]
+    broken += [key for key, _ in model.named_parameters() if theirs[key].isinf().any()]
+    if broken:
+        raise ValueError(
+            f"{path.name} holds values that are not numbers or infinite, in "
+            f"{words.listed(broken, _MOST_NAMES)}: the training that wrote it broke down; "
+            "train again, with a smaller learning rate"
+        )
+    model.load_state_dict(theirs)
     return model
 
 
 def _torchvisions_alexnet() -> Mapping[str, Tensor]:
     from torchvision.models import AlexNet_Weights
 
+    best = AlexNet_Weights.DEFAULT
+    _refuse_other(Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(best.url).path).name))
     try:
-        return AlexNet_Weights.DEFAULT.get_state_dict(check_hash=True)
+        # torch checks eight digits of the sum where it downloads, and none of a file in its cache.
+        return best.get_state_dict(check_hash=True, weights_only=True)
     except URLError as error:
         raise ConnectionError(
             f"the weights of 'alexnet' come from torchvision and cannot be downloaded "
@@ -120,13 +151,25 @@ def _torchvisions_alexnet() -> Mapping[str, Tensor]:
         ) from error
 
 
+def _refuse_other(cached: Path) -> None:
+    """Raise ValueError where the file in torch's cache is not the one that torchvision offers."""
+    if not cached.exists():
+        return
+    with files.check_readable(cached).open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != _ALEXNET_SHA256:
+            raise ValueError(
+                f"{cached} is damaged, or is not the file that torchvision offers: delete it, "
+                "and it will be downloaded again"
+            )
+
+
 def _path(name: str) -> Path:
-    path = _find(name)
+    path = _find(name) if name in models.names() else None
     if path is None:
         shape = models.build(name).input_shape  # says so itself where there is no such network
         advice = f"train it with vizlib.train.fit(models.build({name!r}), data.load())"
         if shape != (1, 28, 28):
-            advice = f"it takes inputs of {'×'.join(map(str, shape))}, which no digit is"
+            advice = f"it takes inputs of {words.times(shape)}, which no digit is"
         raise FileNotFoundError(
             f"there are no trained weights for {name!r}, only for {', '.join(names())}; {advice}"
         )
@@ -139,20 +182,32 @@ def _find(name: str) -> Path | None:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
+    files.check_readable(path, _MOST_BYTES)
+    with _one_sentence(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch would tell a programmer
+        if zipfile.is_zipfile(path):
+            _refuse_changed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise ValueError(
-            f"{path.name} is damaged or holds Python objects besides tensors, which could run any "
-            "code and are not opened; save it anew with torch.save(model.state_dict(), …)"
-        ) from None
-    except (SafetensorError, RuntimeError, EOFError, KeyError) as error:
-        raise ValueError(f"{path.name} is damaged and cannot be read: {error}") from None
     return _state_dict(content, path)
+
+
+def _refuse_changed(archive: Path) -> None:
+    """Raise ValueError where a byte is not what was written: torch itself checks no sums."""
+    with zipfile.ZipFile(archive) as file:
+        if file.testzip() is not None:
+            raise ValueError
+
+
+@contextlib.contextmanager
+def _one_sentence(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be read what a student can do about it."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - what a damaged file makes torch raise is anything
+        advice = _ADVICE.get(path.suffix, _PICKLED)
+        raise ValueError(f"{path.name} is damaged {advice}") from None
 
 
 def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
@@ -160,20 +215,36 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
+    if not isinstance(content, Mapping) or not all(map(_is_named_tensor, content.items())):
         raise ValueError(
             f"{path.name} holds no state dict (names with tensors), but {type(content).__name__}"
         )
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
+def _is_named_tensor(item: tuple[object, object]) -> bool:
+    return isinstance(item[0], str) and torch.is_tensor(item[1])
+
+
 def _misfits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
+    """Return what keeps `theirs` from being loaded, each in a few words."""
+    both = [key for key in ours if key in theirs]
     shapes = [
         f"{key} is {tuple(theirs[key].shape)}, not {tuple(ours[key].shape)}"
-        for key in ours
-        if key in theirs and theirs[key].shape != ours[key].shape
+        for key in both
+        if theirs[key].shape != ours[key].shape
+    ]
+    types = [
+        f"{key} holds {_type(theirs[key])}, not {_type(ours[key])}"
+        for key in both
+        if theirs[key].is_floating_point() != ours[key].is_floating_point()
     ]
     missing = [key for key in ours if key not in theirs]
     extra = [key for key in theirs if key not in ours]
     lists = [("it lacks", missing), ("it has besides", extra)]
-    return shapes + [f"{verb} {', '.join(keys)}" for verb, keys in lists if keys]
+    names = [f"{verb} {words.listed(keys, _MOST_NAMES)}" for verb, keys in lists if keys]
+    return shapes[:_MOST_NAMES] + types[:_MOST_NAMES] + names
+
+
+def _type(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
