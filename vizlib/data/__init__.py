@@ -31,6 +31,8 @@ from vizlib import words
 from vizlib.data import _mnist
 from vizlib.data._affine import Affine, affine
 
+__all__ = ["Affine", "Batches", "Digits", "Split", "affine", "as_tensor", "load", "normalize"]
+
 # Of MNIST's 60,000 training images after scaling to 0…1: the numbers that every tutorial uses.
 MEAN, STD = 0.1307, 0.3081
 SPLITS = ("train", "val", "test")
