@@ -18,7 +18,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from vizlib import capture, models, plots
+from vizlib import arithmetic, capture, models, plots
 from vizlib.history import History
 
 ANCHORS = [
@@ -329,6 +329,7 @@ def test_the_largest_of_many_layers():
     assert plots.largest(recording.values()) == pytest.approx(expected)
     assert plots.largest(np.array([-3.0]), [torch.ones(2)]) == 3
     assert plots.largest([]) == 0
+    assert plots.largest([np.array([1.0, np.nan, -2.0, -np.inf])], np.array([np.nan])) == 2
 
 
 @pytest.mark.parametrize(
@@ -393,6 +394,37 @@ def test_values_are_read_on_dark_and_on_light_cells():
     texts = plots.feature_maps([0.0, 10.0, -10.0, 2.0]).axes[0].texts
     assert [text.get_text() for text in texts] == ["0", "10.0", "−10.0", "2.0"]
     assert [text.get_color() == "white" for text in texts] == [False, True, True, False]
+
+
+def window(values):
+    return plots.pooling(arithmetic.pool_step(values.reshape(4, 4), 4, row=0, col=0))
+
+
+@pytest.mark.parametrize(
+    ("draw", "count"),
+    [
+        (lambda: plots.feature_maps(np.linspace(-2, 2, 256)), 256),
+        (lambda: plots.confusion(np.arange(100).reshape(10, 10)), 100),
+        (lambda: window(np.linspace(-2, 2, 16)), 16),
+        (lambda: window(np.linspace(0.7, 1.4, 16)), 16),
+    ],
+)
+def test_numbers_in_cells_stand_out_from_every_colour(draw, count):
+    picture = Picture(draw())
+    cells = [text for text in picture.axes.texts if text.get_ha() == "center"]
+    assert len(cells) == count
+    for text in (text for text in cells if text.get_text()):
+        row, column = picture.place(*text.get_position())
+        around = picture.pixels[row - 9 : row + 10, column - 12 : column + 13].reshape(-1, 3)
+        colours, counts = np.unique(around, axis=0, return_counts=True)
+        ink = np.array(mpl.colors.to_rgb(text.get_color())) * 255
+        assert contrast(colours[counts.argmax()], ink) >= 4.5
+
+
+def contrast(one, other) -> float:
+    """The ratio of two colours' light, 1…21, as the guidelines for web pages have it."""
+    dark, light = sorted(float(linear(rgb) @ [0.2126, 0.7152, 0.0722]) for rgb in (one, other))
+    return (light + 0.05) / (dark + 0.05)
 
 
 def test_a_long_vector_is_colours_alone():
@@ -597,7 +629,7 @@ def test_the_label_is_marked_by_word():
 def test_nearly_nothing_is_not_called_nothing():
     texts = plots.probabilities([0.0, 1e-5, 0.99979, 2e-4]).axes[0].texts
     said = [text.get_text() for text in texts]
-    assert said == ["0.000", "<0.001", "answer\n>0.999", "<0.001"]
+    assert said == ["<0.001", "<0.001", "answer\n>0.999", "<0.001"]
 
 
 def test_of_many_classes_the_likeliest_are_drawn():
@@ -893,11 +925,11 @@ def test_nothing_is_cut_off(name):
 
 
 def test_sizes_are_whole_pixels():
-    from vizlib.plots import _style
+    from vizlib.plots import _figure
 
     for pixels in range(425, 475):
-        with _style._settings():
-            figure, _ = _style.sheet(pixels / 140, pixels / 140)
+        with _figure._settings():
+            figure, _ = _figure.sheet(pixels / 140, pixels / 140)
         renderer = FigureCanvasAgg(figure).get_renderer()
         width, height = int(renderer.width), int(renderer.height)
         assert f"size {width}x{height} with" in repr(figure)
@@ -913,12 +945,10 @@ def test_a_long_title_is_wrapped_and_a_narrow_figure_widened():
 def test_a_picture_with_more_colours_than_a_palette_holds():
     y, x = np.mgrid[:128, :128]
     pixels = np.stack([2 * x, 2 * y, 255 - x - y], axis=-1).astype(np.uint8)
-    from vizlib.plots import _png
-
-    file = np.asarray(Image.open(io.BytesIO(_png.encode(pixels))).convert("RGB")).astype(int)
+    file = np.asarray(Image.open(io.BytesIO(plots.png(pixels))).convert("RGB")).astype(int)
     assert np.abs(file - pixels).max() <= 32
     few = np.random.default_rng(0).integers(0, 256, (9, 20, 3), dtype=np.uint8)
-    exact = np.asarray(Image.open(io.BytesIO(_png.encode(few))).convert("RGB"))
+    exact = np.asarray(Image.open(io.BytesIO(plots.png(few))).convert("RGB"))
     assert (exact == few).all()
 
 
@@ -929,20 +959,3 @@ def test_pyplot_is_never_imported():
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (-0.5, "−0.5"),
-        (1234.5, "1,230"),
-        (2e9, "2e+09"),
-        (1e-7, "1e−07"),
-        (999.9, "1,000"),
-    ],
-)
-def test_numbers_are_short(value, text):
-    from vizlib.plots import _style
-
-    assert _style.short(value) == text

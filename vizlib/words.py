@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence
 
 _LONG = 1e6  # from here on a number is shorter as a power of ten
@@ -77,6 +78,19 @@ def listed(names: Iterable[object], most: int = 40) -> str:
     texts = list(map(str, names))
     more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more or "none"
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Return the names, with a number behind one that was there before.
+
+    >>> numbered(["lenet", "mlp", "lenet"])
+    ['lenet', 'mlp', 'lenet (2)']
+    """
+    found: list[str] = []
+    for name in names:
+        again = (f"{name} ({count})" for count in itertools.count(2))
+        found.append(name if name not in found else next(n for n in again if n not in found))
+    return found
 
 
 def unknown(what: str, name: object, names: Sequence[str], tail: str = "choose from") -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizlib import data, models, plots
+from vizlib import data, models, plots, words
 from vizlib.explore._panels import Bars, Frame, Lines, Picture
 from vizlib.explore._recordings import as_inputs, as_labels, check_model
 from vizlib.explore._sliders import Slider
@@ -215,13 +215,10 @@ def _named(models: Any) -> dict[str, nn.Module]:
         given = [("", m) for m in (models if isinstance(models, list | tuple) else [models])]
     if not given:
         raise ValueError("there is no network to compare: give one or more, such as [mlp, lenet]")
-    named: dict[str, nn.Module] = {}
-    for own, model in given:
+    for _, model in given:
         check_model(model)
-        name = own or getattr(model, "name", type(model).__name__)
-        same = sum(each.partition(" (")[0] == name for each in named)
-        named[f"{name} ({same + 1})" if same else name] = model
-    return named
+    names = (name or getattr(model, "name", type(model).__name__) for name, model in given)
+    return dict(zip(words.numbered(names), (model for _, model in given), strict=True))
 
 
 def _places(first: float, last: float, step: float) -> list[float]:

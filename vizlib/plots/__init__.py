@@ -10,19 +10,17 @@ anything that a word, a number or a shape does not say as well.
 <Figure size 635x442 with 1 Axes>
 """
 
-from vizlib.plots._charts import compare, confusion, probabilities
-from vizlib.plots._curves import curves
-from vizlib.plots._equations import convolution, pooling
+from vizlib.plots._charts import answers, compare, confusion, probabilities
+from vizlib.plots._equations import backpropagation, convolution, pooling
+from vizlib.plots._figure import Figure, together
+from vizlib.plots._figure import encode as png
+from vizlib.plots._images import images, photograph, steps
 from vizlib.plots._landscapes import activation, contours, regions
-from vizlib.plots._lines import answers, lines
-from vizlib.plots._maps import feature_maps, images, kernels, largest
-from vizlib.plots._neurons import backpropagation
-from vizlib.plots._photograph import photograph
-from vizlib.plots._png import encode as png
-from vizlib.plots._steps import steps
-from vizlib.plots._style import Figure, colours, short
-from vizlib.plots._together import together
+from vizlib.plots._lines import curves, lines
+from vizlib.plots._maps import feature_maps, kernels
+from vizlib.plots._style import colours, largest
 from vizlib.plots._trace import trace
+from vizlib.words import short
 
 __all__ = [
     "Figure",

@@ -1,33 +1,55 @@
-"""A white board for equations: things stand where they are put, in inches from the top left."""
+"""A white board for equations: things stand where they are put, in inches from the top left.
+
+Numbers in cells are drawn on it, where each cell has to be as large as its number needs. Pictures
+with axes and legends are laid out by matplotlib instead: see `_figure.sheet`.
+"""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from math import ceil, floor, log10
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from vizlib.plots._style import DPI, GREY, INK, LIGHT, SIGNED, WIDTH, Figure, short
+from vizlib.plots._figure import DPI, WIDTH, Figure
+from vizlib.plots._style import GREY, INK, LIGHT, SIGNED, colours, largest, letters_on
+from vizlib.words import short
 
-MARGIN, GAP, HEAD = 0.1, 0.24, 0.24  # inches: around all, between columns, for a row's heading
-THUMB = 1.2  # inches that a whole map may be wide or high
-_LETTER, _LINE, _SMALL_LINE = 0.078, 0.215, 0.16
+# Inches: around all, between columns, for a row's heading, and what a whole map may take.
+MARGIN = 0.1
+GAP = 0.24
+HEAD = 0.24
+THUMB = 1.2
+COLOURS = "White is zero, blue positive, orange negative"
 
-# Inches: below this a cell has no room for a number.
-READABLE = 0.235
-# Inches: below this lines between the cells would hide them.
+# Inches: below the first a cell has no room for a number, below the second lines would hide it.
+_READABLE = 0.235
 _LINED = 0.1
-_TITLE_LETTERS, _DECIMALS, _WHOLE, _POINTS = 54, 4, 10_000, 72
+# Inches of a letter and of a line, of the sentences and of the caption.
+_LETTER = 0.078
+_LINE = 0.215
+_SMALL_LINE = 0.16
+_TITLE_LETTERS = 54
+_CAPTION_LETTERS = 84
+_POINTS = 72  # in an inch
+# Numbers for cells: decimals at most, and where a whole number becomes too long.
+_DECIMALS = 4
+_WHOLE = 10_000
+
+Corner = tuple[float, float]
+# For each axis the position of each tap of a window, None where it has none.
+Places = Sequence[Sequence[int | None]]
 
 
 class Board:
     """A sheet `width` inches wide that is as high as what is put on it."""
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float = WIDTH) -> None:
         """Start empty."""
         self.width = width
         self.figure = Figure(figsize=(width, 1), facecolor="white", layout="none")
@@ -38,7 +60,7 @@ class Board:
         """Cut the sheet off at that height."""
         # Whole pixels, and a trifle over, or inches times pixels per inch may fall a pixel short.
         pixels = [ceil(side * DPI) + 1e-6 for side in (self.width, height)]
-        self.figure.set_size_inches(*(side / DPI for side in pixels))
+        self.figure.set_size_inches(pixels[0] / DPI, pixels[1] / DPI)
         self.axes.set(xlim=(0, self.width), ylim=(height, 0))
         return self.figure
 
@@ -46,35 +68,54 @@ class Board:
         """Write the title, and return where it ends."""
         lines = textwrap.wrap(text, _TITLE_LETTERS)
         for number, line in enumerate(lines):
-            self.write(line, MARGIN, MARGIN + 0.25 * number, 12, weight="bold")
+            self.write(line, MARGIN, MARGIN + 0.25 * number, 12, bold=True)
         return MARGIN + 0.25 * len(lines) + 0.06
 
     def lines(self, lines: Iterable[str], top: float, width: float = WIDTH) -> float:
         """Write the first line bold and the rest below it, and return where they end."""
         for number, line in enumerate(lines):
-            weight, letters = ("normal", _LETTER * 1.06) if number else ("bold", _LETTER * 1.2)
-            for piece in textwrap.wrap(line, int(width / letters)):
-                self.write(piece, MARGIN, top, 10.5, weight=weight)
+            letter = _LETTER * (1.06 if number else 1.2)
+            for piece in textwrap.wrap(line, int(width / letter)):
+                self.write(piece, MARGIN, top, 10.5, bold=not number)
                 top += _LINE
             top += 0.03
         return top
 
     def caption(self, text: str, top: float) -> float:
         """Write in small letters what colours and marks mean, and return where the sheet ends."""
-        for line in textwrap.wrap(text, 84):
+        for line in textwrap.wrap(text, _CAPTION_LETTERS):
             self.write(line, MARGIN, top + 0.04, 8, color=GREY)
             top += _SMALL_LINE
         return top + 0.12
 
-    def write(self, text: str, left: float, top: float, size: float = 10, **look: Any) -> None:
-        """Write a line with its top at `top`."""
-        look = {"color": INK, "ha": "left", "va": "top", **look}
-        self.axes.text(left, top, text, size=size, **look)
+    def write(
+        self,
+        text: str,
+        left: float,
+        top: float,
+        size: float = 10,
+        *,
+        bold: bool = False,
+        color: str = INK,
+        align: Literal["left", "center"] = "left",
+        from_top: bool = True,
+    ) -> None:
+        """Write a line with its top at `top`, or with its middle there."""
+        self.axes.text(
+            left,
+            top,
+            text,
+            size=size,
+            weight="bold" if bold else "normal",
+            color=color,
+            ha=align,
+            va="top" if from_top else "center",
+        )
 
     def cells(
         self,
         values: np.ndarray,
-        corner: tuple[float, float],
+        corner: Corner,
         side: float,
         end: float,
         *,
@@ -84,58 +125,70 @@ class Board:
     ) -> None:
         """Paint values (H, W) of −end…end in square cells, and print them where there is room.
 
-        Cells that are `hatched` are padding: grey and hatched, whatever their value. Cells of nan
-        stay empty. `texts` are printed instead of the values' own roundings, so small that as many
-        `letters` would find room.
+        - `hatched`: bool (H, W), cells of padding: grey and hatched, whatever their value.
+        - `texts`: what is printed instead of the values' own roundings.
+        - `letters`: the print is so small that as many letters would find room.
+
+        Cells of nan stay empty.
         """
-        left, top = corner
-        height, width = values.shape
         hatched = np.zeros(values.shape, bool) if hatched is None else hatched
-        box = (left, left + width * side, top + height * side, top)
         shown = np.ma.MaskedArray(values, mask=hatched | ~np.isfinite(values))
-        look = {"cmap": SIGNED, "vmin": -end, "vmax": end, "aspect": "auto", "zorder": 1}
-        self.axes.imshow(shown, extent=box, **look)
+        self.axes.imshow(
+            shown,
+            extent=_extent(corner, values.shape, side),
+            cmap=SIGNED,
+            vmin=-end,
+            vmax=end,
+            aspect="auto",
+            zorder=1,
+        )
         for row, column in zip(*hatched.nonzero(), strict=True):
-            self._hatch(left + column * side, top + row * side, side)
+            self._hatch(corner[0] + column * side, corner[1] + row * side, side)
         self._grid(corner, values.shape, side)
-        if side >= READABLE:
+        if side >= _READABLE:
             texts = rounded(values.ravel()) if texts is None else texts
             size = _letter_size(side, max(letters, *map(len, texts)))
-            self._print(texts, corner, side, np.abs(shown).filled(0) > end / 2, size)
+            print_cells(self.axes, texts, colours(shown.filled(0), end), corner, side, size)
 
     def _hatch(self, left: float, top: float, side: float) -> None:
-        look = {"facecolor": "#f4f4f4", "edgecolor": "#b5b5b5", "linewidth": 0, "zorder": 1}
-        self.axes.add_patch(Rectangle((left, top), side, side, hatch="/////", **look))
+        patch = Rectangle(
+            (left, top),
+            side,
+            side,
+            facecolor="#f4f4f4",
+            edgecolor="#b5b5b5",
+            linewidth=0,
+            hatch="/////",
+            zorder=1,
+        )
+        self.axes.add_patch(patch)
 
-    def _grid(self, corner: tuple[float, float], shape: Sequence[int], side: float) -> None:
+    def _grid(self, corner: Corner, shape: Sequence[int], side: float) -> None:
+        """Draw lines between the cells, around small ones only where all of them end."""
         (left, top), (height, width) = corner, shape
         xs, ys = left + np.arange(width + 1) * side, top + np.arange(height + 1) * side
         if side < _LINED:
             xs, ys = xs[[0, -1]], ys[[0, -1]]
-        look = {"color": LIGHT, "linewidth": 0.7, "zorder": 2}
-        self.axes.vlines(xs, ys[0], ys[-1], **look)
-        self.axes.hlines(ys, xs[0], xs[-1], **look)
+        self.axes.vlines(xs, ys[0], ys[-1], color=LIGHT, linewidth=0.7, zorder=2)
+        self.axes.hlines(ys, xs[0], xs[-1], color=LIGHT, linewidth=0.7, zorder=2)
 
-    def _print(
-        self,
-        texts: Sequence[str],
-        corner: tuple[float, float],
-        side: float,
-        dark: np.ndarray,
-        size: float,
-    ) -> None:
-        look = {"ha": "center", "va": "center", "zorder": 3, "size": size}
-        for (row, column), text in zip(np.ndindex(dark.shape), texts, strict=True):
-            x, y = corner[0] + (column + 0.5) * side, corner[1] + (row + 0.5) * side
-            self.axes.text(x, y, text, color="white" if dark[row, column] else INK, **look)
+    def picture(self, values: np.ndarray, corner: Corner, side: float) -> None:
+        """Draw values (H, W) in grey, from black for the smallest to white for the largest."""
+        box = _extent(corner, values.shape, side)
+        self.axes.imshow(values, cmap="gray", extent=box, aspect="auto", zorder=1)
 
-    def frame(
-        self, corner: tuple[float, float], width: float, height: float, *, line: float = 2
-    ) -> None:
+    def frame(self, corner: Corner, width: float, height: float, *, line: float = 2) -> None:
         """Draw a black frame that shows on every colour."""
         for colour, wide in (("white", line + 2), (INK, line)):
-            look = {"fill": False, "edgecolor": colour, "linewidth": wide, "zorder": 4}
-            self.axes.add_patch(Rectangle(corner, width, height, **look))
+            frame = Rectangle(
+                corner, width, height, fill=False, edgecolor=colour, linewidth=wide, zorder=4
+            )
+            self.axes.add_patch(frame)
+
+
+def _extent(corner: Corner, shape: Sequence[int], side: float) -> tuple[float, ...]:
+    left, top = corner
+    return left, left + shape[1] * side, top + shape[0] * side, top
 
 
 def _letter_size(side: float, letters: int) -> float:
@@ -143,16 +196,37 @@ def _letter_size(side: float, letters: int) -> float:
     return min(12.0, side * _POINTS * 0.88 / (0.62 * letters))
 
 
+def print_cells(
+    axes: Axes,
+    texts: Sequence[str],
+    behind: np.ndarray,
+    corner: Corner = (-0.5, -0.5),
+    side: float = 1,
+    size: float = 7.5,
+) -> None:
+    """Print texts in cells row by row, in black or white, whatever is read better on the colour.
+
+    `behind` are the colours of the cells, uint8 (H, W, 3).
+    """
+    inks = letters_on(behind)
+    for (row, column), text in zip(np.ndindex(inks.shape), texts, strict=False):
+        cell = axes.text(
+            corner[0] + (column + 0.5) * side,
+            corner[1] + (row + 0.5) * side,
+            text,
+            ha="center",
+            va="center",
+            size=size,
+            color=inks[row, column],
+        )
+        cell.set_in_layout(False)  # it lies inside; measuring it would only take time
+
+
 class Thumb:
     """A whole map (H, W) drawn small, with the padding that a window reads, and its window."""
 
-    def __init__(
-        self,
-        size: Sequence[int],
-        places: Sequence[Sequence[int | None]],
-        inches: float = THUMB,
-    ) -> None:
-        """Take the positions of the window's taps along each axis, None where it has none."""
+    def __init__(self, size: Sequence[int], places: Places, inches: float = THUMB) -> None:
+        """Take the positions of the window's taps along each axis."""
         known = [[p for p in positions if p is not None] for positions in two(places)]
         pairs = list(zip(size, known, strict=True))
         self.starts = [min(0, *taps, 0) for _, taps in pairs]
@@ -168,31 +242,18 @@ class Thumb:
         """Its height in inches."""
         return self.shape[0] * self.side
 
-    def draw(
-        self, board: Board, values: np.ndarray, corner: tuple[float, float], end: float
-    ) -> None:
+    def draw(self, board: Board, values: np.ndarray, corner: Corner, end: float) -> None:
         """Draw values of −end…end, padding hatched, and a frame where the window lies."""
-        whole, (above, before) = np.full(self.shape, np.nan), (-start for start in self.starts)
-        whole[above : above + values.shape[0], before : before + values.shape[1]] = values
-        outside = np.ones(self.shape, bool)
-        outside[above : above + values.shape[0], before : before + values.shape[1]] = False
+        rows, columns = (
+            slice(-start, -start + n) for start, n in zip(self.starts, values.shape, strict=True)
+        )
+        whole, outside = np.full(self.shape, np.nan), np.ones(self.shape, bool)
+        whole[rows, columns], outside[rows, columns] = values, False
         board.cells(whole, corner, self.side, end, hatched=outside)
         self.frame(board, corner, self.window)
 
-    def photograph(self, board: Board, values: np.ndarray, corner: tuple[float, float]) -> None:
-        """Draw values from black, the smallest, to white, with a frame where the window lies."""
-        (left, top), (height, width) = corner, values.shape
-        box = (left, left + width * self.side, top + height * self.side, top)
-        board.axes.imshow(values, cmap="gray", extent=box, aspect="auto", zorder=1)
-        self.frame(board, corner, self.window)
-
     def frame(
-        self,
-        board: Board,
-        corner: tuple[float, float],
-        window: Sequence[tuple[int, int]],
-        *,
-        line: float = 2,
+        self, board: Board, corner: Corner, window: Sequence[tuple[int, int]], *, line: float = 2
     ) -> None:
         """Frame the rows and the columns from … up to … of a map at that corner, if there are."""
         if len(window) == len(self.shape):
@@ -202,36 +263,44 @@ class Thumb:
             board.frame((x, y), (right - left) * self.side, (bottom - top) * self.side, line=line)
 
 
-def two(places: Sequence[Any]) -> Sequence[Any]:
-    """Return positions for rows and columns, where in one dimension all is one row."""
+def two(places: Places) -> Places:
+    """Return positions for rows and columns; a signal is one row."""
     return places if len(places) > 1 else ((0,), *places)
 
 
 def grid(values: np.ndarray) -> np.ndarray:
-    """Return a patch (C, kh, kw), (kh, kw) or (k,) as (C, kh, kw), of one dimension as one row."""
+    """Return a patch (C, kh, kw), (kh, kw) or (k,) as (C, kh, kw); a signal is one row."""
     return values.reshape(-1, *((1, 1, *values.shape)[-2:]))
 
 
-def rounded(values: Iterable[float]) -> list[str]:
-    """Return numbers for narrow cells: as many decimals each as give the largest two digits.
+def end_of(values: np.ndarray) -> float:
+    """Return the number for the darkest colours; where all is zero, 1."""
+    return largest(values) or 1.0
 
-    A zero before the decimal point is left out, as on a blackboard; whole numbers stay whole, and
-    what rounds to zero is written 0.
+
+def rounded(values: Iterable[float], digits: int = 2, end: float | None = None) -> list[str]:
+    """Return numbers for cells, with as many decimals each as give the largest two digits.
+
+    What rounds to zero is written 0. In cells for two digits whole numbers stay whole, and a zero
+    before the decimal point is left out, as on a blackboard. `end` is the largest number that there
+    may be, where it is not the largest of these.
 
     >>> rounded([0.123, -1.5, 0.0, -0.001]), rounded([3.0, -12.0]), rounded([0.0123, -0.6e-3])
     (['.1', '−1.5', '0', '0'], ['3', '−12'], ['.012', '−.001'])
-    >>> rounded([float("-inf"), 2.5, float("nan")])
-    ['−∞', '2.5', '']
+    >>> rounded([float("-inf"), 2.5, float("nan")]), rounded([0.1234], digits=3)
+    (['−∞', '2.5', ''], ['0.123'])
     """
-    values = np.asarray(list(values), dtype=float)
-    known = values[np.isfinite(values)]
-    largest = np.abs(known).max(initial=0)
-    if (known == known.round()).all() and largest < _WHOLE:
-        return [_decimal(value, 0) for value in values]
-    decimals = max(0, 1 - floor(log10(largest)))
-    if decimals > _DECIMALS or largest >= _WHOLE:
-        return [short(value, 1) if value else "0" for value in values]
-    return [_decimal(value, decimals) for value in values]
+    numbers = np.asarray(list(values), dtype=float)
+    known = numbers[np.isfinite(numbers)]
+    most = largest(known) if end is None else end
+    is_narrow = digits <= 2  # noqa: PLR2004 - no room for a zero before the point
+    if is_narrow and (known == known.round()).all() and most < _WHOLE:
+        return [_decimal(value, 0) for value in numbers]
+    decimals = max(0, digits - 1 - floor(log10(most)))
+    if decimals > _DECIMALS or most >= _WHOLE:
+        return [short(value, digits - 1) if value else "0" for value in numbers]
+    texts = [_decimal(value, decimals) for value in numbers]
+    return [re.sub(r"^(−?)0\.", r"\1.", text) for text in texts] if is_narrow else texts
 
 
 def _decimal(value: float, decimals: int) -> str:
@@ -239,5 +308,4 @@ def _decimal(value: float, decimals: int) -> str:
         return "" if np.isnan(value) else "−∞" if value < 0 else "∞"
     if not round(value, decimals):
         return "0"
-    text = f"{value:.{decimals}f}".replace("-", "−")
-    return text.replace("0.", ".", 1) if text.lstrip("−").startswith("0.") else text
+    return f"{value:.{decimals}f}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""Numbers as bars, dots and tables: probabilities, comparisons, confusions."""
+"""Numbers as bars, dots and tables: probabilities, answers, comparisons, confusions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from vizlib.plots import _style
-from vizlib.plots._curves import PERCENT, name_at_the_right, percent
-from vizlib.plots._style import BLUE, GAP, GREY, LIGHT, WIDTH, Figure, styled
+from vizlib.plots._board import print_cells
+from vizlib.plots._figure import WIDTH, Figure, bare, sheet, styled
+from vizlib.plots._lines import PERCENT, name_at_the_right
+from vizlib.plots._style import BLUE, GAP, GREY, LIGHT
+from vizlib.words import percent, share
 
-_BARS, _LIKELIEST = 20, 10
+# Of more classes than the first number, as many as the second are drawn.
+_BARS = 20
+_LIKELIEST = 10
 _MARK = 0.03  # half a mark, as a share of the axis: so much room is at its ends
 
 
@@ -29,12 +34,13 @@ def probabilities(
 ) -> Figure:
     """Draw the probability of each class as a bar, with its value above it.
 
-    `p` is (K,) or (1, K), each in 0…1 and together 1, as softmax returns them. `label` is the true
-    class, if it is known, and `names` are written instead of P0, P1, … Of more than 20 classes
-    only the ten likeliest are drawn, the likeliest first.
+    - `p`: (K,) or (1, K), each in 0…1 and together 1, as softmax returns them. Of more than 20
+      classes only the ten likeliest are drawn, the likeliest first.
+    - `label`: the true class, if it is known.
+    - `names`: written instead of P0, P1, …
+    - `title`: without one, the title says whether answer and label agree.
 
     The winner is the dark bar with "answer" above it; the true class has "label" below its name.
-    Without a `title` of your own, the title says in words whether they agree.
 
     Raises ValueError for another shape, for scores that did not go through softmax, and for a
     label or names that do not fit.
@@ -45,9 +51,9 @@ def probabilities(
     values = _as_probabilities(p)
     verdict = _verdict(_as_names(names, "", len(values)), int(values.argmax()), label)
     names = _as_names(names, "P", len(values))
-    few = len(values) <= _BARS
-    drawn = np.arange(len(values)) if few else (-values).argsort(kind="stable")[:_LIKELIEST]
-    figure, axes = _style.sheet(WIDTH - 0.1, 2.4, title=verdict if title is None else title)
+    drawn = _drawn(values)
+    few = len(drawn) == len(values)
+    figure, axes = sheet(WIDTH - 0.1, 2.4, title=verdict if title is None else title)
     _bars(axes, values, drawn)
     marked = [f"{names[k]}\nlabel" if k == label else names[k] for k in drawn]
     axes.set_xticks(range(len(drawn)), marked)
@@ -55,6 +61,13 @@ def probabilities(
     axes.set_xlabel("" if few else f"the {_LIKELIEST} likeliest of {len(values):,}")
     axes.grid(visible=False, axis="x")
     return figure
+
+
+def _drawn(values: np.ndarray) -> np.ndarray:
+    """Return the classes that are drawn: all, or of many the likeliest."""
+    if len(values) <= _BARS:
+        return np.arange(len(values))
+    return (-values).argsort(kind="stable")[:_LIKELIEST]
 
 
 def _bars(axes: Axes, values: np.ndarray, drawn: np.ndarray) -> None:
@@ -66,13 +79,6 @@ def _bars(axes: Axes, values: np.ndarray, drawn: np.ndarray) -> None:
         if k == winner:
             text, weight = f"answer\n{text}", "bold"
         axes.text(x, values[k] + 0.02, text, ha="center", fontsize=9, weight=weight)
-
-
-def share(value: float) -> str:
-    """Return a share with three decimals, without calling it 0 or 1 where it is not."""
-    if 0 < value < 0.0005:  # noqa: PLR2004 - half of the last decimal
-        return "<0.001"
-    return ">0.999" if 0.9995 <= value < 1 else f"{value:.3f}"  # noqa: PLR2004 - and again
 
 
 def _as_probabilities(p: Any) -> np.ndarray:
@@ -111,6 +117,64 @@ def _verdict(names: Sequence[str], winner: int, label: int | None) -> str:
 
 
 @styled
+def answers(
+    probabilities: Mapping[str, Any], *, label: int | None = None, title: str | None = None
+) -> Figure:
+    """Draw what several networks answer to the same image: one column of bars for each.
+
+    - `probabilities`: for each name (K,), each in 0…1, the same classes from every network. Of more
+      than 20 classes the ten likeliest of the first network are drawn.
+    - `label`: the true class, which is in bold with an arrow.
+
+    Above a column stands the name with its answer, and beside each bar its probability. The winner
+    is the dark bar.
+
+    Raises ValueError where there is nothing to draw, or the columns have different classes.
+
+    >>> answers({"LeNet": [0.1, 0.7, 0.2], "MLP": [0.5, 0.4, 0.1]}, label=1)
+    <Figure size 742x192 with 2 Axes>
+    """
+    columns = {
+        name: np.asarray(_style.array(p), float).ravel() for name, p in probabilities.items()
+    }
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(
+            "answers need one probability for each of the same classes from every network, but "
+            f"had {', '.join(f'{len(v)} from {n}' for n, v in columns.items()) or 'no network'}"
+        )
+    shown = _drawn(next(iter(columns.values())))
+    figure, axes = sheet(
+        min(WIDTH - 0.1, 2.6 * len(columns)),
+        0.7 + 0.19 * len(shown),
+        title=title,
+        columns=len(columns),
+    )
+    for own, (name, values) in zip(np.atleast_1d(axes), columns.items(), strict=True):
+        _column(own, name, values, shown)
+        _name_rows(own, shown, label)
+    return figure
+
+
+def _column(axes: Axes, name: str, values: np.ndarray, shown: np.ndarray) -> None:
+    winner = int(values.argmax())
+    colours = [BLUE if k == winner else LIGHT for k in shown]
+    axes.barh(range(len(shown)), values[shown], color=colours, edgecolor=GREY, height=0.75)
+    for row, k in enumerate(shown):
+        weight = "bold" if k == winner else "normal"
+        axes.text(values[k] + 0.03, row, share(values[k]), va="center", size=8, weight=weight)
+    axes.set(xlim=(0, 1.35), ylim=(len(shown) - 0.5, -0.5), xticks=[0, 1])
+    axes.set_title(f"{name}: {winner}", size=10)
+    axes.grid(visible=False)
+
+
+def _name_rows(axes: Axes, shown: np.ndarray, label: int | None) -> None:
+    axes.set_yticks(range(len(shown)), [f"→ P{k}" if k == label else f"P{k}" for k in shown])
+    for k, text in zip(shown, axes.get_yticklabels(), strict=True):
+        text.set(size=9, weight="bold" if k == label else "normal")
+
+
+@styled
 def compare(
     accuracies: Mapping[str, Any],
     *,
@@ -120,12 +184,14 @@ def compare(
 ) -> Figure:
     """Draw the test accuracies of several networks as dots, the best at the top.
 
-    `accuracies` maps a name to a share in 0…1 or to what `train.evaluate` returned. The value
-    stands beside each dot. The axis does not begin at zero: compare places, not lengths.
+    - `accuracies`: for each name a share in 0…1, or what `train.evaluate` returned.
+    - `costs`: for each name what the network costs, a number above zero. The marks then stand over
+      an axis of the costs, on which each line is ten times the one before; further up is better,
+      further left is cheaper. At the right stands each mark with its name and accuracy.
+    - `cost`: what the costs are.
 
-    With `costs`, a number above zero for each name, the marks stand over an axis of what each
-    network costs, called `cost`; each line of its grid is ten times the one before. Further up is
-    better, further left is cheaper. At the right stands each mark with its name and accuracy.
+    Without `costs` the value stands beside each dot. The axis does not begin at zero: compare
+    places, not lengths.
 
     Raises ValueError where there is nothing to draw, a share lies outside 0…1, or the costs are
     not one number above zero for each name.
@@ -142,11 +208,16 @@ def compare(
         return _against(shares, costs, cost, title)
     names = sorted(shares, key=shares.__getitem__)
     title = title or "accuracy on the test split"
-    figure, axes = _style.sheet(WIDTH - 0.1, 0.5 + 0.35 * len(names), title=title)
+    figure, axes = sheet(WIDTH - 0.1, 0.5 + 0.35 * len(names), title=title)
     axes.plot([shares[name] for name in names], range(len(names)), "o", color=BLUE, markersize=9)
     for row, name in enumerate(names):
-        at = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(percent(shares[name]), (shares[name], row), **at)
+        axes.annotate(
+            percent(shares[name]),
+            (shares[name], row),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+        )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.5, len(names) - 0.5)
     axes.margins(x=0.2)
@@ -163,10 +234,10 @@ def _against(
             f"costs must be a number above zero for each of {', '.join(shares)}, but were {costs}"
         )
     title = title or f"accuracy on the test split against {cost}"
-    figure, axes = _style.sheet(WIDTH - 0.1, 3.3, title=title)
+    figure, axes = sheet(WIDTH - 0.1, 3.3, title=title)
     axes.set_xscale("log")
-    for number, (name, share) in enumerate(shares.items()):
-        axes.plot([costs[name]], [share], **{**_style.line(number), "markersize": 9})
+    for number, (name, accuracy) in enumerate(shares.items()):
+        axes.plot([costs[name]], [accuracy], **{**_style.line(number), "markersize": 9})
     # Whole powers of ten at both ends, so that there are always two to read the axis by.
     ends = floor(log10(min(costs.values())) - 0.01), ceil(log10(max(costs.values())) + 0.01)
     room = _MARK * (ends[1] - ends[0])
@@ -187,8 +258,10 @@ def confusion(
 ) -> Figure:
     """Draw how often each class (row) was read as each class (column), with the counts printed.
 
-    `matrix` is int (K, K), counts by [true class, answer], or what `train.evaluate` returned. The
-    diagonal, which is right, is grey, so that the mistakes show: the darker orange, the more
+    - `matrix`: int (K, K), counts by [true class, answer], or what `train.evaluate` returned.
+    - `names`: written instead of 0, 1, …
+
+    The diagonal, which is right, is grey, so that the mistakes show: the darker orange, the more
     often. An empty cell is a zero.
 
     Raises ValueError for another shape, negative counts, or names that do not fit.
@@ -200,9 +273,9 @@ def confusion(
     names = _as_names(names, "", len(counts))
     wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     title = title or f"{wrong.sum():,} of {counts.sum():,} are wrong"
-    figure, axes = _style.sheet(4.1, 4.0, title=title)
-    axes.imshow(wrong, cmap=_style.COUNTS, vmin=0, vmax=wrong.max() or 1)
-    _style.bare(axes)
+    figure, axes = sheet(4.1, 4.0, title=title)
+    image = axes.imshow(wrong, cmap=_style.COUNTS, vmin=0, vmax=wrong.max() or 1)
+    bare(axes)
     for k in range(len(counts)):
         axes.add_patch(Rectangle((k - 0.5, k - 0.5), 1, 1, facecolor=GAP))
     _rule(axes, len(counts))
@@ -210,7 +283,7 @@ def confusion(
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="answer", ylabel="label")
     texts = [f"{count:,}" if count else "" for count in counts.flat]
-    _style.print_cells(axes, counts.shape, texts, wrong.flat > wrong.max() / 2)
+    print_cells(axes, texts, image.to_rgba(wrong, bytes=True))
     return figure
 
 

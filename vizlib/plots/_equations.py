@@ -1,4 +1,4 @@
-"""The arithmetic behind one value, drawn with every number: convolution and pooling."""
+"""The arithmetic behind one value, drawn with every number: convolution, pooling and neurons."""
 
 from __future__ import annotations
 
@@ -8,11 +8,33 @@ from typing import Any
 import numpy as np
 
 from vizlib import arithmetic
-from vizlib.plots._board import GAP, HEAD, MARGIN, THUMB, Board, Thumb, grid, rounded
-from vizlib.plots._style import GREY, WIDTH, Figure, short, styled
+from vizlib.plots._board import (
+    COLOURS,
+    GAP,
+    HEAD,
+    MARGIN,
+    THUMB,
+    Board,
+    Thumb,
+    end_of,
+    grid,
+    rounded,
+)
+from vizlib.plots._figure import WIDTH, Figure, styled
+from vizlib.plots._style import GREY
+from vizlib.words import short
 
-_ROWS_HEIGHT, _LARGEST, _NARROWEST = 3.7, 0.44, 0.75
-_COLOURS = "White is zero, blue positive, orange negative"
+# Inches: the rows of a convolution together, a cell of them, and a column with its name.
+_ROWS = 3.7
+_CELL = 0.44
+_COLUMN = 0.75
+# Inches: a cell of a pooling, and its window.
+_POOL_CELL = 0.55
+_WINDOW = 1.5
+# Inches: a cell of a neuron, and a column with its name.
+_NEURON_CELL = 0.5
+_NEURON_COLUMN = 0.95
+_NEURON_COLUMNS = {"inputs": "", "weights": "× ", "products": "= ", "weight_gradient": ""}
 
 
 @styled
@@ -28,17 +50,24 @@ def convolution(
 ) -> Figure:
     """Draw the whole sum behind one value of a convolution, and what becomes of it.
 
-    `step` is what `arithmetic.conv2d_step` returned, or a trace, of whose first convolution the
-    sum is drawn; a trace knows all the rest by itself. `image` (C, H, W) or (H, W) is what the
-    layer reads, and `output` (H, W) the map that it makes; `expected` is the value that PyTorch
-    has there. `after` are the steps of the layers that follow, in their order.
+    Each row is an input channel: patch × kernel = products, and their sum.
 
-    Each row is an input channel: where the kernel lies (black frame), patch × kernel = products,
-    and their sum. White is zero, blue positive, orange negative, and each column has one scale for
-    all rows. Hatched cells are padding. Of many channels those with the largest sums, of either
-    sign, are drawn, at most `limit` and the largest first; the rest are one term that counts in
-    full. Numbers are rounded to be read, but summed as they are, and the difference from PyTorch is
-    printed.
+    - `step`: what `arithmetic.conv2d_step` returned, or a trace. Of a trace the first convolution
+      is drawn, and all the rest is known.
+    - `image`: what the layer reads, (C, H, W) or (H, W).
+    - `output`: the map that the layer makes, (H, W).
+    - `expected`: the value that PyTorch has there. The difference from it is printed.
+    - `after`: the steps of the layers that follow, in their order.
+    - `limit`: at most so many channels are drawn, those with the largest sums of either sign, the
+      largest first. The rest is one term that counts in full.
+
+    What the marks mean:
+
+    - white is zero, blue positive, orange negative; each column has one scale for all rows;
+    - the black frame is where the kernel lies;
+    - hatched cells are padding.
+
+    Numbers are rounded to be read, but summed as they are.
 
     Raises TypeError where `step` is no such step, ValueError for a trace without a convolution or
     an image of another shape.
@@ -52,7 +81,7 @@ def convolution(
     image = known.get("image") if image is None else image
     expected = known.get("expected") if expected is None else expected
     rows = _Rows(step, None if image is None else _maps(image, step), limit)
-    board = Board(WIDTH)
+    board = Board()
     top = board.heading(title or f"{known.get('name', 'convolution')}: {_where(step)}")
     top = rows.draw(board, top)
     lines = [step.sum_of_channels(rows.shown), *_torch_line(step.total, expected)]
@@ -73,13 +102,17 @@ def pooling(
 ) -> Figure:
     """Draw which values a pooled value is made of, and which of them won.
 
-    `step` is what `arithmetic.pool_step` returned, or a trace, whose first pooling is drawn.
-    `image` (H, W) or (C, H, W) is what the layer reads, `output` (H, W) what it makes, and
-    `expected` PyTorch's value.
+    - `step`: what `arithmetic.pool_step` returned, or a trace, of which the first pooling is drawn.
+    - `image`: what the layer reads, (C, H, W) or (H, W).
+    - `output`: the map that the layer makes, (H, W).
+    - `expected`: the value that PyTorch has there.
 
-    White is zero, blue positive, orange negative, on one scale. The frame in the map shows where
-    the window lies, the frame in the window the winner of max pooling. Hatched cells are padding,
-    which never wins.
+    What the marks mean:
+
+    - white is zero, blue positive, orange negative, on one scale;
+    - the frame in the map is where the window lies;
+    - the frame in the window is the winner of max pooling;
+    - hatched cells are padding, which never wins.
 
     Raises TypeError or ValueError as `convolution` does.
 
@@ -89,12 +122,12 @@ def pooling(
     step, known = _found(step, arithmetic.PoolStep, "pool_step")
     image = known.get("image") if image is None else image
     expected = known.get("expected") if expected is None else expected
-    board = Board(WIDTH)
+    board = Board()
     top = board.heading(title or f"{known.get('name', step.kind + ' pooling')}: {_where(step)}")
     bottom = _window(board, step, None if image is None else _maps(image, step), output, top)
     lines = [step.in_words(), *_winner_line(step), *_torch_line(step.total, expected)]
     top = board.lines(lines, bottom)
-    return board.finish(board.caption(f"{_COLOURS}{_hatching(step)}.", top))
+    return board.finish(board.caption(f"{COLOURS}{_hatching(step)}.", top))
 
 
 class _Rows:
@@ -106,11 +139,11 @@ class _Rows:
         self.step, self.maps = step, maps
         parts = {"patch": step.patch, "kernel": step.kernel, "products": step.products}
         self.columns = {name: grid(part.numpy()) for name, part in parts.items()}
-        self.ends = {name: np.abs(part).max() or 1.0 for name, part in self.columns.items()}
+        self.ends = {name: end_of(part) for name, part in self.columns.items()}
         self.rows, self.wide = self.columns["patch"].shape[1:]
         room = WIDTH - 2 * MARGIN - 2 * GAP - (0 if maps is None else THUMB + GAP)
-        self.side = min(_LARGEST, room / 3 / self.wide)
-        fit = int(_ROWS_HEIGHT / self.height)
+        self.side = min(_CELL, room / 3 / self.wide)
+        fit = int(_ROWS / self.height)
         largest = step.channel_sums.abs().argsort(descending=True, stable=True).tolist()
         self.shown = largest[: max(1, fit if limit is None else limit)]
         if len(self.shown) == len(largest):
@@ -130,7 +163,7 @@ class _Rows:
     def lefts(self) -> dict[str, float]:
         """Where each column begins."""
         first = MARGIN + (0 if self.maps is None else THUMB + GAP)
-        step = max(self.wide * self.side, _NARROWEST) + GAP
+        step = max(self.wide * self.side, _COLUMN) + GAP
         columns = {name: first + number * step for number, name in enumerate(self.columns)}
         return columns if self.maps is None else {"input": MARGIN, **columns}
 
@@ -149,23 +182,30 @@ class _Rows:
         number = self.shown[index]
         channel, total = self.step.channels[number], self.step.channel_sums[number].item()
         text = f"channel {channel}: products sum to {short(total, 4)}"
-        board.write(text, MARGIN, top + 0.03, 10, weight="bold")
+        board.write(text, MARGIN, top + 0.03, bold=True)
         size = self.rows * self.wide
         for name, values in self.columns.items():
             corner, end = (self.lefts[name], top + HEAD), self.ends[name]
             hatched = grid(self.step.is_padding.numpy())[0] if name == "patch" else None
             texts = self.texts[name][index * size : (index + 1) * size]
-            look = {"texts": texts, "letters": max(map(len, self.texts[name]))}
-            board.cells(values[number], corner, self.side, end, hatched=hatched, **look)
+            board.cells(
+                values[number],
+                corner,
+                self.side,
+                end,
+                hatched=hatched,
+                texts=texts,
+                letters=max(map(len, self.texts[name])),
+            )
         if self.maps is not None:
-            end = np.abs(self.maps).max() or 1.0
             whole = self.maps[channel if len(self.maps) > 1 else 0]
-            Thumb(whole.shape, self.step.places).draw(board, whole, (MARGIN, top + HEAD), end)
+            thumb = Thumb(whole.shape, self.step.places)
+            thumb.draw(board, whole, (MARGIN, top + HEAD), end_of(self.maps))
 
     def caption(self) -> str:
         """Return what the darkest colours stand for."""
         ends = ", ".join(f"{name} ±{short(end)}" for name, end in self.ends.items())
-        return f"{_COLOURS}; darkest: {ends}{_hatching(self.step)}."
+        return f"{COLOURS}; darkest: {ends}{_hatching(self.step)}."
 
 
 def _found(step: Any, kind: type, maker: str) -> tuple[Any, dict[str, Any]]:
@@ -246,15 +286,15 @@ def _window(
     """Draw the map, the window with its winner, and the output, and return where they end."""
     left, bottom = MARGIN, top
     patch, hatched = grid(step.patch.numpy())[0], grid(step.is_padding.numpy())[0]
-    end = np.abs(patch[np.isfinite(patch)]).max(initial=0) or 1.0
+    end = end_of(patch)
     if maps is not None:
         board.write("input", left, top + 0.04, 9, color=GREY)
         values = maps[step.channel if len(maps) > 1 else 0]
-        end = np.abs(values).max() or 1.0
+        end = end_of(values)
         thumb = Thumb(values.shape, step.places)
         thumb.draw(board, values, (left, top + HEAD), end)
         left, bottom = left + THUMB + GAP, top + HEAD + thumb.height
-    side = min(0.55, 1.5 / max(patch.shape))
+    side = min(_POOL_CELL, _WINDOW / max(patch.shape))
     board.write("window", left, top + 0.04, 9, color=GREY)
     board.cells(patch, (left, top + HEAD), side, end, hatched=hatched)
     if step.winner is not None:
@@ -263,7 +303,7 @@ def _window(
     bottom = max(bottom, top + HEAD + len(patch) * side)
     middle = top + HEAD + len(patch) * side / 2
     left += patch.shape[1] * side + GAP
-    board.write(f"→ {short(step.total, 4)}", left, middle, 16, va="center", weight="bold")
+    board.write(f"→ {short(step.total, 4)}", left, middle, 16, bold=True, from_top=False)
     if output is not None:
         bottom = max(bottom, _result(board, output, step, top))
     return bottom + 0.1
@@ -275,8 +315,55 @@ def _result(board: Board, output: Any, step: Any, top: float) -> float:
     side = THUMB / max(values.shape)
     left = WIDTH - MARGIN - THUMB
     board.write("output", left, top + 0.04, 9, color=GREY)
-    end = np.abs(np.nan_to_num(values)).max() or 1.0
-    board.cells(values, (left, top + HEAD), side, end)
+    board.cells(values, (left, top + HEAD), side, end_of(values))
     row, column = (0, *step.place)[-2:]
     board.frame((left + column * side, top + HEAD + row * side), side, side)
     return top + HEAD + values.shape[0] * side + 0.1
+
+
+@styled
+def backpropagation(step: arithmetic.Backpropagation, *, title: str | None = None) -> Figure:
+    """Draw one step of learning: each neuron's sum, the loss, and every gradient as a product.
+
+    `step` is what `arithmetic.backpropagation` returned. From the top:
+
+    - each row is a neuron: inputs × weights = products, and ∂loss/∂w, the gradient of the loss with
+      respect to each weight; above it stand its sum z and its output y;
+    - then the loss;
+    - then each gradient, the product of the factors of the chain rule from the loss backwards, as
+      `Backpropagation.factors` names them.
+
+    White is zero, blue positive, orange negative, each column of a row on its own scale.
+
+    Raises TypeError where `step` is something else.
+
+    >>> step = arithmetic.backpropagation([1.0, 2.0], [([0.5, 0.25], 1.0)], target=5.0)
+    >>> backpropagation(step)
+    <Figure size 840x354 with 1 Axes>
+    """
+    if not isinstance(step, arithmetic.Backpropagation):
+        raise TypeError(
+            "step must be what arithmetic.backpropagation returned, "
+            f"but was a {type(step).__name__}"
+        )
+    board = Board()
+    top = board.heading(title or "back-propagation")
+    *sums, loss = step.forwards()
+    for number, (neuron, text) in enumerate(zip(step.neurons, sums, strict=True), start=1):
+        board.write(text, MARGIN, top + 0.03, bold=True)
+        top = _neuron(board, neuron, number, top + HEAD)
+    top = board.lines([loss, *step.backwards()], top)
+    return board.finish(board.caption(f"{COLOURS}.", top))
+
+
+def _neuron(board: Board, neuron: arithmetic.NeuronStep, number: int, top: float) -> float:
+    """Draw one neuron's numbers, and return where they end."""
+    room = (WIDTH - 2 * MARGIN) / len(_NEURON_COLUMNS) - GAP
+    side = min(_NEURON_CELL, room / len(neuron.inputs))
+    width = max(_NEURON_COLUMN, side * len(neuron.inputs)) + GAP
+    for place, (name, sign) in enumerate(_NEURON_COLUMNS.items()):
+        left, values = MARGIN + place * width, getattr(neuron, name).numpy()
+        called = f"∂loss/∂w{number}" if name == "weight_gradient" else name
+        board.write(sign + called, left, top + 0.02, 9, color=GREY)
+        board.cells(values[None], (left, top + HEAD), side, end_of(values))
+    return top + HEAD + side + 0.12

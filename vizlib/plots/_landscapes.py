@@ -14,22 +14,21 @@ from matplotlib.ticker import MaxNLocator
 
 from vizlib import arithmetic
 from vizlib.plots import _style
-from vizlib.plots._style import (
-    BLUE,
-    GREY,
-    INK,
-    MARKERS,
-    ORANGE,
-    PALETTE,
-    WIDTH,
-    Figure,
-    short,
-    styled,
-)
+from vizlib.plots._figure import WIDTH, Figure, sheet, styled
+from vizlib.plots._style import BLUE, GREY, INK, MARKERS, ORANGE, PALETTE
+from vizlib.words import counted, short
 
-_ABREAST, _LEVELS, _TINT, _JUMP, _LETTER = 3, 14, 0.3, 0.3, 0.085
-_HEADING, _LINES = 0.1, "#949494"  # inches of a bold letter, and the lines of one height
-_PLANE, _HALF, _ROUNDS = 2, 0.5, 3
+_ABREAST = 3  # activations side by side, at most
+_LEVELS = 14  # lines of one height
+_LINES = "#949494"  # their colour
+_TINT = 0.3  # how much of its colour a region keeps
+_JUMP = 0.3  # a part of the range that no slope rises by from one x to the next
+# Inches of a letter, and of a bold one.
+_LETTER = 0.085
+_HEADING = 0.1
+_PLANE = 2
+_HALF = 0.5
+_ROUNDS = 3
 
 
 @styled
@@ -41,10 +40,11 @@ def activation(
 ) -> Figure:
     """Draw activations and their derivatives over x, side by side.
 
-    `steps` is what `arithmetic.activation` makes of a range of x, or a list of up to three. The
-    blue line is the function and the dashed orange line its derivative: the factor by which
-    back-propagation multiplies. `at` marks the x nearest to it, with both values. Curves of one
-    function, with other parameters, share their scale.
+    - `steps`: what `arithmetic.activation` makes of a range of x, or a list of up to three.
+    - `at`: marks the x nearest to it, with both values.
+
+    The blue line is the function and the dashed orange line its derivative: the factor by which
+    back-propagation multiplies. Curves of one function, with other parameters, share their scale.
 
     Raises ValueError where there is no curve to draw.
 
@@ -58,7 +58,7 @@ def activation(
             f'arithmetic.activation("relu", np.linspace(-3, 3, 61)), but got {steps!r}'
         )
     width = 4.0 if len(steps) == 1 else WIDTH
-    figure, axes = _style.sheet(width, 3.1, title=title, columns=len(steps))
+    figure, axes = sheet(width, 3.1, title=title, columns=len(steps))
     for own, step in zip(np.atleast_1d(axes), steps, strict=True):
         _curve(own, step, letters=int(width / len(steps) / _LETTER), at=at)
     if len({step.name for step in steps}) == 1:
@@ -68,10 +68,10 @@ def activation(
 
 
 def _share_heights(axes: Iterable[Axes]) -> None:
-    """Give all axes one scale upwards: of one function, slopes are compared by eye."""
-    ends = np.array([each.get_ylim() for each in axes])
-    for each in axes:
-        each.set_ylim(ends[:, 0].min(), ends[:, 1].max())
+    """Give all axes one scale upwards, so that slopes can be compared by eye."""
+    ends = np.array([own.get_ylim() for own in axes])
+    for own in axes:
+        own.set_ylim(ends[:, 0].min(), ends[:, 1].max())
 
 
 def _curve(axes: Axes, step: arithmetic.ActivationStep, *, letters: int, at: float | None) -> None:
@@ -115,14 +115,16 @@ def regions(
 ) -> Figure:
     """Draw which class a network answers at each point of the plane.
 
-    `predictions` (H, W) are classes 0, 1, … over `extent` = (left, right, bottom, top), the first
-    row at the bottom, as `np.meshgrid` orders them; probabilities between 0 and 1 count as class 1
-    from a half on. `points` (N, 2) are samples with `labels` (N,). `lines` (K, 3) are neurons
-    w1·x + w2·y + b = 0, drawn dashed: the straight lines that the regions are cut out with.
+    - `predictions`: (H, W) classes 0, 1, …, the first row at the bottom, as `np.meshgrid` orders
+      them. Probabilities between 0 and 1 count as class 1 from a half on.
+    - `extent`: (left, right, bottom, top) of the plane.
+    - `points`, `labels`: samples (N, 2) and their classes (N,).
+    - `lines`: neurons (K, 3), each w1·x + w2·y + b = 0, drawn dashed: the straight lines that the
+      regions are cut out with.
+    - `names`: of the classes.
 
     Each class has a pale colour for its region, and the same colour and a shape of its own for
-    its points; points in a region that is not theirs have a black ring. A black line parts the
-    regions.
+    its points. A point in a wrong region has a black ring. A black line parts the regions.
 
     Raises ValueError for another shape.
 
@@ -132,7 +134,7 @@ def regions(
     """
     classes = _classes(predictions)
     left, right, bottom, top = _four(extent)
-    figure, axes = _style.sheet(4.9 if points is not None else 3.7, 3.4, title=title)
+    figure, axes = sheet(4.9 if points is not None else 3.7, 3.4, title=title)
     count = int(max(classes.max(), 1, *np.ravel([] if labels is None else labels))) + 1
     tints = ListedColormap([_tint(PALETTE[k % len(PALETTE)]) for k in range(count)])
     box = {"extent": (left, right, bottom, top), "origin": "lower"}
@@ -248,10 +250,11 @@ def contours(
 ) -> Figure:
     """Draw the loss over two weights as a map with contour lines, and the way down.
 
-    `losses` (H, W) is the loss over `extent` = (left, right, bottom, top), the first row at the
-    bottom; or a mapping from headings to several such maps, drawn side by side on the same axes,
-    as before and after normalization. `paths` (T, 2) are the weights after each step, one for each
-    map; a mapping as well where there are several.
+    - `losses`: (H, W), the first row at the bottom; or a mapping from headings to several of them,
+      drawn side by side, as before and after normalization.
+    - `extent`: (left, right, bottom, top) of the two weights.
+    - `paths`: (T, 2), the two weights after each step; a mapping where there are several `losses`.
+    - `names`: of the two weights.
 
     The lighter, the lower the loss; from line to line it grows faster and faster. The circle is
     the start, each dot a step, the star the last, and the heading says how many there were.
@@ -268,7 +271,7 @@ def contours(
     width = 3.5 if len(losses) == 1 else WIDTH
     share = width / max(len(losses), 1)
     height = 3.4 if len(losses) == 1 else min(3.1, share + 0.7)
-    figure, axes = _style.sheet(width, height, title=title, columns=len(losses))
+    figure, axes = sheet(width, height, title=title, columns=len(losses))
     for own, (heading, loss) in zip(np.atleast_1d(axes), losses.items(), strict=True):
         _landscape(own, _as_losses(loss), extent)
         steps = _descent(own, paths.get(heading), extent)
@@ -313,5 +316,4 @@ def _descent(axes: Axes, path: Any, extent: Sequence[float]) -> str:
     axes.plot(*path[-1], "*", color=ORANGE, markeredgecolor=INK, markersize=15, zorder=5)
     x, y = path[-1]
     lost = "" if left <= x <= right and bottom <= y <= top else ", off the map"
-    count = len(path) - 1
-    return f"{count} step{'s' * (count != 1)}{lost}"
+    return f"{counted(len(path) - 1, 'step')}{lost}"

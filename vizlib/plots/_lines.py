@@ -1,4 +1,4 @@
-"""Lines over evenly spaced places, and the answers of several networks beside each other."""
+"""Lines: how trainings went, epoch by epoch, and other numbers over even steps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,172 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from vizlib.history import History
 from vizlib.plots import _style
-from vizlib.plots._charts import share
-from vizlib.plots._style import BLUE, GREY, INK, LIGHT, WIDTH, Figure, styled
+from vizlib.plots._figure import WIDTH, Figure, sheet, styled
+from vizlib.plots._style import BLUE, INK, ORANGE
+from vizlib.words import numbered, percent
 
-_MOST, _LIKELIEST = 20, 10
+PERCENT = PercentFormatter(1, symbol=" %")
+
+
+@styled
+def curves(
+    histories: History | Sequence[History] | Mapping[str, History],
+    *,
+    title: str | None = None,
+    lowest: float | None = None,
+) -> Figure:
+    """Draw how one training went, or the validation accuracies of several in one picture.
+
+    - `histories`: one History, or several in a list or under names of your own.
+    - `lowest`: the share in 0…1 where the axis of accuracies begins, to look closely at the last
+      epochs.
+
+    One History gives two axes over the epochs: accuracy in percent, and loss, the mean
+    cross-entropy in nats. The training curve is dashed in orange, the validation curve solid in
+    blue. Several give one axes with one line for each, which differ by colour, dash and marker; at
+    the right stands a piece of each line with its name and its best accuracy. A star is the best
+    epoch, whose weights were kept.
+
+    Raises ValueError where there is no complete epoch to draw.
+
+    >>> one = History(network="lenet", train_accuracy=[0.9, 0.98], val_accuracy=[0.97, 0.98],
+    ...               train_loss=[0.3, 0.1], val_loss=[0.1, 0.08])
+    >>> curves(one), curves({"LeNet": one, "again": one})
+    (<Figure size 840x455 with 2 Axes>, <Figure size 840x511 with 1 Axes>)
+    """
+    named = _by_name(histories)
+    draw = _one if len(named) == 1 else _several
+    figure = draw(named, title, lowest)
+    figure.axes[0].yaxis.set_major_formatter(PERCENT)
+    for axes in figure.axes:
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlabel("epoch")
+    return figure
+
+
+def _by_name(histories: Any) -> dict[str, History]:
+    if isinstance(histories, History):
+        histories = [histories]
+    if not isinstance(histories, Mapping):
+        histories = list(histories)
+        names = numbered(history.network or "network" for history in histories)
+        histories = dict(zip(names, histories, strict=True))
+    empty = [name for name, history in histories.items() if not history.epochs]
+    if empty or not histories:
+        raise ValueError(
+            f"there is no complete epoch to draw of {', '.join(empty) or 'no history at all'}; "
+            "a History has one after train.fit(…, epochs=1)"
+        )
+    return dict(histories)
+
+
+def _one(named: Mapping[str, History], title: str | None, lowest: float | None) -> Figure:
+    (name, history), *_ = named.items()
+    heading = f"{title or name or 'training'}: best is epoch {history.best_epoch}, {_best(history)}"
+    figure, (left, right) = sheet(WIDTH - 0.1, 2.9, title=heading, columns=2)
+    _train_and_validation(left, history.train_accuracy, history.val_accuracy)
+    _train_and_validation(right, history.train_loss, history.val_loss)
+    _star(left, history, BLUE)
+    _begin_at(left, lowest, [*history.train_accuracy, *history.val_accuracy])
+    left.set_title("accuracy", weight="normal")
+    left.legend(loc="lower right", fontsize=9)
+    right.set_title("loss", weight="normal")
+    right.set_ylim(bottom=0)
+    return figure
+
+
+def _train_and_validation(axes: Axes, train: Sequence[float], val: Sequence[float]) -> None:
+    axes.plot(_epochs(train), train, "--", marker=".", color=ORANGE, label="training")
+    axes.plot(_epochs(val), val, "-", marker=".", color=BLUE, label="validation")
+
+
+def _epochs(values: Sequence[float]) -> range:
+    return range(1, len(values) + 1)
+
+
+def _star(axes: Axes, history: History, colour: str) -> None:
+    best = history.best_epoch
+    axes.plot(
+        [best],
+        [history.val_accuracy[best - 1]],
+        color=colour,
+        label="best epoch",
+        linestyle="none",
+        marker="*",
+        markersize=15,
+        markerfacecolor="white",
+        zorder=5,
+    )
+
+
+def _best(history: History) -> str:
+    return percent(history.val_accuracy[history.best_epoch - 1])
+
+
+def _several(named: Mapping[str, History], title: str | None, lowest: float | None) -> Figure:
+    title = title or "validation accuracy, with a star at the best epoch"
+    figure, axes = sheet(WIDTH - 0.1, 3.3, title=title)
+    for number, (name, history) in enumerate(named.items()):
+        look = _style.line(number)
+        axes.plot(_epochs(history.val_accuracy), history.val_accuracy, label=name, **look)
+        _star(axes, history, look["color"])
+    _begin_at(axes, lowest, [share for own in named.values() for share in own.val_accuracy])
+    ends = [history.val_accuracy[-1] for history in named.values()]
+    names = [f"{name} {_best(own)}" for name, own in named.items()]
+    name_at_the_right(axes, ends, names, marks=(1.02, 1.06, 1.1))
+    return figure
+
+
+def _begin_at(axes: Axes, lowest: float | None, shares: Sequence[float]) -> None:
+    """Begin the axis at `lowest`, and end it a little above the best share."""
+    if lowest is not None:
+        # Left to itself, its end would lie as far above as the worst share lies below.
+        axes.set_ylim(lowest, max(shares) + 0.06 * abs(max(shares) - lowest) + 1e-4)
+
+
+def name_at_the_right(
+    axes: Axes, ends: Sequence[float], names: Sequence[str], marks: Sequence[float]
+) -> None:
+    """Put each line's marks and name at the right, as near to the value it ends at as fits."""
+    low, high = axes.get_ylim()
+    places = _spread([(max(low, end) - low) / (high - low) for end in ends], 1 / 14)
+    for number, (y, name) in enumerate(zip(places, names, strict=True)):
+        look = _style.line(number)
+        axes.plot(marks, [y] * len(marks), transform=axes.transAxes, clip_on=False, **look)
+        axes.annotate(
+            name,
+            (max(marks), y),
+            xycoords="axes fraction",
+            xytext=(8, 0),
+            textcoords="offset points",
+            annotation_clip=False,
+            va="center",
+            fontsize=9,
+        )
+
+
+def _spread(values: Sequence[float], gap: float) -> list[float]:
+    """Return places in the order of the values, near them, and with `gap` or more between them.
+
+    >>> _spread([0.5, 0.5, 2.0], gap=0.25)
+    [0.375, 0.625, 2.0]
+    """
+    order = np.argsort(values, kind="stable")
+    # Isotonic regression: after each place has given up the gaps below it, places only have to
+    # rise. Neighbours that fall are put at their mean.
+    groups: list[list[float]] = []
+    for place, index in enumerate(order):
+        groups.append([float(values[index]) - place * gap])
+        while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    level = [float(np.mean(group)) for group in groups for _ in group]
+    ranks = np.argsort(order, kind="stable").tolist()
+    return [level[rank] + rank * gap for rank in ranks]
 
 
 @styled
@@ -27,23 +186,27 @@ def lines(
     ends: tuple[float, float] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw series of numbers as lines over `start`, `start + step`, …, called `along`.
+    """Draw series of numbers as lines, one value beside the other.
 
-    The lines differ by colour, dash and marker, and the legend at the right names them. A dotted
-    black line stands at value number `at`. A value that is nan is not drawn. `percent` writes
-    shares in 0…1 as percentages. `ends` are the least and the greatest value of the axis.
+    - `series`: for each name its values. A value that is nan is not drawn.
+    - `along`: what the axis across counts, from `start` on in steps of `step`.
+    - `at`: a dotted black line stands at value number `at`.
+    - `percent`: whether the values are shares in 0…1, written as percentages.
+    - `ends`: the least and the greatest value of the axis upwards.
+
+    The lines differ by colour, dash and marker, and the legend at the right names them.
 
     Raises ValueError where there is no series, or no number in any of them.
 
     >>> lines({"LeNet": [0.9, 0.99], "MLP": [0.8, 0.97]}, percent=True, at=1)
     <Figure size 840x364 with 1 Axes>
     """
-    values = {name: np.asarray(_style.array(each), float) for name, each in series.items()}
-    if not any(np.isfinite(each).any() for each in values.values()):
+    values = {name: np.asarray(_style.array(one), float) for name, one in series.items()}
+    if not any(np.isfinite(one).any() for one in values.values()):
         raise ValueError(f"there is no number to draw in {', '.join(values) or 'no series at all'}")
-    figure, axes = _style.sheet(WIDTH - 0.1, 2.5, title=title)
-    for number, (name, each) in enumerate(values.items()):
-        axes.plot(start + step * np.arange(len(each)), each, label=name, **_style.line(number))
+    figure, axes = sheet(WIDTH - 0.1, 2.5, title=title)
+    for number, (name, one) in enumerate(values.items()):
+        axes.plot(start + step * np.arange(len(one)), one, label=name, **_style.line(number))
     if at is not None:
         axes.axvline(start + step * at, color=INK, linestyle=":", linewidth=1.5)
     # The whole range, also where there is nothing to draw at its ends.
@@ -55,65 +218,6 @@ def lines(
     if step == int(step):
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     if percent:
-        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axes.yaxis.set_major_formatter(PERCENT)
     figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     return figure
-
-
-@styled
-def answers(
-    probabilities: Mapping[str, Any], *, label: int | None = None, title: str | None = None
-) -> Figure:
-    """Draw what several networks answer to the same image: one column of bars for each.
-
-    `probabilities` maps a name to (K,), each in 0…1; all have the same classes, from the top. Above
-    a column stands the name with its answer, and beside each bar its probability. The winner is
-    the dark bar. The class `label`, the true one, is in bold with an arrow. Of more than 20 classes
-    the ten likeliest of the first column are drawn.
-
-    Raises ValueError where there is nothing to draw, or the columns have different classes.
-
-    >>> answers({"LeNet": [0.1, 0.7, 0.2], "MLP": [0.5, 0.4, 0.1]}, label=1)
-    <Figure size 742x192 with 2 Axes>
-    """
-    columns = {
-        name: np.asarray(_style.array(p), float).ravel() for name, p in probabilities.items()
-    }
-    lengths = {len(values) for values in columns.values()}
-    if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(
-            "answers need one probability for each of the same classes from every network, but "
-            f"had {', '.join(f'{len(v)} from {n}' for n, v in columns.items()) or 'no network'}"
-        )
-    first = next(iter(columns.values()))
-    shown = np.arange(len(first))
-    if len(first) > _MOST:
-        shown = (-first).argsort(kind="stable")[:_LIKELIEST]
-    figure, axes = _style.sheet(
-        min(WIDTH - 0.1, 2.6 * len(columns)),
-        0.7 + 0.19 * len(shown),
-        title=title,
-        columns=len(columns),
-    )
-    for each, (name, values) in zip(np.atleast_1d(axes), columns.items(), strict=True):
-        _column(each, name, values, shown)
-        _name_rows(each, shown, label)
-    return figure
-
-
-def _column(axes: Any, name: str, values: np.ndarray, shown: np.ndarray) -> None:
-    winner = int(values.argmax())
-    colours = [BLUE if k == winner else LIGHT for k in shown]
-    axes.barh(range(len(shown)), values[shown], color=colours, edgecolor=GREY, height=0.75)
-    for row, k in enumerate(shown):
-        look = {"weight": "bold"} if k == winner else {}
-        axes.text(values[k] + 0.03, row, share(values[k]), va="center", size=8, **look)
-    axes.set(xlim=(0, 1.35), ylim=(len(shown) - 0.5, -0.5), xticks=[0, 1])
-    axes.set_title(f"{name}: {winner}", size=10)
-    axes.grid(visible=False)
-
-
-def _name_rows(axes: Any, shown: np.ndarray, label: int | None) -> None:
-    axes.set_yticks(range(len(shown)), [f"→ P{k}" if k == label else f"P{k}" for k in shown])
-    for k, text in zip(shown, axes.get_yticklabels(), strict=True):
-        text.set(size=9, **({"weight": "bold"} if k == label else {}))

@@ -1,9 +1,8 @@
-"""What is seen as an image: digits, the feature maps of a layer, the kernels of a convolution."""
+"""Feature maps and kernels: signed numbers as colours, many small pictures in one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from math import ceil, floor, log10
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -12,123 +11,19 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from vizlib.plots import _style
-from vizlib.plots._mosaic import Mosaic
-from vizlib.plots._style import BOX, GAP, INK, LETTER, LINE, SIGNED, WIDTH, Figure, short, styled
+from vizlib.plots._board import print_cells, rounded
+from vizlib.plots._figure import BOX, LINE, WIDTH, Figure, bare, sheet, styled
+from vizlib.plots._mosaic import Mosaic, longest
+from vizlib.plots._style import GAP, INK, SIGNED
+from vizlib.words import short
 
 _KERNELS = (BOX[0] - 0.5, 3.6)  # inches for the kernels of all pairs of channels
 _LEGEND = 0.8  # inches that the legend takes at the right
 _PRINTED = 256  # values that a table has room for
 _WITH_ENDS = 24  # maps that have room for the end of their own scale above them
-_VOLUME, _BATCH = 3, 4  # axes of (C, H, W) and of (N, C, H, W)
-
-
-@styled
-def images(
-    images: Any,
-    titles: Sequence[object] | None = None,
-    *,
-    columns: int | None = None,
-    limit: int = 100,
-    boxes: Sequence[Sequence[int]] | None = None,
-) -> Figure:
-    """Draw digits side by side: black is the smallest value and white the largest.
-
-    `images` are (N, H, W) or (N, 1, H, W), or one image (H, W); (N, 3, H, W) is drawn in its own
-    red, green and blue. Bytes (uint8) are dark at 0 and full at 255; floats are dark at their
-    least and full at their greatest value over all images, so normalized ones may be drawn too.
-    `titles` are short texts above them, such as labels; where they are long, there are fewer than
-    `columns` images in a row. At most `limit` images are drawn, and the
-    figure's title then says of how many. `boxes` has a (top, left, bottom, right) for each image,
-    as `arithmetic.receptive_field` returns them: an orange frame on the outermost pixels in it.
-
-    Raises ValueError for another shape, or where there are not as many titles or boxes as images.
-
-    >>> images(np.zeros((3, 28, 28), np.uint8), titles=[7, 2, 1])
-    <Figure size 728x278 with 1 Axes>
-    >>> images(np.zeros((28, 28), np.uint8), boxes=[(9, 9, 14, 14)])
-    <Figure size 420x418 with 1 Axes>
-    """
-    values = _as_images(images)
-    texts = _as_titles(titles, len(values))[: _style.at_least_one("limit", limit)]
-    frames = _one_each(boxes, len(values), "boxes")[:limit]
-    shown = _as_colours(values)[:limit]
-    mosaic = _with_room(len(shown), shown.shape[1:3], columns, _longest(texts))
-    part = f"the first {limit} of {len(values):,} images" if len(values) > limit else None
-    figure, axes = mosaic.sheet(part)
-    axes.imshow(mosaic.build(shown).data)
-    mosaic.write(axes, texts)
-    for tile, box in enumerate(frames):
-        mosaic.mark(axes, tile, box)
-    return figure
-
-
-def _with_room(count: int, shape: tuple[int, ...], columns: int | None, letters: int) -> Mosaic:
-    """Return a mosaic whose tiles are as wide as their titles, and as high as that takes."""
-    mosaic = Mosaic(count, shape, columns, letters=letters)
-    if mosaic.has_room or not letters:
-        return mosaic
-    width = LETTER * letters * 1.1
-    columns = max(1, min(columns or count, int(BOX[0] / width)))
-    height = ceil(count / columns) * (width * shape[0] / shape[1] + LINE) * 1.1
-    return Mosaic(count, shape, columns, letters=letters, box=(BOX[0], max(BOX[1], height)))
-
-
-def _longest(texts: Iterable[str]) -> int:
-    return max(map(len, texts), default=0)
-
-
-def _as_images(images: Any) -> np.ndarray:
-    """Return the images as (N, H, W) or (N, H, W, 3)."""
-    values = _style.array(images)
-    shape = values.shape
-    if values.ndim == _BATCH and shape[1] in {1, 3}:
-        values = values[:, 0] if shape[1] == 1 else np.moveaxis(values, 1, -1)
-    elif values.ndim == _VOLUME - 1:
-        values = values[None]
-    elif values.ndim != _VOLUME:
-        raise ValueError(f"images have the shape (N, H, W) or (N, 1, H, W), but these had {shape}")
-    if 0 in shape:
-        raise ValueError(f"there is no image to draw: their shape is {shape}")
-    return _style.finite(values, "the images")
-
-
-def _as_colours(values: np.ndarray) -> np.ndarray:
-    """Return images as uint8 (N, H, W, 4); the last is opacity, which the gaps lack."""
-    if values.dtype != np.uint8:
-        low, high = float(values.min()), float(values.max())
-        values = np.round((values - low) / (high - low or 1.0) * 255).astype(np.uint8)
-    if values.ndim == _VOLUME:
-        values = values[..., None].repeat(3, axis=-1)
-    return np.concatenate([values, np.full_like(values[..., :1], 255)], axis=-1)
-
-
-def _as_titles(titles: Sequence[object] | None, count: int) -> list[str]:
-    return [str(title) for title in _one_each(titles, count, "titles")]
-
-
-def _one_each(given: Sequence[Any] | None, count: int, what: str) -> list[Any]:
-    if given is not None and len(given) != count:
-        raise ValueError(f"there are {count} images, but {len(given)} {what}; give one for each")
-    return [] if given is None else list(given)
-
-
-def largest(*maps: Any) -> float:
-    """Return the greatest absolute value of all maps: the number for one scale over many layers.
-
-    `maps` are arrays, tensors or stages, or collections of them, such as `recording.values()`.
-
-    >>> largest([np.array([1.0, -3.0]), np.array([[2.0]])])
-    3.0
-    """
-    return max((float(np.abs(_style.array(each)).max()) for each in _flat(maps)), default=0.0)
-
-
-def _flat(maps: Iterable[Any]) -> Iterable[Any]:
-    for each in maps:
-        if hasattr(each, "shape") or hasattr(each, "output"):
-            yield each
-        else:
-            yield from _flat(each)
+# Axes of (C, H, W) and of (N, C, H, W).
+_VOLUME = 3
+_BATCH = 4
 
 
 @styled
@@ -143,24 +38,27 @@ def feature_maps(
 ) -> Figure:
     """Draw every channel of a layer's output, each under its number, in one mosaic.
 
-    `maps` are (C, H, W) or (1, C, H, W) floats, or a `capture.Stage` of one image. A vector (F,)
-    or (1, F) becomes a table that is read like lines of text: the value in row 30, column +7 is
-    number 37. Up to 256 values are printed in it.
+    - `maps`: (C, H, W) or (1, C, H, W) floats, or a `capture.Stage` of one image. A vector (F,) or
+      (1, F) becomes a table that is read like lines of text: the value in row 30, column +7 is
+      number 37. Up to 256 values are printed in it.
+    - `scale`: which values get the darkest colours.
 
-    White is zero, blue positive and orange negative, the darker the further from zero. The legend
-    at the right has the numbers at its ends; it starts at zero where no value is negative. Light
-    grey lies between the maps. `scale` says which values get the darkest colours:
+      - "layer": plus and minus the greatest absolute value of all channels, so that channels can be
+        compared;
+      - "map": the greatest absolute value of each channel by itself, which shows faint maps too; it
+        is printed above each of up to 24 maps;
+      - a number: plus and minus that number, for layers or images on one scale; see `largest`.
+        Values beyond it have the colours of the ends.
 
-    - "layer", the default: plus and minus the greatest absolute value of all channels, so that
-      channels can be compared;
-    - "map": the greatest absolute value of each channel by itself, which shows faint maps too; it
-      is printed above each of up to 24 maps;
-    - a number: plus and minus that number, for layers or images on one scale; see `largest`.
-      Values beyond it have the colours of the ends.
+    - `highlight`: the channel in a black frame.
+    - `columns`: maps in a row.
+    - `limit`: only so many channels are drawn, and the title then says of how many. The scale is
+      the same as for all.
 
-    A black frame marks the channel `highlight`. Only the first `limit` channels are drawn, if it
-    is given, and the title then says of how many; the scale still is that of all. Where maps are
-    too small for numbers, each row has the number of its first channel at its left.
+    White is zero, blue positive and orange negative, the darker the further from zero. Light grey
+    lies between the maps. The legend at the right has the numbers at its ends; it starts at zero
+    where no value is negative. Where maps are too small for numbers, each row has the number of its
+    first channel at its left.
 
     Raises ValueError for another shape or scale, and for values that are nan or infinite.
 
@@ -172,7 +70,7 @@ def feature_maps(
         return _table(values, scale, title, highlight)
     ends = _ends(values, scale)
     texts = _captions(ends, scale)[: _style.at_least_one("limit", limit)]
-    mosaic = Mosaic(len(texts), values.shape[1:], columns, letters=_longest(texts))
+    mosaic = Mosaic(len(texts), values.shape[1:], columns, letters=longest(texts))
     heading = _heading(title, len(texts), len(values))
     figure, axes = mosaic.sheet(heading, right=_LEGEND, below=LINE)
     painted, end = (values / ends, 1.0) if scale == "map" else (values, float(ends[0, 0, 0]))
@@ -263,13 +161,13 @@ def _table(
     cells = np.ma.MaskedArray(np.zeros(shape), mask=True)
     cells.flat[: len(values)] = values
     height = max(0.23 * shape[0], 0.5) if printed else BOX[1]
-    figure, axes = _style.sheet(WIDTH - 0.1, height + LINE, title=title)
-    _style.bare(axes)
+    figure, axes = sheet(WIDTH - 0.1, height + LINE, title=title)
+    bare(axes)
     image = _paint(axes, cells, end)
     axes.set_aspect("auto")
     _number_cells(axes, shape)
     if printed:
-        _style.print_cells(axes, shape, _rounded(values, end), np.abs(values) > end / 2)
+        print_cells(axes, rounded(values, 3, end), image.to_rgba(cells, bytes=True))
     _legend(axes, image, BOX[0], signed=values.min() < 0)
     if highlight is not None:
         y, x = divmod(_channel(highlight, len(values)), shape[1])
@@ -293,27 +191,22 @@ def _number_cells(axes: Axes, shape: tuple[int, int]) -> None:
     axes.tick_params(labelsize=8, labeltop=True, labelbottom=False)
 
 
-def _rounded(values: np.ndarray, end: float) -> list[str]:
-    """Return the values with as many decimals each as the largest needs for three digits."""
-    decimals = 2 - floor(log10(end))
-    if not 0 <= decimals <= _VOLUME:
-        return [short(value, 2) for value in values]
-    return [f"{value:.{decimals}f}".replace("-", "−") if value else "0" for value in values]
-
-
 @styled
 def kernels(
     weight: Any, *, scale: float | None = None, title: str | None = None, limit: int = 32
 ) -> Figure:
     """Draw the weights of a convolution in the colours of `feature_maps`, on one scale.
 
-    `weight` is (O, I, kh, kw), or a layer that has such a `weight`. With one input channel the
-    kernels stand in a grid, each under the number of its output channel. With more, each row is
-    one output channel and each column one input channel: a kernel is as deep as its input. At most
-    `limit` channels of either are drawn, and the title then says so.
+    - `weight`: (O, I, kh, kw), or a layer that has such a `weight`.
+    - `scale`: plus and minus this number have the darkest colours; None for the greatest absolute
+      weight.
+    - `limit`: at most so many input and output channels are drawn, and the title then says so.
 
-    White is zero, blue positive, orange negative; the darkest colours are plus and minus `scale`,
-    or the greatest absolute weight. Raises ValueError for another shape.
+    With one input channel the kernels stand in a grid, each under the number of its output channel.
+    With more, each row is one output channel and each column one input channel: a kernel is as deep
+    as its input. White is zero, blue positive, orange negative.
+
+    Raises ValueError for another shape.
 
     >>> kernels(np.zeros((16, 6, 5, 5)), title="conv2")
     <Figure size 420x612 with 1 Axes>

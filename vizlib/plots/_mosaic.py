@@ -5,7 +5,7 @@ Sixty-four maps as sixty-four axes take twenty times as long to draw as one mosa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil
 
 import numpy as np
@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from vizlib.plots import _style
-from vizlib.plots._style import BOX, INK, LETTER, LINE, ORANGE, Figure
+from vizlib.plots._figure import BOX, LETTER, LINE, Figure, bare, sheet
+from vizlib.plots._style import INK, ORANGE
 
 _FINE = 16  # a tile has at least so many rows or columns, so that a gap of one is thin
 _SMALLEST = 0.25  # inches of a tile that is worth a number of its own
@@ -110,8 +111,8 @@ class Mosaic:
         self, title: str | None, right: float = 0.0, below: float = 0.0
     ) -> tuple[Figure, Axes]:
         """Return a figure with bare axes for this array, and inches beside it and below it."""
-        figure, axes = _style.sheet(self.size[0] + right, self.size[1] + below, title=title)
-        _style.bare(axes)
+        figure, axes = sheet(self.size[0] + right, self.size[1] + below, title=title)
+        bare(axes)
         axes.set_anchor("W")
         return figure, axes
 
@@ -156,3 +157,8 @@ class Mosaic:
         corner = (own_left + left - 0.5 + inset, own_top + top - 0.5 + inset)
         size = (right - left - 2 * inset, bottom - top - 2 * inset)
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=ORANGE, linewidth=line))
+
+
+def longest(texts: Iterable[str]) -> int:
+    """Return the letters of the longest text."""
+    return max(map(len, texts), default=0)

@@ -1,45 +1,23 @@
-"""How every figure of the course looks: its size, its letters and its colours, in one place."""
+"""The colours of every figure, and what they say about numbers, in one place."""
 
 from __future__ import annotations
 
-import base64
-import functools
-import sys
-import textwrap
-from collections.abc import Callable, Iterable
-from math import ceil
-from typing import Any, ParamSpec
+from collections.abc import Iterable
+from typing import Any
 
-import matplotlib as mpl
-import matplotlib.figure
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from vizlib.plots import _png
-
-_TITLE_LETTERS, _NARROWEST = 54, 3.0
-_LONG = 1e6  # from here on a number is shorter as a power of ten
-
-_P = ParamSpec("_P")
-
-# Sizes in points are matplotlib's own and stay small in proportion to a small figure; it is the
-# resolution that makes a letter of 10 points 19 pixels tall, for the back row.
-DPI = 140
-# Inches: 840 pixels, about the width of a notebook beside its file browser on a small projector.
-WIDTH = 6.0
-# Inches that an image may take, so that legend and title still fit the screen beside it.
-BOX = (WIDTH - 0.9, 2.7)
-# Inches that a letter of 9 points is wide and a line of them tall.
-LETTER, LINE = 0.078, 0.17
-
-INK, GREY, LIGHT, GAP = "#1a1a1a", "#6b6b6b", "#c9ced6", "#d3d8e0"
+INK = "#1a1a1a"
+GREY = "#6b6b6b"
+LIGHT = "#c9ced6"
+GAP = "#d3d8e0"
 # Okabe and Ito's colours, without the yellow that nobody sees on white: they stay apart under
 # every common colour blindness. Lines differ by dash and marker as well.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1a1a1a")
-BLUE, ORANGE = PALETTE[:2]
+BLUE = PALETTE[0]
+ORANGE = PALETTE[1]
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
 MARKERS = "osD^vPX"
 
@@ -52,105 +30,11 @@ _PLUS = ("#8ad5fe", "#03a0e1", "#0768a0", "#02375d")
 SIGNED = LinearSegmentedColormap.from_list("signed", [*_MINUS, "#ffffff", *_PLUS], N=255)
 COUNTS = LinearSegmentedColormap.from_list("counts", ["#ffffff", *_MINUS[:0:-1]], N=256)
 
-_OURS = {
-    "figure.dpi": DPI,
-    "figure.constrained_layout.use": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "lines.linewidth": 2,
-    "lines.markersize": 5,
-    "image.interpolation": "nearest",
-}
-
-
-class Figure(mpl.figure.Figure):
-    """A figure that shows itself as the last line of a cell, with no set-up and no pyplot.
-
-    Its picture is the same whether or not the notebook has imported pyplot, whose own way of
-    showing a figure would cut its margins and depend on what was set elsewhere.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what matplotlib's figure takes."""
-        super().__init__(*args, **kwargs)
-        _tell_notebook()
-
-    def to_png(self) -> bytes:
-        """Return the picture as the bytes of a PNG file."""
-        return _png.encode(self.pixels())
-
-    def pixels(self) -> np.ndarray:
-        """Return the picture as it is drawn, uint8 (height, width, 4) in RGBA."""
-        with _settings():
-            self.canvas.draw()
-        return np.asarray(self.canvas.buffer_rgba()).copy()
-
-    def _repr_png_(self) -> str:
-        return base64.b64encode(self.to_png()).decode("ascii")
-
-
-def _tell_notebook() -> None:
-    """Have IPython, if this is a notebook, show our figures our way even beside pyplot's."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if shell is not None:
-        shell.display_formatter.formatters["image/png"].for_type(Figure, Figure._repr_png_)
-
-
-def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
-    """Let `draw` draw in this style, whatever matplotlib was set to, and leave its settings be.
-
-    The layout is found once and kept: found again at every drawing, it would creep by a pixel.
-    """
-
-    @functools.wraps(draw)
-    def in_style(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
-        with _settings():
-            figure = draw(*args, **kwargs)
-            FigureCanvasAgg(figure)
-            if figure.get_layout_engine():
-                figure.draw_without_rendering()
-                figure.set_layout_engine("none")
-            return figure
-
-    return in_style
-
-
-def _settings() -> Any:
-    default = {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"}
-    return mpl.rc_context({**default, **_OURS})
-
-
-def sheet(
-    width: float, height: float, *, title: str | None = None, columns: int = 1
-) -> tuple[Figure, Any]:
-    """Return an empty white figure with axes of about so many inches, side by side.
-
-    The title comes on top, and a figure too narrow for it becomes wider.
-    """
-    lines = textwrap.wrap(title or "", _TITLE_LETTERS)
-    width = max(width + 0.1, 0.105 * max(map(len, lines), default=0) + 0.2, _NARROWEST)
-    height = height + 0.1 + 0.25 * len(lines)
-    # Whole pixels, and a trifle over, or inches times pixels per inch may fall a pixel short.
-    pixels = (ceil(width * DPI) + 1e-6, ceil(height * DPI) + 1e-6)
-    figure = Figure(figsize=(pixels[0] / DPI, pixels[1] / DPI), facecolor="white")
-    axes = figure.subplots(1, columns)
-    if lines:
-        figure.suptitle("\n".join(lines), x=0.01, ha="left", size=11, weight="bold")
-    return figure, axes
+# What makes a colour light: CIE's weights of linear red, green and blue, where sRGB is a straight
+# line, and the light that a screen throws back.
+_LUMINANCE = (0.2126, 0.7152, 0.0722)
+_LINEAR_UP_TO = 0.04045
+_GLARE = 0.05
 
 
 def line(number: int) -> dict[str, Any]:
@@ -161,13 +45,6 @@ def line(number: int) -> dict[str, Any]:
         "linestyle": DASHES[turn % len(DASHES)],
         "marker": MARKERS[turn % len(MARKERS)],
     }
-
-
-def bare(axes: Axes, background: str = "white") -> None:
-    """Take the grid, the frame and the ticks off the axes of an image."""
-    axes.set(xticks=[], yticks=[], facecolor=background)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
 
 
 def array(values: Any) -> np.ndarray:
@@ -216,23 +93,40 @@ def colours(values: Any, limit: float) -> np.ndarray:
     return SIGNED(symmetric(limit)(array(values)), bytes=True)[..., :3]
 
 
-def short(value: float, digits: int = 3) -> str:
-    """Return a number in so many digits, with a true minus sign.
+def letters_on(colours: np.ndarray) -> np.ndarray:
+    """Return "black" or "white" for letters on each colour uint8 (…, 3): what is read better.
 
-    >>> [short(v) for v in (-0.0, -0.5, 12.345, 1234.5, 1e-7)]
-    ['0', '−0.5', '12.3', '1,230', '1e−07']
+    The contrast is the one of the Web Content Accessibility Guidelines, from 1 to 21. The better of
+    black and white has at least 4.58 on every colour there is; our softer ink would have 4.17.
+
+    >>> letters_on(np.array([[255, 255, 255], [3, 160, 225], [94, 34, 4]])).tolist()
+    ['black', 'black', 'white']
     """
-    text = f"{value + 0.0:.{digits}g}"  # minus zero plus zero is zero
-    if "e+" in text and abs(value) < _LONG:
-        text = f"{float(text):,.0f}"
-    return text.replace("-", "−")
+    share = np.asarray(colours)[..., :3] / 255
+    linear = np.where(share <= _LINEAR_UP_TO, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ _LUMINANCE
+    return np.where((luminance + _GLARE) ** 2 > (1 + _GLARE) * _GLARE, "black", "white")
 
 
-def print_cells(
-    axes: Axes, shape: tuple[int, ...], texts: Iterable[str], dark: Iterable[bool]
-) -> None:
-    """Print texts into the cells of an image, row by row, in white where the cell is dark."""
-    for (row, column), text, is_dark in zip(np.ndindex(shape), texts, dark, strict=False):
-        colour = "white" if is_dark else INK
-        cell = axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)
-        cell.set_in_layout(False)  # it lies inside; measuring it would only take time
+def largest(*maps: Any) -> float:
+    """Return the greatest absolute value of all maps: the number for one scale over many layers.
+
+    `maps` are arrays, tensors or stages, or collections of them, such as `recording.values()`.
+    Values that are nan or infinite do not count; where there are no others, the answer is 0.
+
+    >>> largest([np.array([1.0, -3.0]), np.array([[2.0, np.nan]])])
+    3.0
+    """
+    return max((_largest(array(one)) for one in _each(maps)), default=0.0)
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.abs(values).max(initial=0, where=np.isfinite(values)))
+
+
+def _each(maps: Iterable[Any]) -> Iterable[Any]:
+    for one in maps:
+        if hasattr(one, "shape") or hasattr(one, "output"):
+            yield one
+        else:
+            yield from _each(one)

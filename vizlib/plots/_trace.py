@@ -12,14 +12,19 @@ import numpy as np
 
 from vizlib import arithmetic
 from vizlib.plots import _style
-from vizlib.plots._board import MARGIN, Board, Thumb, grid, two
-from vizlib.plots._style import GREY, WIDTH, Figure, short, styled
+from vizlib.plots._board import MARGIN, Board, Places, Thumb, end_of, grid, two
+from vizlib.plots._figure import WIDTH, Figure, styled
+from vizlib.plots._style import GREY
+from vizlib.words import short
 
-_ABREAST, _MAP, _IMAGE = 5, 0.95, "input"
-# As much room for the words of the last column as for those of the others.
-_PITCH = (WIDTH - 2 * MARGIN) / _ABREAST
-# Inches of the lines above a map and of those below it.
-_ABOVE, _BELOW = 0.38, 0.5
+_IMAGE = "input"
+# Pictures side by side, with as much room for the words of the last column as for the others.
+_COLUMNS = 5
+_PITCH = (WIDTH - 2 * MARGIN) / _COLUMNS
+# Inches of a map, of the lines above it and of those below it.
+_MAP = 0.95
+_ABOVE = 0.38
+_BELOW = 0.5
 _ROW = _ABOVE + _MAP + _BELOW
 _CAPTION = (
     "Each picture is made from the next one. White is zero, blue positive, orange negative, each "
@@ -32,18 +37,22 @@ _CAPTION = (
 def trace(steps: arithmetic.Trace, *, output: Any = None, title: str | None = None) -> Figure:
     """Draw the chain from one value back to the digit: every map on the way, and what was read.
 
-    `steps` is what `arithmetic.trace` returned. `output` (C, H, W), (1, C, H, W) or a
-    `capture.Stage` is all that the layer of the value asked for makes: the first picture then
-    shows its channel, otherwise the value alone.
+    - `steps`: what `arithmetic.trace` returned.
+    - `output`: all that the layer of the first value makes, (C, H, W), (1, C, H, W) or a
+      `capture.Stage`. The first picture then shows its channel, otherwise the value alone.
 
-    The pictures are read like lines of text, and each is made from the next one. Above it stand
+    The pictures are read like lines of text, and each is made from the next one. Above each stand
     the layer, [channel, row, column] and how many pixels of the image the value can see; below it
-    the value and what it was made of. White is zero, blue positive, orange negative, each map on
-    its own scale; a vector is folded into a square, row by row. The small frame is the value that
-    is followed, the large frame all that was read around it; hatched is padding. The last picture
-    is the image, black where it is smallest and white where it is largest: its large frame is the
-    receptive field of the value asked for, its small one the pixel at which the way ends. A way
-    that ends in padding has no image.
+    the value and what it was made of. What the marks mean:
+
+    - white is zero, blue positive, orange negative, each map on its own scale;
+    - a vector is folded into a square, row by row;
+    - the small frame is the value that is followed, the large frame all that was read around it;
+    - hatched cells are padding.
+
+    The last picture is the image, from black, its smallest value, to white, its largest. There the
+    large frame is the receptive field of the first value, and the small one the pixel at which the
+    way ends. A way that ends in padding has no image.
 
     Raises TypeError where `steps` is no trace, ValueError for an output of another shape.
 
@@ -56,13 +65,13 @@ def trace(steps: arithmetic.Trace, *, output: Any = None, title: str | None = No
         kind = type(steps).__name__
         raise TypeError(f"steps must be what arithmetic.trace returned, but was a {kind}")
     first = steps[0]
-    board = Board(WIDTH)
+    board = Board()
     top = board.heading(title or f"{first.stage}[{_place(first)}] = {short(first.value, 4)}")
     panels = _panels(steps, output)
     for number, panel in enumerate(panels):
-        row, column = divmod(number, _ABREAST)
+        row, column = divmod(number, _COLUMNS)
         panel.draw(board, MARGIN + column * _PITCH, top + row * _ROW, arrow=column > 0)
-    return board.finish(board.caption(_CAPTION, top + _ROW * ceil(len(panels) / _ABREAST)))
+    return board.finish(board.caption(_CAPTION, top + _ROW * ceil(len(panels) / _COLUMNS)))
 
 
 @dataclass(frozen=True)
@@ -72,32 +81,32 @@ class _Panel:
     lines: Sequence[str]
     values: np.ndarray
     cell: Sequence[int] = ()
-    window: Sequence[Sequence[int | None]] = ()
+    window: Places = ((), ())
     is_image: bool = False
 
     def draw(self, board: Board, left: float, top: float, *, arrow: bool) -> None:
         """Draw it with two lines above and two below."""
         name, where, value, made = self.lines
-        board.write(name, left, top, _fitted(name, 8.5, 14), weight="bold")
+        board.write(name, left, top, _fitted(name, 8.5, 14), bold=True)
         board.write(where, left, top + 0.18, _fitted(where, 7, 21))
         top += _ABOVE
         self._paint(board, (left, top))
-        board.write(value, left, top + _MAP + 0.05, 9.5, weight="bold")
+        board.write(value, left, top + _MAP + 0.05, 9.5, bold=True)
         board.write(made, left, top + _MAP + 0.24, 7.5, color=GREY)
         if arrow:
-            middle = {"ha": "center", "va": "center"}
-            board.write("←", left - (_PITCH - _MAP) / 2, top + _MAP / 2, 11, **middle)
+            middle = left - (_PITCH - _MAP) / 2
+            board.write("←", middle, top + _MAP / 2, 11, align="center", from_top=False)
 
     def _paint(self, board: Board, corner: tuple[float, float]) -> None:
-        thumb = Thumb(self.values.shape, self.window or ((), ()), _MAP)
+        thumb = Thumb(self.values.shape, self.window, _MAP)
         # First, so that of a window of four the large frame stays whole.
         if self.cell:
             thumb.frame(board, corner, [(at, at + 1) for at in self.cell], line=1)
         if self.is_image:
-            thumb.photograph(board, self.values, corner)
+            board.picture(self.values, corner, thumb.side)
+            thumb.frame(board, corner, thumb.window)
         else:
-            known = self.values[np.isfinite(self.values)]
-            thumb.draw(board, self.values, corner, np.abs(known).max(initial=0) or 1.0)
+            thumb.draw(board, self.values, corner, end_of(self.values))
 
 
 def _fitted(text: str, size: float, letters: int) -> float:

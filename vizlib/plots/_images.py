@@ -1,0 +1,205 @@
+"""Images as they are: digits side by side, the steps of a preparation, and one photograph."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any
+
+import numpy as np
+from matplotlib.cbook import get_sample_data
+from matplotlib.image import imread
+
+from vizlib.plots import _style
+from vizlib.plots._board import GAP as BETWEEN
+from vizlib.plots._board import MARGIN, Board
+from vizlib.plots._figure import BOX, LETTER, LINE, WIDTH, Figure, styled
+from vizlib.plots._mosaic import Mosaic, longest
+from vizlib.plots._style import GREY, LIGHT
+
+_VOLUME = 3  # axes of (N, H, W)
+# Steps side by side, and letters that the name of one may have in a line.
+_COLUMNS = 4
+_LETTERS = 16
+
+
+@styled
+def images(
+    images: Any,
+    titles: Sequence[object] | None = None,
+    *,
+    columns: int | None = None,
+    limit: int = 100,
+    boxes: Sequence[Sequence[int]] | None = None,
+) -> Figure:
+    """Draw digits side by side: black is the smallest value and white the largest.
+
+    - `images`: (N, H, W) or (N, 1, H, W), or one image (H, W); (N, 3, H, W) is drawn in its own
+      red, green and blue. Bytes (uint8) are dark at 0 and full at 255. Floats, normalized ones too,
+      are dark at the least and full at the greatest value of all images.
+    - `titles`: short texts above them, such as labels.
+    - `columns`: images in a row; fewer where the titles are long.
+    - `limit`: at most so many images are drawn, and the figure's title then says of how many.
+    - `boxes`: (top, left, bottom, right) for each image, as `arithmetic.receptive_field` returns
+      them: an orange frame on the outermost pixels in it.
+
+    Raises ValueError for another shape, or where there are not as many titles or boxes as images.
+
+    >>> images(np.zeros((3, 28, 28), np.uint8), titles=[7, 2, 1])
+    <Figure size 728x278 with 1 Axes>
+    >>> images(np.zeros((28, 28), np.uint8), boxes=[(9, 9, 14, 14)])
+    <Figure size 420x418 with 1 Axes>
+    """
+    values = _as_images(images)
+    texts = _as_titles(titles, len(values))[: _style.at_least_one("limit", limit)]
+    frames = _one_each(boxes, len(values), "boxes")[:limit]
+    shown = _as_colours(values)[:limit]
+    mosaic = _with_room(len(shown), shown.shape[1:3], columns, longest(texts))
+    part = f"the first {limit} of {len(values):,} images" if len(values) > limit else None
+    figure, axes = mosaic.sheet(part)
+    axes.imshow(mosaic.build(shown).data)
+    mosaic.write(axes, texts)
+    for tile, box in enumerate(frames):
+        mosaic.mark(axes, tile, box)
+    return figure
+
+
+def _with_room(count: int, shape: tuple[int, ...], columns: int | None, letters: int) -> Mosaic:
+    """Return a mosaic whose tiles are as wide as their titles, and as high as that takes."""
+    mosaic = Mosaic(count, shape, columns, letters=letters)
+    if mosaic.has_room or not letters:
+        return mosaic
+    width = LETTER * letters * 1.1
+    columns = max(1, min(columns or count, int(BOX[0] / width)))
+    height = ceil(count / columns) * (width * shape[0] / shape[1] + LINE) * 1.1
+    return Mosaic(count, shape, columns, letters=letters, box=(BOX[0], max(BOX[1], height)))
+
+
+def _as_images(images: Any) -> np.ndarray:
+    """Return the images as (N, H, W) or (N, H, W, 3)."""
+    values = _style.array(images)
+    shape = values.shape
+    if values.ndim == _VOLUME + 1 and shape[1] in {1, 3}:
+        values = values[:, 0] if shape[1] == 1 else np.moveaxis(values, 1, -1)
+    elif values.ndim == _VOLUME - 1:
+        values = values[None]
+    elif values.ndim != _VOLUME:
+        raise ValueError(f"images have the shape (N, H, W) or (N, 1, H, W), but these had {shape}")
+    if 0 in shape:
+        raise ValueError(f"there is no image to draw: their shape is {shape}")
+    return _style.finite(values, "the images")
+
+
+def _as_colours(values: np.ndarray) -> np.ndarray:
+    """Return images as uint8 (N, H, W, 4); the last is opacity, which the gaps lack."""
+    if values.dtype != np.uint8:
+        low, high = float(values.min()), float(values.max())
+        values = np.round((values - low) / (high - low or 1.0) * 255).astype(np.uint8)
+    if values.ndim == _VOLUME:
+        values = values[..., None].repeat(3, axis=-1)
+    return np.concatenate([values, np.full_like(values[..., :1], 255)], axis=-1)
+
+
+def _as_titles(titles: Sequence[object] | None, count: int) -> list[str]:
+    return [str(title) for title in _one_each(titles, count, "titles")]
+
+
+def _one_each(given: Sequence[Any] | None, count: int, what: str) -> list[Any]:
+    if given is not None and len(given) != count:
+        raise ValueError(f"there are {count} images, but {len(given)} {what}; give one for each")
+    return [] if given is None else list(given)
+
+
+@styled
+def steps(pictures: Mapping[str, Any], *, title: str | None = None) -> Figure:
+    """Draw pictures of any size in rows of four, each below its name and its size.
+
+    `pictures` has uint8 (H, W) by name, as `handwriting.prepare(…).steps` has them: 0 is black and
+    255 white in every picture. Each is drawn as large as its place allows, in a thin grey frame; of
+    small ones the pixels can be seen. The true height × width is written above it.
+
+    Raises ValueError where there is no picture, or one that is not uint8 (H, W).
+
+    >>> steps({"drawn": np.zeros((280, 280), np.uint8), "centred": np.zeros((28, 28), np.uint8)})
+    <Figure size 840x258 with 1 Axes>
+    """
+    values = {name: _as_picture(name, picture) for name, picture in pictures.items()}
+    if not values:
+        raise ValueError("steps needs at least one picture, as in steps({'drawn': image})")
+    board = Board()
+    top = board.heading(title) if title else MARGIN
+    side = (WIDTH - 2 * MARGIN - (_COLUMNS - 1) * BETWEEN) / _COLUMNS
+    for row in range(ceil(len(values) / _COLUMNS)):
+        some = dict(list(values.items())[row * _COLUMNS : (row + 1) * _COLUMNS])
+        top = _row(board, some, top, side)
+    return board.finish(top)
+
+
+def _as_picture(name: str, picture: Any) -> np.ndarray:
+    values = _style.array(picture)
+    if values.dtype != np.uint8 or len(values.shape) != len("HW") or not values.size:
+        raise ValueError(
+            f"each picture must be uint8 (H, W), but {name!r} is {values.dtype} {values.shape}"
+        )
+    return values
+
+
+def _row(board: Board, pictures: Mapping[str, np.ndarray], top: float, side: float) -> float:
+    """Draw a row of pictures in squares of that side, and return where it ends."""
+    names = [textwrap.wrap(name, _LETTERS) for name in pictures]
+    below = top + LINE * (max(map(len, names)) + 1) + 0.03
+    tallest = 0.0
+    for place, (name, values) in enumerate(zip(names, pictures.values(), strict=True)):
+        left = MARGIN + place * (side + BETWEEN)
+        _names(board, name, values.shape, left, below)
+        tallest = max(tallest, _picture(board, values, left, below, side))
+    return below + tallest + MARGIN
+
+
+def _names(
+    board: Board, lines: list[str], shape: tuple[int, ...], left: float, below: float
+) -> None:
+    start = below - LINE * (len(lines) + 1) - 0.03
+    for number, line in enumerate(lines):
+        board.write(line, left, start + number * LINE, 9, bold=True)
+    board.write(f"{shape[0]} × {shape[1]}", left, below - LINE - 0.03, 8, color=GREY)
+
+
+def _picture(board: Board, values: np.ndarray, left: float, top: float, side: float) -> float:
+    """Draw one picture, and return its height in inches."""
+    height, width = (length * side / max(values.shape) for length in values.shape)
+    board.axes.imshow(
+        values,
+        cmap="gray",
+        vmin=0,
+        vmax=255,
+        extent=(left, left + width, top + height, top),
+        aspect="auto",
+        interpolation="auto",
+        zorder=1,
+    )
+    xs, ys = [left, left + width], [top, top + height]
+    board.axes.hlines(ys, *xs, color=LIGHT, linewidth=0.7, zorder=2)
+    board.axes.vlines(xs, *ys, color=LIGHT, linewidth=0.7, zorder=2)
+    return height
+
+
+def photograph(shrink: int = 4) -> np.ndarray:
+    """Return the portrait of Grace Hopper that matplotlib ships, uint8 (H, W, 3).
+
+    It has 600 × 512 pixels; `shrink` × `shrink` of them are averaged into one, and what is left
+    over at the right and below is cut off. Grace Hopper (1906–1992) wrote one of the first
+    compilers; the picture, in the uniform of the United States Navy, is in the public domain.
+
+    Raises ValueError where `shrink` is below 1.
+
+    >>> photograph().shape
+    (150, 128, 3)
+    """
+    _style.at_least_one("shrink", shrink)
+    whole = imread(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    height, width = (side // shrink for side in whole.shape[:2])
+    cut = whole[: height * shrink, : width * shrink]
+    blocks = cut.reshape(height, shrink, width, shrink, 3)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
