@@ -27,7 +27,9 @@ class History:
 
     Losses are mean cross-entropies in nats and accuracies shares in 0…1. The training figures
     are means over an epoch, taken while the network learns; the validation figures are taken at
-    its end. `snapshots` maps an epoch (0 is before training) to the weights it ended with.
+    its end. `step_kind` says whether steps were "graphed", each launched on a GPU at once, or
+    "ordinary", and then why. `snapshots` maps an epoch (0 is before training) to the weights it
+    ended with.
 
     >>> history = History(network="lenet", val_accuracy=[0.97, 0.99, 0.98], val_loss=[0.1] * 3)
     >>> history.epochs, history.best_epoch
@@ -47,6 +49,7 @@ class History:
     step_loss: list[float] = field(default_factory=list)
     step_accuracy: list[float] = field(default_factory=list)
     interrupted: bool = False
+    step_kind: str = ""
     snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict, repr=False)
 
     @property

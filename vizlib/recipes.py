@@ -7,13 +7,25 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from typing import Any
 
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
 from vizlib.data import Affine, Augment
+
+_MANY = 2**31  # more epochs, or images in a batch, than anybody has
+# Of each number: whether it is whole, the least that it may be, and what it must be below.
+_LIMITS = {
+    "epochs": (Integral, 0, _MANY),
+    "batch_size": (Integral, 1, _MANY),
+    "learning_rate": (Real, 0, math.inf),
+    "label_smoothing": (Real, 0, 1),
+    "average": (Real, 0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -42,11 +54,16 @@ class Recipe:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse numbers that cannot train anything."""
-        for name, least in (("epochs", 0), ("batch_size", 1), ("learning_rate", 0)):
+        """Refuse numbers that cannot train anything: ValueError, TypeError for what is none."""
+        for name, (kind, least, below) in _LIMITS.items():
             value = getattr(self, name)
+            if not isinstance(value, kind):
+                what = "whole number" if kind is Integral else "number"
+                raise TypeError(f"{name} must be a {what}, but was {value!r}")
             if not value >= least:
                 raise ValueError(f"{name} must be at least {least}, but was {value}")
+            if not value < below:
+                raise ValueError(f"{name} must be less than {below}, but was {value}")
         if self.precision not in {"auto", "float32", "bfloat16"}:
             raise ValueError(f"precision is auto, float32 or bfloat16, but was {self.precision!r}")
 

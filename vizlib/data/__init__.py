@@ -37,6 +37,7 @@ __all__ = ["Affine", "Batches", "Digits", "Split", "affine", "as_tensor", "load"
 MEAN, STD = 0.1307, 0.3081
 SPLITS = ("train", "val", "test")
 NAMES = ("auto", "mnist", "digits")
+_AT_ONCE = 16  # batches cut out of the images together where a GPU waits for each launch
 
 
 class Augment(Protocol):
@@ -112,7 +113,8 @@ class Digits:
         `shuffle` draws a new order for every pass, and `augment` changes the images (see
         `Affine`); both take their random numbers from `generator` (default: one seeded with 0).
         With `share=(rank, world)` each batch is dealt out to `world` processes and this one gets
-        every `world`-th image of it; `len()` and the batch size are those of the whole.
+        every `world`-th image of it; `len()` and the batch size are those of the whole. On a GPU
+        sixteen batches are cut out and changed together: it takes them faster than one by one.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, but was {batch_size}")
@@ -126,6 +128,7 @@ class Digits:
             augment=augment,
             generator=generator or torch.Generator().manual_seed(0),
             share=share,
+            at_once=_AT_ONCE if torch.device(device).type == "cuda" and share[1] == 1 else 1,
         )
 
 
@@ -141,6 +144,7 @@ class Batches:
     augment: Augment | None
     generator: torch.Generator = field(repr=False)
     share: tuple[int, int]
+    at_once: int = 1
 
     def __len__(self) -> int:
         """Return the number of batches in a pass; the last one may be smaller."""
@@ -149,8 +153,9 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every image once, in batches."""
         order = self._order().to(self.images.device)
-        for rows in order.split(self.batch_size):
-            yield self._batch(rows)
+        for rows in order.split(self.batch_size * self.at_once):
+            cut = (part.split(self.batch_size) for part in self._batch(rows))
+            yield from zip(*cut, strict=True)
 
     def _order(self) -> Tensor:
         if self.shuffle:

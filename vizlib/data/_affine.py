@@ -59,7 +59,8 @@ class Affine:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return changed copies of images (N, 1, H, W) in 0…1; what moves in is black."""
-        draws = torch.rand(5, len(images), generator=generator).to(images.device) * 2 - 1
+        draws = torch.rand(5, len(images), generator=generator)
+        draws = draws.to(images.device, non_blocking=images.is_cuda) * 2 - 1
         turn = draws[0] * math.radians(self.degrees)
         x, y = draws[3:] * self.shift
         return affine(images, turn, 1 + draws[1] * self.scale, x, y, draws[2] * self.shear)

@@ -12,6 +12,8 @@ Training looks at the training and validation splits alone; the test split is re
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ from vizlib import recipes
 from vizlib.data import Digits
 from vizlib.history import History
 from vizlib.recipes import Recipe
+from vizlib.train import _checkpoint
+from vizlib.train._check import check_digits, check_model, check_numbers
 from vizlib.train._evaluate import Metrics, evaluate
 from vizlib.train._run import OnEpoch, OnStep, Run
 
@@ -75,37 +79,66 @@ def fit(
     an epoch.
 
     With a `checkpoint` (a path), all that is needed to go on is written there after each epoch,
-    and `resume=True` goes on from it, on the CPU to the very bits that an uninterrupted run would
-    have reached. `snapshot_every=k` keeps the weights of epoch 0 and of every k-th epoch in the
-    history. `steps_per_epoch` cuts each epoch short, for trying things out. `on_epoch` is called
-    with the history after each epoch, `on_step` with the number of the step (1, 2, …) and its mean
-    loss after each batch; the loss is a tensor on the device, and a GPU waits for whoever reads
-    it. Interrupting (Ctrl-C, a notebook's stop button) keeps the best weights and the history so
-    far.
+    and `resume=True` goes on from it: on a CPU with as many threads as before, to the very bits
+    that an uninterrupted run would have reached. `snapshot_every=k` keeps the weights of epoch 0
+    and of every k-th epoch in the history. `steps_per_epoch` cuts each epoch short, for trying
+    things out. `on_epoch` is called with the history after each epoch, `on_step` with the number
+    of the step (1, 2, …) and its mean loss after each batch; the loss is a tensor on the device,
+    and a GPU waits for whoever reads it. Interrupting (Ctrl-C, a notebook's stop button) keeps the
+    best weights and the history so far.
 
-    Started by `torchrun` or `accelerate launch`, every process trains on its share of each batch.
+    On an NVIDIA GPU a whole step is launched at once, as a graph, where that is the same; the
+    history's `step_kind` says whether it was, and why not. Started by `torchrun` or
+    `accelerate launch`, every process trains on its share of each batch.
 
-    Raises ValueError for a setting that does not exist, and FloatingPointError where the loss is
-    no longer a number.
+    Raises ValueError for a setting that does not exist, and for digits, a network or a checkpoint
+    that cannot be trained with; TypeError for what is no network or no digits; OSError where no
+    checkpoint can be written; FloatingPointError where the loss is no longer a number.
     """
     named = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     changes |= {key: value for key, value in named.items() if value is not None}
+    check_numbers(seed=seed, steps=steps_per_epoch, snapshot_every=snapshot_every)
+    check_digits(digits)
     plan = _plan(model, recipe, changes)
+    path = _checkpoint_path(checkpoint, resume=resume)
     accelerator = _accelerator()
-    home = next(model.parameters()).device
     target = accelerator.device if accelerator else pick_device(device)
-    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-        torch.manual_seed(seed)
-        run = Run(model.to(target), digits, plan, accelerator, seed=seed, steps=steps_per_epoch)
-        run.snapshot_every, run.checkpoint = snapshot_every, checkpoint and Path(checkpoint)
-        if resume and run.checkpoint and run.checkpoint.is_file():
-            run.resume()
-        try:
-            run.train(on_epoch, on_step, progress=progress)
-        finally:
-            model.load_state_dict(run.best)
-            model.to(home, memory_format=torch.contiguous_format).eval()
-    return run.history
+    with _training_allowed(target):
+        check_model(model, digits)
+    run = Run(
+        model,
+        digits,
+        plan,
+        target,
+        accelerator,
+        seed=seed,
+        steps=steps_per_epoch,
+        snapshot_every=snapshot_every,
+        checkpoint=path,
+    )
+    try:
+        with _training_allowed(target):
+            torch.manual_seed(seed)
+            return run.train(on_epoch, on_step, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        return run.stopped()
+
+
+@contextmanager
+def _training_allowed(device: torch.device) -> Iterator[None]:
+    """Train also inside `no_grad`, and leave the random numbers of others alone."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.inference_mode(mode=False), torch.enable_grad(), torch.random.fork_rng(devices):
+        yield
+
+
+def _checkpoint_path(checkpoint: str | Path | None, *, resume: bool) -> Path | None:
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume=True needs checkpoint=…, the file that the run was kept in")
+        return None
+    _checkpoint.refuse_unwritable(Path(checkpoint))
+    return Path(checkpoint)
 
 
 def _plan(model: nn.Module, recipe: Recipe | None, changes: dict[str, Any]) -> Recipe:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from vizlib.data import Digits
 from vizlib.models import eval_mode
+from vizlib.train._check import check_labels, check_scores
 
 BATCH = 500
 
@@ -21,7 +22,8 @@ class Metrics:
     """How well a network does on a split.
 
     `loss` is the mean cross-entropy in nats, `accuracy` the share that is right in 0…1, and
-    `confusion` int64 (10, 10) counts images by [true digit, answer].
+    `confusion` int64 (10, 10) counts images by [true digit, answer]; (K, K) for a network that
+    tells K classes apart.
     """
 
     loss: float
@@ -41,7 +43,8 @@ def evaluate(
     """Measure the network on a split (or its `first` images), on the device the network is on.
 
     The model is put in eval mode for it and comes back in the mode it was in. `batch_size` decides
-    how much memory that takes, not what comes out. Raises ValueError where `first` leaves no image.
+    how much memory that takes, not what comes out. Raises ValueError where there is no image, and
+    for a network whose answers are no scores for the classes of these digits.
 
     >>> from vizlib import data, weights
     >>> metrics = evaluate(weights.load("lenet"), data.load("digits"))
@@ -50,14 +53,21 @@ def evaluate(
     """
     if first is not None and first < 1:
         raise ValueError(f"first must be at least 1, but was {first}")
-    device = next(model.parameters()).device
+    if not len(digits.split(split)):
+        raise ValueError(f"the split {split!r} is empty: there is nothing to measure")
+    device = next((p.device for p in model.parameters()), "cpu")
     with eval_mode(model):
         batches = digits.batches(split, batch_size, device=device)
         enough = None if first is None else ceil(first / batch_size)
         answers = [(model(images), labels) for images, labels in islice(batches, enough)]
+    name = getattr(model, "name", type(model).__name__)
+    check_scores(answers[0][0], name)
     logits = torch.cat([logits for logits, _ in answers]).float()[:first]
     labels = torch.cat([labels for _, labels in answers])[:first]
+    classes = logits.shape[1]
+    check_labels(labels, classes, name, split)
     given = logits.argmax(1)
-    confusion = torch.bincount(labels * 10 + given, minlength=100).reshape(10, 10)
+    confusion = torch.bincount(labels * classes + given, minlength=classes**2)
     accuracy = (given == labels).double().mean().item()
-    return Metrics(F.cross_entropy(logits, labels).item(), accuracy, confusion.cpu())
+    loss = F.cross_entropy(logits, labels).item()
+    return Metrics(loss, accuracy, confusion.reshape(classes, classes).cpu())

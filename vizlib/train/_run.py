@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from vizlib import files
 from vizlib.data import Digits
 from vizlib.history import History
 from vizlib.recipes import Recipe
+from vizlib.train import _checkpoint
 from vizlib.train._evaluate import Metrics, evaluate
+from vizlib.train._graph import Cuda, GraphedStep
+from vizlib.train._step import RunningMean, Step
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 
 OnEpoch = Callable[[History], object]
 OnStep = Callable[[int, Tensor], object]
-# Of one step: the sum of the losses, the right answers, and the images.
-Counts = tuple[Tensor, Tensor, int]
+State = dict[str, Tensor]
 
 
 class Run:
@@ -39,37 +37,44 @@ class Run:
         model: nn.Module,
         digits: Digits,
         plan: Recipe,
+        device: torch.device,
         accelerator: Accelerator | None,
         *,
         seed: int,
         steps: int | None,
+        snapshot_every: int,
+        checkpoint: Path | None,
     ) -> None:
-        self.plan, self.digits, self.accelerator = plan, digits, accelerator
-        self.device = next(model.parameters()).device
-        # Convolutions run up to half again as fast with the channels innermost.
-        self.model = model.to(memory_format=torch.channels_last)
-        self.stepped = accelerator.prepare_model(model) if accelerator else model
-        self.averaged = _averaged(model, plan.average) if plan.average else None
+        self.model, self.digits, self.plan = model, digits, plan
+        self.device, self.accelerator = device, accelerator
+        self.snapshot_every, self.checkpoint = snapshot_every, checkpoint
+        self.home = next((parameter.device for parameter in model.parameters()), device)
         self.generator = torch.Generator().manual_seed(seed)
         rank = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
         self.batches = digits.batches(
             "train",
             plan.batch_size,
-            device=self.device,
+            device=device,
             shuffle=True,
             augment=plan.augment,
             generator=self.generator,
             share=rank,
         )
         self.steps = min(steps or len(self.batches), len(self.batches))
-        self.optimizer = plan.make_optimizer(self.stepped)
-        self.schedule = plan.make_schedule(self.optimizer, self.steps)
         settings = asdict(plan) | {"augment": repr(plan.augment), "seed": seed}
         name = getattr(model, "name", type(model).__name__)
-        self.history = History(name, digits.name, settings)
-        self.best = _copy(model)
-        self.snapshot_every = 0
-        self.checkpoint: Path | None = None
+        # In one tuple: whoever is interrupted finds both from before an epoch, or both from after.
+        self.kept = History(name, digits.name, settings), _copy(model)
+
+    @property
+    def history(self) -> History:
+        """How the epochs went that are over."""
+        return self.kept[0]
+
+    @property
+    def best(self) -> State:
+        """The weights of the best of them."""
+        return self.kept[1]
 
     @property
     def leads(self) -> bool:
@@ -77,73 +82,97 @@ class Run:
         return self.accelerator is None or self.accelerator.is_main_process
 
     def train(
-        self, on_epoch: OnEpoch | None, on_step: OnStep | None = None, *, progress: bool
-    ) -> None:
-        """Run the epochs that are left."""
-        history, total = self.history, self.plan.epochs * self.steps
+        self, on_epoch: OnEpoch | None, on_step: OnStep | None, *, resume: bool, progress: bool
+    ) -> History:
+        """Run the epochs that are left, and leave the model with its best weights."""
+        try:
+            self._begin()
+            if resume and self.checkpoint.is_file():
+                self._resume()
+            self._epochs(on_epoch, on_step, progress=progress)
+        finally:
+            self._put_back()
+        return self.history
+
+    def stopped(self) -> History:
+        """Return the history of the epochs that were over when Ctrl-C came, and say so."""
+        self._put_back()  # once more: it may have come in the middle of that
+        history, self.history.interrupted = self.history, True
+        kept = f"the best weights so far (epoch {history.best_epoch}) and the history are kept"
+        what = f"; {kept}" if history.epochs else ": the network is as it was before"
+        tqdm.write(f"Stopped after {history.epochs} of {self.plan.epochs} epochs{what}.")
+        return history
+
+    def _begin(self) -> None:
+        # Convolutions run up to half again as fast with the channels innermost.
+        self.model.to(self.device, memory_format=torch.channels_last)
+        self.stepped = self.model
+        if self.accelerator:
+            self.stepped = self.accelerator.prepare_model(self.model)
+        self.mean = RunningMean(self.model, self.plan.average) if self.plan.average else None
+        self.optimizer = self.plan.make_optimizer(self.stepped)
+        self.schedule = self.plan.make_schedule(self.optimizer, self.steps)
+        step = Step(
+            self.stepped,
+            self.optimizer,
+            self.schedule,
+            self.mean,
+            smoothing=self.plan.label_smoothing,
+            is_bfloat16=self._is_bfloat16(),
+        )
+        cuda = None if self.accelerator else _cuda(self.device)
+        self.step = GraphedStep(step, cuda, self.plan.batch_size) if cuda else step
+
+    def _put_back(self) -> None:
+        self.model.load_state_dict(self.best)
+        self.model.to(self.home, memory_format=torch.contiguous_format).eval()
+
+    def _epochs(self, on_epoch: OnEpoch | None, on_step: OnStep | None, *, progress: bool) -> None:
         bar = tqdm(
-            total=total,
-            initial=history.epochs * self.steps,
+            total=self.plan.epochs * self.steps,
+            initial=self.history.epochs * self.steps,
             unit="step",
             disable=not (progress and self.leads),
         )
-        if self.snapshot_every and not history.snapshots:
-            history.snapshots[0] = _copy(self.model)
+        if self.snapshot_every and not self.history.snapshots:
+            self.history.snapshots[0] = _on_cpu(_copy(self.model))
         try:
-            while history.epochs < self.plan.epochs:
+            while self.history.epochs < self.plan.epochs:
                 self._epoch(bar, on_step)
                 if self.checkpoint and self.leads:
                     self._save()
                 if on_epoch:
-                    on_epoch(history)
-        except KeyboardInterrupt:
-            history.interrupted = True
-            bar.write(
-                f"Stopped after {history.epochs} of {self.plan.epochs} epochs; "
-                f"the best weights so far (epoch {history.best_epoch}) and the history are kept."
-            )
+                    on_epoch(self.history)
         finally:
             bar.close()
 
     def _epoch(self, bar: tqdm, on_step: OnStep | None) -> None:
-        started, epoch = time.perf_counter(), self.history.epochs + 1
+        started = time.perf_counter()
         self.stepped.train()
-        done = len(self.history.step_loss)
-        steps = []
-        for number, (images, labels) in zip(range(self.steps), self.batches, strict=False):
-            steps.append(self._step(number, images, labels))
-            bar.update()
-            if on_step and self.leads:
-                on_step(done + number + 1, steps[-1][0] / len(labels))
-        counts = self._gathered(steps)
+        counts = self._gathered(self._steps(bar, on_step))
         self._refuse_nan(counts[:, 0])
         seconds = time.perf_counter() - started
         metrics = evaluate(self._candidate(), self.digits, "val")
-        self._remember(counts, seconds, metrics)
-        if self.history.best_epoch == epoch:
-            self.best = _copy(self._candidate())
-        if self.snapshot_every and epoch % self.snapshot_every == 0:
-            self.history.snapshots[epoch] = _copy(self._candidate())
+        history = self._continued(counts, seconds, metrics)
+        is_best = history.best_epoch == history.epochs
+        if self.snapshot_every and history.epochs % self.snapshot_every == 0:
+            snapshot = _on_cpu(_copy(self._candidate()))
+            history.snapshots = history.snapshots | {history.epochs: snapshot}
+        self.kept = history, _copy(self._candidate()) if is_best else self.best
         bar.set_postfix_str(f"validation {metrics.accuracy:.2%}")
 
-    def _step(self, number: int, images: Tensor, labels: Tensor) -> Counts:
-        left = len(self.batches.labels) - number * self.plan.batch_size
-        rows = min(self.plan.batch_size, left)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_bfloat16()):
-            logits = self.stepped(images)
-        loss = F.cross_entropy(
-            logits.float(), labels, label_smoothing=self.plan.label_smoothing, reduction="sum"
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        # Several processes average their gradients: the mean over the whole batch is then the
-        # sum over this share, divided by an equal part of the rows.
-        loss.backward(torch.full_like(loss, self.batches.share[1] / rows))
-        self.optimizer.step()
-        self.schedule.step()
-        if self.averaged:
-            self.averaged.update_parameters(self.model)
-        # Left on the device: reading a number at every step would make a GPU wait.
-        return loss.detach(), (logits.argmax(1) == labels).sum(), len(labels)
+    def _steps(self, bar: tqdm, on_step: OnStep | None) -> list[tuple[Tensor, int]]:
+        """Learn from each batch; return what `Step` counted, and how many images there were."""
+        done, batches, steps = len(self.history.step_loss), self.batches, []
+        for number, (images, labels) in zip(range(self.steps), batches, strict=False):
+            rows = min(batches.batch_size, len(batches.labels) - number * batches.batch_size)
+            # Several processes average their gradients: the mean over the whole batch is then the
+            # sum over this share, divided by an equal part of the rows.
+            steps.append((self.step(images, labels, batches.share[1] / rows), len(labels)))
+            bar.update()
+            if on_step and self.leads:
+                on_step(done + number + 1, steps[-1][0][0] / len(labels))
+        return steps
 
     def _is_bfloat16(self) -> bool:
         if self.plan.precision == "auto":
@@ -152,75 +181,100 @@ class Run:
         return self.plan.precision == "bfloat16"
 
     def _candidate(self) -> nn.Module:
-        return self.averaged.module if self.averaged else self.model
+        return self.mean.model if self.mean else self.model
 
-    def _gathered(self, steps: list[Counts]) -> Tensor:
-        """Return the counts of each step and of all processes as one tensor (steps, 3)."""
-        losses, rights, sizes = zip(*steps, strict=True)
+    def _gathered(self, steps: list[tuple[Tensor, int]]) -> Tensor:
+        """Return losses, right answers and images of each step, of all processes, as (steps, 3)."""
+        counts, sizes = zip(*steps, strict=True)
         seen = torch.tensor(sizes, dtype=torch.float32, device=self.device)
-        counts = torch.stack([torch.stack(losses), torch.stack(rights).float(), seen], dim=1)
+        counts = torch.cat([torch.stack(counts), seen[:, None]], dim=1)
         if self.accelerator:
             counts = self.accelerator.reduce(counts, "sum")
         return counts.cpu()
 
     def _refuse_nan(self, losses: Tensor) -> None:
         broken = (~losses.isfinite()).nonzero()
-        if len(broken):
-            step = len(self.history.step_loss) + int(broken[0]) + 1
-            rate = self.plan.learning_rate
-            raise FloatingPointError(
-                f"the loss was no longer a number at step {step}, with a learning rate of up to "
-                f"{rate:g}: it was probably too large, try {rate / 10:g}"
-            )
+        if not len(broken):
+            return
+        step, rate = len(self.history.step_loss) + int(broken[0]) + 1, self.plan.learning_rate
+        reason = (
+            f"with a learning rate of up to {rate:g}: it was probably too large, try {rate / 10:g}"
+        )
+        if step == 1:
+            reason = "before anything was learnt: look at what the network does when it trains"
+        raise FloatingPointError(f"the loss was no longer a number at step {step}, {reason}")
 
-    def _remember(self, counts: Tensor, seconds: float, metrics: Metrics) -> None:
-        history, (loss, right, seen) = self.history, counts.double().sum(0).tolist()
-        history.step_loss += (counts[:, 0] / counts[:, 2]).tolist()
-        history.step_accuracy += (counts[:, 1] / counts[:, 2]).tolist()
-        history.train_loss.append(loss / seen)
-        history.train_accuracy.append(right / seen)
-        history.val_loss.append(metrics.loss)
-        history.val_accuracy.append(metrics.accuracy)
-        history.learning_rate.append(self.schedule.get_last_lr()[0])
-        history.seconds.append(seconds)
-        history.samples_per_second.append(seen / seconds)
+    def _continued(self, counts: Tensor, seconds: float, metrics: Metrics) -> History:
+        """Return the history with another epoch, and leave the one that is there as it is."""
+        loss, right, seen = counts.double().sum(0).tolist()
+        new = {
+            "train_loss": [loss / seen],
+            "train_accuracy": [right / seen],
+            "val_loss": [metrics.loss],
+            "val_accuracy": [metrics.accuracy],
+            "learning_rate": [self.schedule.get_last_lr()[0]],
+            "seconds": [seconds],
+            "samples_per_second": [seen / seconds],
+            "step_loss": (counts[:, 0] / counts[:, 2]).tolist(),
+            "step_accuracy": (counts[:, 1] / counts[:, 2]).tolist(),
+        }
+        longer = {name: getattr(self.history, name) + values for name, values in new.items()}
+        return replace(self.history, step_kind=self._step_kind(), **longer)
+
+    def _step_kind(self) -> str:
+        if isinstance(self.step, GraphedStep):
+            return self.step.kind
+        reason = f"the device is {self.device.type}"
+        return f"ordinary: {'several processes train together' if self.accelerator else reason}"
 
     def _state(self) -> dict[str, Any]:
+        history, best = self.kept
         return {
             "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict() if self.averaged else {},
+            "mean": (self.mean.model.state_dict(), self.mean.count) if self.mean else None,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "order": self.generator.get_state(),
-            "random": torch.get_rng_state(),
-            "best": self.best,
-            "snapshots": self.history.snapshots,
-            "history": self.history.to_json(),
+            "random": self._random_numbers(),
+            "steps": self.steps,
+            "best": best,
+            "snapshots": history.snapshots,
+            "history": history.to_json(),
         }
 
-    def _save(self) -> None:
-        content = io.BytesIO()
-        torch.save(self._state(), content)
-        files.replace_whole(self.checkpoint, content.getbuffer())
+    def _random_numbers(self) -> list[Tensor]:
+        is_cuda = self.device.type == "cuda"
+        gpu = [torch.cuda.get_rng_state(self.device)] if is_cuda else []
+        return [torch.get_rng_state(), *gpu]
 
-    def resume(self) -> None:
+    def _save(self) -> None:
+        try:
+            _checkpoint.write(self.checkpoint, self._state())
+        except OSError as error:
+            tqdm.write(f"{error}. The training goes on, and tries again after the next epoch.")
+
+    def _resume(self) -> None:
         """Take up the run that the checkpoint holds; ValueError if it was another one."""
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        history = History.from_json(state["history"])
-        self._refuse_other(history)
+        state = _checkpoint.read(self.checkpoint)
+        history = History.from_json(state["history"], self.checkpoint)
+        self._refuse_other(history, state)
         history.snapshots = state["snapshots"]
-        self.history, self.best = history, state["best"]
         self.model.load_state_dict(state["model"])
-        if self.averaged:
-            self.averaged.load_state_dict(state["averaged"])
+        if self.mean:
+            weights, self.mean.count = state["mean"]
+            self.mean.model.load_state_dict(weights)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["order"])
-        torch.set_rng_state(state["random"])
+        cpu, *gpu = state["random"]
+        torch.set_rng_state(cpu)
+        if gpu and self.device.type == "cuda":
+            torch.cuda.set_rng_state(*gpu, self.device)
+        self.kept = history, state["best"]
 
-    def _refuse_other(self, history: History) -> None:
-        mine = {"network": self.history.network, "data": self.history.data, **self.history.recipe}
-        theirs = {"network": history.network, "data": history.data, **history.recipe}
+    def _refuse_other(self, history: History, state: dict[str, Any]) -> None:
+        mine = _facts(self.history, self.steps, self.model.state_dict())
+        theirs = _facts(history, state["steps"], state["model"])
         other = [f"{k} {theirs.get(k)!r}, not {v!r}" for k, v in mine.items() if theirs.get(k) != v]
         if other:
             raise ValueError(
@@ -229,14 +283,20 @@ class Run:
             )
 
 
-def _averaged(model: nn.Module, keep: float) -> AveragedModel:
-    def update(means: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
-        # A young mean forgets faster, or it would carry the random start for hundreds of steps.
-        share = min(keep, (1 + int(count)) / (10 + int(count)))
-        get_ema_multi_avg_fn(share)(means, values, count)
-
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+def _cuda(device: torch.device) -> Cuda | None:
+    return Cuda(device) if device.type == "cuda" else None
 
 
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+def _facts(history: History, steps: int, weights: State) -> dict[str, Any]:
+    """Return all in which a run must agree with the one that it goes on with."""
+    shapes = {name: tuple(value.shape) for name, value in weights.items()}
+    about = {"network": history.network, "data": history.data, "steps_per_epoch": steps}
+    return {**about, **history.recipe, **shapes}
+
+
+def _copy(model: nn.Module) -> State:
+    return {key: value.detach().clone() for key, value in model.state_dict().items()}
+
+
+def _on_cpu(weights: State) -> State:
+    return {key: value.cpu() for key, value in weights.items()}
