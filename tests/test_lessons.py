@@ -106,6 +106,15 @@ def where_it_is_lost(name, image):
     return (answers != label).nonzero()[0].item()
 
 
+def most_horizontal():
+    """The channel of relu1 that answers much more to a level bar than to an upright one."""
+    bar = torch.zeros(28, 28, dtype=torch.uint8)
+    bar[12:15, 4:24] = 255
+    bars = data.load("digits").normalize(torch.stack([bar, bar.T]))
+    level, upright = weights.load("lenet")[:2](bars).sum((2, 3))
+    return (level / upright).argmax().item()
+
+
 def own_block(inputs, outputs, stride):
     conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.Softplus())
@@ -148,6 +157,7 @@ FOUND = {
     "06.1": lambda: nn.Conv2d(1, 1, 3)(torch.zeros(1, 1, 12, 12)).shape[-1],
     "06.2": weights.load("lenet").conv2.weight[0].numel,
     "06.3": lambda: 1 - nn.MaxPool2d(2)(torch.zeros(1, 1, 8, 8)).numel() / 64,
+    "06.4": most_horizontal,
     "07.1": lambda: len(seen_by(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3))),
     "07.2": nn.BatchNorm2d(1)(torch.tensor([2.0, 4, 6, 8]).reshape(4, 1, 1, 1))[3].item,
     "07.3": lambda: nn.PReLU(init=0.25)(torch.tensor([-2.0])).item(),
