@@ -67,7 +67,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizlib.capture._flow import Constant, Value, tensors
+from vizlib.capture._chain import is_chain, run_chain
+from vizlib.capture._flow import Constant, Step, Value, tensors
 from vizlib.capture._names import UnknownStageError, no_such
 from vizlib.capture._probe import (
     Contributions,
@@ -76,14 +77,13 @@ from vizlib.capture._probe import (
     refuse_channel,
     top_images,
 )
-from vizlib.capture._run import run
+from vizlib.capture._run import moved, run
 from vizlib.capture._stages import (
     Call,
     Channels,
     Program,
     Recording,
     Stage,
-    Step,
     channel_axis,
 )
 from vizlib.capture._watch import Watch
@@ -135,6 +135,13 @@ def record(
     >>> record(model, torch.ones(2, 4), layers="relu", samples=0)
     1 (relu): (2, 3) → (1, 3)
     """
+    everything = layers is None and samples is None and not keywords
+    if everything and not isinstance(x, tuple) and is_chain(model):
+        steps: dict[str, Step] = {}
+        recording = Recording(steps)
+        with _telling(recording), torch.no_grad():
+            run_chain(model, moved(x, model), steps, recording)
+        return recording
     watch, recording = _recorder(model, layers, samples)
     with _telling(recording):
         run(watch, x if isinstance(x, tuple) else (x,), keywords)
@@ -160,7 +167,7 @@ def program(model: nn.Module, x: Any, **keywords: Any) -> Program:
     watch = Watch(model, lambda _call: None, inside=True)
     output = run(watch, x if isinstance(x, tuple) else (x,), keywords)
     return Program(
-        watch.steps,
+        watch.flow.steps,
         {stage: str(step) for stage, step in watch.origins.items()},
         watch.flow.tensors,
         tuple(str(watch.flow.origin(tensor)) for tensor in tensors(output)),
@@ -199,10 +206,11 @@ def _recorder(
     chosen = [samples] if isinstance(samples, int) else samples
 
     def keep(call: Call) -> None:
-        recording.add(call, call.output if chosen is None else _some(call, chosen))
+        output = call.output if chosen is None else _some(call, chosen)
+        recording.add(call.name, call.kind, output, call.input_shape, call.module)
 
     watch = Watch(model, keep, layers)
-    recording = Recording(watch.steps)
+    recording = Recording(watch.flow.steps)
     return watch, recording
 
 

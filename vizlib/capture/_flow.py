@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ref
 
 import torch
@@ -38,6 +39,37 @@ class Constant(Value):
 UNKNOWN = Value("unknown")
 
 
+class Step(NamedTuple):
+    """One operation of a forward pass, and what it was given.
+
+    - `name`: as a stage's; every stage is a step, and what lies between stages is one too:
+      slices (`getitem`), `permute`, `sub`, `chunk`, …
+    - `operation`: "conv2d", "relu", "add", "cat", "flatten", …: one word, however it was called
+    - `arguments` and `options`: what the call was given, by position and by keyword. A tensor is
+      the `Value` that says where it comes from, and numbers that the code read from a shape are
+      those of this pass. A module's are those of its `forward`.
+    - `shape`: of the first tensor that it gave; () as well for a number read from a tensor
+      (`item`, `tolist`, …): where such a step is, the code may decide by the values
+    - `function`: what was called, to call it again: `torch.relu`, `torch.Tensor.permute`, …;
+      None for a module
+    """
+
+    name: str
+    operation: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    shape: tuple[int, ...]
+    function: Callable | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tensors that it read, in order: all but parameters and buffers."""
+        read = _leaves((self.arguments, self.options))
+        return tuple(
+            str(leaf) for leaf in read if isinstance(leaf, Value) and not isinstance(leaf, Constant)
+        )
+
+
 _PLAIN = (
     *(type(None), type(...), slice, str, bool, int, float, complex),
     *(torch.dtype, torch.device, torch.layout, torch.memory_format),
@@ -56,11 +88,24 @@ class Flow:
         self._model = model
         self._known: dict[int, tuple[ref[Tensor], int, Value]] = {}
         self._constants: dict[int, Constant] | None = None
+        self.steps: dict[str, Step] = {}
         # The tensors that no step gave, by name, where they are kept.
         self.tensors: dict[str, Tensor] | None = {} if keeps else None
 
+    def step(
+        self, name: str, operation: str, function: Callable | None, given: Any, output: Any
+    ) -> None:
+        """Note a step, and that it gave these tensors."""
+        first = first_tensor(output)
+        shape = () if first is None else first.shape
+        self.steps[name] = Step(name, operation, *given, shape, function)
+        self.gave(name, output)
+
     def gave(self, name: str, output: Any, kind: type[Value] = Value) -> None:
         """Note that a step gave these tensors."""
+        if type(output) is Tensor and kind is Value:  # nearly always, and quicker
+            self._known[id(output)] = ref(output), _writes(output), Value(name)
+            return
         # Of a tensor that stands there twice, the first place counts.
         for count, tensor in reversed([*enumerate(tensors(output))]):
             value = kind(f"{name}[{count}]" if count else name)
@@ -68,19 +113,20 @@ class Flow:
             if kind is Constant:
                 self._keep(value, tensor)
 
+    def read_call(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Return the arguments of a call with the names of tensors in their places."""
+        if len(args) == 1 and type(args[0]) is Tensor and not kwargs:  # nearly always, and quicker
+            return (self.origin(args[0]),), {}
+        return self.read(args), self.read(kwargs)
+
     def read(self, given: Any) -> Any:
         """Return arguments with the names of tensors in their places."""
-        if isinstance(given, Tensor):
-            return self.origin(given)
-        if isinstance(given, tuple):
-            return tuple([self.read(part) for part in given])
-        if isinstance(given, list):
-            return [self.read(part) for part in given]
-        if isinstance(given, Mapping):
-            return {name: self.read(part) for name, part in given.items()}
-        if is_dataclass(given) and not isinstance(given, type):
-            return {field.name: self.read(getattr(given, field.name)) for field in fields(given)}
-        return given if isinstance(given, _PLAIN) else f"<{type(given).__name__}>"
+        return mapped(self._read, given, plain=True)
+
+    def _read(self, leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return self.origin(leaf)
+        return leaf if isinstance(leaf, _PLAIN) else f"<{type(leaf).__name__}>"
 
     def find(self, tensor: Any) -> Value | None:
         """Return the name of a tensor that some step gave and nobody has written on."""
@@ -88,6 +134,10 @@ class Flow:
         if known is None or known[0]() is not tensor or known[1] != _writes(tensor):
             return None
         return known[2]
+
+    def is_unchanged(self, tensor: Tensor) -> bool:
+        """Say whether it is known that nobody has written on a tensor since a step gave it."""
+        return self.find(tensor) is not None and not tensor.is_inference()
 
     def origin(self, tensor: Tensor) -> Value:
         """Return the name of any tensor."""
@@ -117,17 +167,6 @@ class Flow:
         return name
 
 
-def values(given: Any) -> Iterator[Value]:
-    """Yield every tensor's name in arguments."""
-    if isinstance(given, Value):
-        yield given
-    elif isinstance(given, dict):
-        given = list(given.values())
-    if isinstance(given, list | tuple):
-        for part in given:
-            yield from values(part)
-
-
 def _writes(tensor: Tensor) -> int:
     """Return how often a tensor was written on; in inference mode nobody counts."""
     try:
@@ -142,34 +181,48 @@ def first_tensor(value: Any) -> Tensor | None:
     while type(first) is tuple and first:
         first = first[0]
     # Nearly always this is it; the search is several times as slow.
-    return first if isinstance(first, Tensor) else next(tensors(value), None)
+    return first if isinstance(first, Tensor) else next(iter(tensors(value)), None)
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
-    """Yield every tensor in what a layer took or gave."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        value = list(value.values())
-    elif is_dataclass(value) and not isinstance(value, type):
-        value = [getattr(value, field.name) for field in fields(value)]
-    if isinstance(value, list | tuple):
-        for part in value:
-            yield from tensors(part)
+def tensors(value: Any) -> list[Tensor]:
+    """Return every tensor in what a layer took or gave."""
+    return [leaf for leaf in _leaves(value) if isinstance(leaf, Tensor)]
 
 
 def replaced(value: Any, old: Tensor, new: Tensor) -> Any:
     """Return what a layer gave with another tensor in the place of one."""
-    if value is old:
-        return new
-    if isinstance(value, tuple):
-        parts = [replaced(part, old, new) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    if isinstance(value, list):
-        return [replaced(part, old, new) for part in value]
-    if isinstance(value, dict):
-        return {name: replaced(part, old, new) for name, part in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        held = {f.name: replaced(getattr(value, f.name), old, new) for f in fields(value)}
-        return replace(value, **held)
-    return value
+    return mapped(lambda leaf: new if leaf is old else leaf, value)
+
+
+def _leaves(value: Any) -> list[Any]:
+    found: list[Any] = []
+    mapped(found.append, value)
+    return found
+
+
+def mapped(change: Callable[[Any], Any], value: Any, *, plain: bool = False) -> Any:
+    """Return a value with every leaf changed: of tuples, lists, dictionaries and dataclasses.
+
+    The containers stay of their own kind, or become `tuple`, `list` and `dict` with `plain`.
+    """
+    kind = type(value)
+    if isinstance(value, tuple | list):
+        parts = [mapped(change, part, plain=plain) for part in value]
+        if plain or kind in {tuple, list, torch.Size}:
+            return parts if isinstance(value, list) else tuple(parts)
+        return kind(*parts) if hasattr(value, "_fields") else kind(parts)
+    if not isinstance(value, Mapping) and not (is_dataclass(value) and kind is not value):
+        return change(value)
+    held = dict(value) if isinstance(value, Mapping) else _held(value)
+    parts = {name: mapped(change, part, plain=plain) for name, part in held.items()}
+    if plain or kind is dict:
+        return parts
+    if not isinstance(value, Mapping):
+        return replace(value, **parts)
+    ours = copy(value)
+    ours.update(parts)
+    return ours
+
+
+def _held(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}

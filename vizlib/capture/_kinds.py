@@ -41,15 +41,14 @@ _TABLE = {
     "pad": "pad zero_pad constant_pad reflection_pad replication_pad circular_pad",
     "identity": "identity",
 }
-_KINDS = {
+KINDS = {
     word.replace("#", size): kind
     for kind, words in _TABLE.items()
     for word in words.split()
     for size in (("1d", "2d", "3d") if "#" in word else ("",))
 }
-KINDS = set(_TABLE)
 # A class is found by its name in small letters: MaxPool2d is max_pool2d.
-_OPERATIONS = {word.replace("_", ""): word for word in _KINDS}
+_OPERATIONS = {word.replace("_", ""): word for word in KINDS}
 _SIZES = ("1d", "2d", "3d")
 
 # Functions that torch knows under several names.
@@ -65,7 +64,7 @@ _SAME = {
     "radd": "add",
     "rmul": "mul",
 }
-_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 # These read a number out of a tensor.
@@ -86,16 +85,16 @@ def function(name: str) -> tuple[str, str, str | None]:
     word = name.partition(".")[0].strip("_").removeprefix("special_")
     word = word.removesuffix("_with_indices")
     # x += 1 is __iadd__ in Python; x.add_(1) and 1 + x are additions too.
-    if name.startswith("__i") and word[1:] in _KINDS | _SAME:
+    if name.startswith("__i") and word[1:] in KINDS | _SAME:
         word = word[1:]
     if word in {"radd", "rmul"}:
         word = word[1:]
     operation = _SAME.get(word, word)
-    return word, operation, _KINDS.get(word)
+    return word, operation, KINDS.get(word)
 
 
 @cache
-def _word(name: str) -> str | None:
+def word_of_class(name: str) -> str | None:
     """Return the operation that a class is named after: "BatchNorm2d" after "batch_norm"."""
     name = name.lower()
     short = name[:-2] if name.endswith(_SIZES) else name
@@ -106,34 +105,37 @@ def _word(name: str) -> str | None:
 def _torchs(cls: type[nn.Module]) -> str | None:
     """Return the operation of the layer of torch's own that a class is or derives from."""
     for base in cls.__mro__:
-        if base.__module__.startswith("torch.nn.modules") and _word(base.__name__):
-            return _word(base.__name__)
+        if base.__module__.startswith("torch.nn.modules") and word_of_class(base.__name__):
+            return word_of_class(base.__name__)
     return None
 
 
 def describe(module: nn.Module, *, is_root: bool) -> tuple[str, str | None]:
     """Return a module's operation and kind; the kind is None where it only calls others."""
+    word = _torchs(type(module))
+    if word is None:
+        return _describe_foreign(module, is_root=is_root)
+    calls_others = not is_torchs(type(module)) and any(map(_is_part, module.children()))
+    return word, None if calls_others else KINDS[word]
+
+
+def _describe_foreign(module: nn.Module, *, is_root: bool) -> tuple[str, str | None]:
     if isinstance(module, ParametrizationList):
         return HIDDEN, HIDDEN
     if isinstance(module, torch.jit.ScriptModule):
         return SCRIPTED, SCRIPTED  # it runs beyond the reach of hooks, whatever it has inside
     own = type(module).__name__.lower()
-    word = _torchs(type(module))
-    if word:
-        calls_others = not is_torchs(module) and any(map(_is_part, module.children()))
-        return word, None if calls_others else _KINDS[word]
-    is_leaf = not is_root and next(module.children(), None) is None
-    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+    has_parts = is_root or next(module.children(), None) is not None
+    if isinstance(module, _CONTAINERS) or (has_parts and not _is_quantized(module)):
         return own, None
-    if not is_leaf and not _is_quantized(module):
-        return own, None
-    word = _word(type(module).__name__)
-    return word or own, _KINDS[word] if word else own
+    word = word_of_class(type(module).__name__)
+    return (word, KINDS[word]) if word else (own, own)
 
 
-def is_torchs(module: nn.Module) -> bool:
-    """Say whether a module is of a class of torch's own, rather than of one derived from it."""
-    return type(module).__module__.startswith("torch.nn.modules")
+@cache
+def is_torchs(cls: type[nn.Module]) -> bool:
+    """Say whether a class is torch's own, rather than derived from one of these."""
+    return cls.__module__.startswith("torch.nn.modules")
 
 
 def _is_part(child: nn.Module) -> bool:
@@ -172,44 +174,20 @@ def _named(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]
     """Yield every module with its path, which leaves out what only wraps others."""
     module = unwrapped(module)
     yield path, module
-    for name, child in module.named_children():
-        yield from _named(child, f"{path}.{name}" if path else name)
+    # Scripted modules keep theirs elsewhere; of all others this is the quickest way.
+    children = vars(module).get("_modules")
+    for name, child in module.named_children() if children is None else children.items():
+        if child is not None:
+            yield from _named(child, f"{path}.{name}" if path else name)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """Look through what `torch.compile` and data parallelism wrap around a model."""
-    while isinstance(module, _WRAPPERS) or "_orig_mod" in vars(module).get("_modules", ()):
+    while _is_wrapper(type(module)) or "_orig_mod" in vars(module).get("_modules", ()):
         module = next(module.children())
     return module
 
 
-def is_chain(module: nn.Module) -> bool:
-    """Say whether a module only calls layers of torch's own, one after the other.
-
-    A chain is an `nn.Sequential`, or of a class derived from it that says so with `is_chain =
-    True`: it may check its input in a method `check`, and does nothing else of its own.
-    """
-    return is_container(module) and all(
-        is_chain(part) or (is_layer(type(part)) and _is_as_built(part)) for part in module
-    )
-
-
-def is_container(module: nn.Module) -> bool:
-    """Say whether a module may be a chain, whatever its parts are."""
-    says_so = type(module) is nn.Sequential or vars(type(module)).get("is_chain", False)
-    return says_so and _is_as_built(module)
-
-
-def _is_as_built(module: nn.Module) -> bool:
-    own = vars(module)
-    is_hooked = own["_forward_hooks"] or own["_forward_pre_hooks"]
-    return not is_hooked and _FOREIGN.isdisjoint(own)
-
-
-# An instance that holds one of these does not run its class's own code.
-_FOREIGN = {"forward", "_compiled_call_impl"}
-
-
 @cache
-def is_layer(cls: type[nn.Module]) -> bool:
-    return cls.__module__.startswith("torch.nn.modules") and _word(cls.__name__) is not None
+def _is_wrapper(cls: type[nn.Module]) -> bool:
+    return issubclass(cls, nn.DataParallel | nn.parallel.DistributedDataParallel)

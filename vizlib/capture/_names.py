@@ -29,13 +29,13 @@ class Names:
         self._first = {layer.path for layer in self._layers if layer.kind is not None}
         self._calls = dict.fromkeys(self._first, 1)
 
-    def of(self, path: str, module: nn.Module | None) -> str:
+    def of(self, path: str, module: nn.Module | None = None) -> str:
         """Return the name of a call: `relu`, `relu:2`; a module's first call has its path."""
         if module is not None and path in self._first:
             self._first.discard(path)
             return path
         count = self._calls[path] = self._calls.get(path, 0) + 1
-        return path if count == 1 else f"{path}:{count}"
+        return numbered(path, count)
 
     def wants(self, name: str, kind: str) -> bool:
         """Say whether a stage is asked for."""
@@ -73,6 +73,11 @@ class Names:
             raise UnknownStageError(f"this forward pass did not call {entry!r}, only {called}")
         is_all = self.seen.keys() >= set(modules)
         raise UnknownStageError(no_such(entry, self.seen if is_all else names))
+
+
+def numbered(path: str, count: int) -> str:
+    """Return the name of a layer's first, second … call: `relu`, `relu:2`."""
+    return path if count == 1 else f"{path}:{count}"
 
 
 def _matches(entry: str, name: str, kind: str) -> bool:

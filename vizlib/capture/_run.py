@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from vizlib.capture import _kinds
+from vizlib.capture._flow import mapped
 from vizlib.capture._watch import Watch
 
 # Two threads that set the same buffers aside would each put the other's copies back.
@@ -23,22 +24,10 @@ _one_at_a_time = RLock()
 
 def run(watch: Watch, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Run a watched model once without a trace, and return its answer."""
-    model = watch.model
     _refuse_lazy(watch.layers)
-    device = next((tensor.device for tensor in model.parameters()), None)
-    args, kwargs = _moved(args, device), _moved(kwargs, device)
-    is_simple = len(args) == 1 and not (kwargs or watch.inside or _are_watched())
-    with torch.no_grad(), restored(model):
-        if is_simple and _kinds.is_chain(model):
-            return watch.walk(model, *args)
-        with watch:
-            return model(*args, **kwargs)
-
-
-def _are_watched() -> bool:
-    """Say whether anybody watches all modules that there are."""
-    everybodys = vars(nn.modules.module)
-    return any(everybodys[f"_global_forward_{name}"] for name in ("hooks", "pre_hooks"))
+    args, kwargs = moved((args, kwargs), watch.model)
+    with undisturbed(watch.model), watch:
+        return watch.model(*args, **kwargs)
 
 
 def _refuse_lazy(modules: Iterable[nn.Module]) -> None:
@@ -50,28 +39,31 @@ def _refuse_lazy(modules: Iterable[nn.Module]) -> None:
             )
 
 
-def _moved(value: Any, device: torch.device | None) -> Any:
-    """Return inputs on the device of a model's parameters; arrays become tensors."""
-    if type(value) in {tuple, list}:
-        return type(value)([_moved(part, device) for part in value])
-    if type(value) is dict:
-        return {name: _moved(part, device) for name, part in value.items()}
-    if isinstance(value, np.ndarray):
-        value = torch.as_tensor(np.require(value, requirements="W"))
-    is_elsewhere = isinstance(value, Tensor) and device is not None and value.device != device
-    return value.to(device) if is_elsewhere else value
+def moved(value: Any, model: nn.Module) -> Any:
+    """Return inputs on the device of a model's first parameter; arrays become tensors."""
+    parameter = next(model.parameters(), None)
+
+    def move(part: Any) -> Any:
+        if isinstance(part, np.ndarray):
+            part = torch.as_tensor(np.require(part, requirements="W"))
+        is_elsewhere = isinstance(part, Tensor) and parameter is not None
+        return part.to(parameter.device) if is_elsewhere else part
+
+    return mapped(move, value)
 
 
 @contextmanager
-def restored(model: nn.Module) -> Iterator[None]:
-    """Put back training flags, buffers and random numbers when the block ends, however it does.
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Compute no gradients, and put back what a forward pass may change, however the block ends.
+
+    That is training flags, buffers and random numbers.
 
     Of the parameters, only the weights of embeddings with a `max_norm` are put back: of torch's
     layers, no other writes on its parameters.
     """
     modules = list(model.modules())
     flags = [module.training for module in modules]
-    with _one_at_a_time, ExitStack() as undo:
+    with torch.no_grad(), _one_at_a_time, ExitStack() as undo:
         undo.callback(_set_flags, modules, flags)
         undo.callback(torch.set_rng_state, torch.get_rng_state())
         if torch.cuda.is_initialized():
@@ -97,14 +89,14 @@ def _set_tensors_aside(modules: list[nn.Module], undo: ExitStack) -> None:
     that is still to come. Modules that share one go on sharing its copy.
     """
     copies: dict[int, Tensor] = {}
-    shrunk = {id(m.weight) for m in modules if getattr(m, "max_norm", None) is not None}
+    shrunk = {id(m.weight) for m in modules if vars(m).get("max_norm") is not None}
     for module in modules:
         if isinstance(module, torch.jit.ScriptModule):
             for buffer in module.buffers(recurse=False):
                 undo.callback(_write_back, buffer, buffer.clone())
             continue
         own = vars(module)
-        if own["_buffers"] and (module.training or not _kinds.is_torchs(module)):
+        if own["_buffers"] and (module.training or not _kinds.is_torchs(type(module))):
             _set_aside(own["_buffers"], set(own["_buffers"]), copies, undo)
         if shrunk:
             names = {n for n, weight in own["_parameters"].items() if id(weight) in shrunk}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vizlib.capture._flow import Constant, first_tensor, values
+from vizlib.capture._flow import Step, first_tensor
 from vizlib.capture._names import UnknownStageError, no_such
 
 # The ends of the range of a bounded activation, by its operation.
@@ -26,32 +26,6 @@ _NEAR_AN_END = 0.01
 _MOSTLY = 0.95
 # Layers whose output carries its channels on the last axis where it has no image axes.
 _CHANNELS_LAST = {"linear", "attention", "recurrent", "embedding"}
-
-
-class Step(NamedTuple):
-    """One operation of a forward pass, and what it was given.
-
-    - `name`: as a stage's; every stage is a step, and what lies between stages is one too:
-      slices (`getitem`), `permute`, `sub`, `chunk`, …
-    - `operation`: "conv2d", "relu", "add", "cat", "flatten", …: one word, however it was called
-    - `arguments` and `options`: what the call was given, by position and by keyword. A tensor is
-      the `Value` that says where it comes from, and numbers that the code read from a shape are
-      those of this pass. A module's are those of its `forward`.
-    - `shape`: of the first tensor that it gave; () as well for a number read from a tensor
-      (`item`, `__bool__`, …): where such a step is, the code may decide by the values
-    """
-
-    name: str
-    operation: str
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
-    shape: tuple[int, ...]
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The tensors that it read, in order: all but parameters and buffers."""
-        read = values((self.arguments, self.options))
-        return tuple(str(value) for value in read if not isinstance(value, Constant))
 
 
 @dataclass(frozen=True)
@@ -175,6 +149,12 @@ class Call(NamedTuple):
     module: nn.Module | None
     batch: int
 
+    @property
+    def input_shape(self) -> Sequence[int]:
+        """The shape of the first input; a nested tensor has none."""
+        first = first_tensor(self.given)
+        return () if first is None or first.is_nested else first.shape
+
 
 class Recording(Mapping[str, Stage]):
     """The stages of one forward pass, by name, in the order in which they were called."""
@@ -195,12 +175,13 @@ class Recording(Mapping[str, Stage]):
         """
         return MappingProxyType(self._steps)
 
-    def add(self, call: Call, output: Tensor) -> None:
-        """Add a stage, with a copy of what the layer gave."""
+    def add(
+        self, name: str, kind: str, output: Tensor, shape: Sequence[int], module: nn.Module | None
+    ) -> None:
+        """Add a stage, with a copy of what the layer gave and the shape of its first input."""
         if output.is_cuda:
             self._devices.add(output.device)
-        shape = _shape(first_tensor(call.given))
-        self._rows.append((call.name, call.kind, _copied(output.detach()), shape, call.module))
+        self._rows.append((name, kind, _copied(output), shape, module))
 
     def wait(self) -> None:
         """Wait for the copies that are under way from a GPU."""
@@ -240,12 +221,9 @@ class Recording(Mapping[str, Stage]):
 
 
 def _copied(output: Tensor) -> Tensor:
+    output = output.detach() if output.requires_grad else output
     if output.is_cuda:
         # Nobody waits for this copy before somebody reads it.
         copy = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
         return copy.copy_(output, non_blocking=True)
     return output.clone() if output.is_cpu or output.is_meta else output.cpu()
-
-
-def _shape(given: Tensor | None) -> Sequence[int]:
-    return () if given is None or given.is_nested else given.shape

@@ -15,25 +15,23 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from vizlib.capture import _kinds
-from vizlib.capture._flow import Constant, Flow, Value, first_tensor, replaced
+from vizlib.capture._flow import Constant, Flow, first_tensor, replaced
 from vizlib.capture._kinds import HIDDEN, Layer
 from vizlib.capture._names import Names
-from vizlib.capture._stages import Call, Step
+from vizlib.capture._stages import Call
 
 # Takes a call of a layer; a tensor that it returns goes on in place of the layer's first output.
 Meet = Callable[[Call], Tensor | None]
 
 # These read values out of tensors: what code does with them is beyond any watch.
 _READING = {"item", "tolist", "numpy", "array"}
-INSIDE = "inside"
+# The kind of a module that runs inside of a layer.
+_INSIDE = "inside"
+_NO_STAGE = {None, HIDDEN, _INSIDE}
 _NOTHING = ((), {})
-
-
-def _accept(_x: Any) -> None:
-    """Take any input."""
 
 
 class _Running(NamedTuple):
@@ -63,9 +61,8 @@ class Watch:
         self.layers = _kinds.layers(self.model)
         self.names = Names(self.layers.values(), wanted)
         self.edits, self.inside = edits, inside
-        self.steps: dict[str, Step] = {}
         # Where the insides of layers are watched too: the step that gave each stage's output.
-        self.origins: dict[str, Value] = {}
+        self.origins: dict[str, str] = {}
         self.batch = 0
         self._meet = meet
         self.flow = None if edits else Flow(self.model, keeps=inside)
@@ -136,11 +133,12 @@ class Watch:
         around = self._running[-1].layer.kind if self._running else None
         if around is not None:
             layer = Layer(
-                layer.path, layer.operation, HIDDEN if HIDDEN in {layer.kind, around} else INSIDE
+                layer.path, layer.operation, HIDDEN if HIDDEN in {layer.kind, around} else _INSIDE
             )
-        is_stage = layer.kind not in {None, HIDDEN, INSIDE}
-        given = self.flow.read((args, kwargs)) if self.flow and is_stage else _NOTHING
+        is_read = self.flow and layer.kind not in _NO_STAGE
+        given = self.flow.read_call(args, kwargs) if is_read else _NOTHING
         self._running.append(_Running(layer, args, given))
+        self._mode.switch()
 
     def _leave(self, module: nn.Module, args: Any, *kwargs_and_output: Any) -> Any:
         if get_ident() != self._thread or not self._running:
@@ -150,31 +148,18 @@ class Watch:
         *kwargs, output = kwargs_and_output
         kwargs = kwargs[0] if kwargs else {}
         try:
-            if layer.kind in {None, HIDDEN, INSIDE}:
+            if layer.kind in _NO_STAGE:
                 return self._leave_other(layer, output)
             if self.flow and args is not entered:  # a hook of somebody's changed them
-                given = self.flow.read((args, kwargs))
-            return self._note(layer, output, args or kwargs, module, given)
+                given = self.flow.read_call(args, kwargs)
+            return self._note(layer, module, args or kwargs, given, output)
         finally:
             self._running.pop()
+            self._mode.switch()
 
     def _leave_other(self, layer: Layer, output: Any) -> None:
         if layer.kind is HIDDEN and self.flow:
             self.flow.gave(layer.path, output, Constant)
-
-    def walk(self, chain: nn.Module, x: Any) -> Any:
-        """Call the layers of a chain one by one: hooks would cost as much as a small layer."""
-        getattr(chain, "check", _accept)(x)
-        if chain is self.model:
-            self._start((x,), {})
-        for module in chain:
-            if _kinds.is_container(module):
-                x = self.walk(module, x)
-                continue
-            given = self.flow.read(((x,), {}))
-            x, y = module(x), x
-            self._note(self.layers[module], x, (y,), module, given)
-        return x
 
     # --- Functions -------------------------------------------------------------------------
 
@@ -185,59 +170,54 @@ class Watch:
 
     def read(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Return what a function is given, with the names of tensors."""
-        return self.flow.read((args, kwargs)) if self.flow else _NOTHING
+        return self.flow.read_call(args, kwargs) if self.flow else _NOTHING
 
-    def function(self, spelling: str, args: Any, kwargs: Any, given: Any, output: Any) -> Any:
+    def function(self, func: Callable, args: Any, kwargs: Any, given: Any, output: Any) -> Any:
         """Note a function that a module called, and return what goes on in place of its output."""
         around = self._running[-1].layer
-        name, operation, kind = _kinds.function(spelling)
+        name, operation, kind = _kinds.function(_spelling(func))
         layer = Layer(f"{around.path}.{name}" if around.path else name, operation, kind)
         if kind is None or around.kind is not None:
-            self._note_step(layer, output, args, given)
+            self._note_step(layer, func, args, given, output)
             return output
-        changed = self._note(layer, output, args or list(kwargs.values()), None, given)
+        changed = self._note(layer, func, args or [*kwargs.values()], given, output)
         if changed is None:
             return output
         # Whoever calls `x.relu_()` looks at `x` afterwards, not at what the call gave back.
         return output.copy_(changed) if args and output is args[0] else changed
 
-    def _note_step(self, layer: Layer, output: Any, args: Any, given: Any) -> None:
+    def _note_step(self, layer: Layer, func: Callable, args: Any, given: Any, output: Any) -> None:
         """Note what lies between stages."""
         if self.flow is None:
             return
         if output is None and args and isinstance(args[0], Tensor):
             output = args[0]  # x[0] = 1 gives nothing back
         tensor = first_tensor(output)
-        if tensor is None and layer.operation not in _READING:
-            return
-        if args and tensor is args[0] and self.flow.find(tensor) and not tensor.is_inference():
-            return  # x.contiguous() may give back x
-        name = self.names.of(layer.path, None)
-        self.steps[name] = Step(
-            name, layer.operation, *given, () if tensor is None else tensor.shape
-        )
-        self.flow.gave(name, output)
+        is_nothing = tensor is None and layer.operation not in _READING
+        # x.contiguous() may give back x.
+        is_same = args and tensor is args[0] and self.flow.is_unchanged(tensor)
+        if not is_nothing and not is_same:
+            self.flow.step(self.names.of(layer.path), layer.operation, func, given, output)
 
     # --- Stages ----------------------------------------------------------------------------
 
-    def _note(
-        self, layer: Layer, output: Any, raw: Any, module: nn.Module | None, given: tuple[Any, Any]
-    ) -> Any:
+    def _note(self, layer: Layer, called: Callable, args: Any, given: Any, output: Any) -> Any:
+        """Note a call of a layer; return what goes on in place of its output, None for itself."""
         tensor = first_tensor(output)
         if tensor is None:
             return None
+        module = called if isinstance(called, nn.Module) else None
         name = self.names.of(layer.path, module)
         self.names.seen[name] = layer.kind
         if self.flow:
-            made = self.flow.find(tensor) if self.inside and module is not None else None
+            made = self.flow.find(tensor) if self.inside and module else None
             if made is None:
-                self.steps[name] = Step(name, layer.operation, *given, tensor.shape)
-                self.flow.gave(name, output)
-            self.origins[name] = made or Value(name)
+                self.flow.step(name, layer.operation, None if module else called, given, output)
+            self.origins[name] = made or name
         if not self.names.wants(name, layer.kind):
             return None
         with torch._C.DisableTorchFunction():  # noqa: SLF001 - torch's documented name for it
-            changed = self._meet(Call(name, layer.kind, tensor, raw, module, self.batch))
+            changed = self._meet(Call(name, layer.kind, tensor, args, module, self.batch))
         return None if changed is None else replaced(output, tensor, changed)
 
 
@@ -250,12 +230,17 @@ class _Functions(TorchFunctionMode):
         self._is_on = False
 
     def switch(self) -> None:
-        """Be asked for as long as somebody watches."""
-        if self.watches and not self._is_on:
+        """Be asked where a function may be a stage, and stay out of the way inside of layers.
+
+        Where another mode, such as a `torch.device`, was entered since, nothing changes.
+        """
+        wanted = any(watch.hears() for watch in self.watches)
+        if wanted and not self._is_on:
             self.__enter__()
-        elif self._is_on and not self.watches:
+            self._is_on = True
+        elif self._is_on and not wanted and _get_current_function_mode() is self:
             self.__exit__(None, None, None)
-        self._is_on = bool(self.watches)
+            self._is_on = False
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
@@ -266,7 +251,7 @@ class _Functions(TorchFunctionMode):
         given = [watch.read(args, kwargs) for watch in watches]
         output = func(*args, **kwargs)
         for watch, names in zip(watches, given, strict=True):
-            output = watch.function(_spelling(func), args, kwargs, names, output)
+            output = watch.function(func, args, kwargs, names, output)
         return output
 
 
