@@ -236,6 +236,10 @@ def _telling(recording: Recording) -> Iterator[None]:
     except Exception as error:
         last = next(reversed(list(recording)), None)
         error.add_note(f"The last layer recorded is {last!r}." if last else "No layer is recorded.")
+        if "grad" in str(error):
+            error.add_note(
+                "`record` runs without gradients: run the model inside `listen` instead."
+            )
         raise
 
 

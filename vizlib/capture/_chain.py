@@ -32,7 +32,7 @@ def is_chain(model: nn.Module) -> bool:
     """
     everybodys = vars(nn.modules.module)
     is_watched = any(everybodys[f"_global_forward_{name}"] for name in ("hooks", "pre_hooks"))
-    return not is_watched and _calls_layers(model)
+    return isinstance(model, nn.Module) and not is_watched and _calls_layers(model)
 
 
 def _calls_layers(module: nn.Module) -> bool:

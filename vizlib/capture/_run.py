@@ -61,7 +61,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     Of the parameters, only the weights of embeddings with a `max_norm` are put back: of torch's
     layers, no other writes on its parameters.
     """
-    modules = list(model.modules())
+    # A frozen script has no such flag.
+    modules = [module for module in model.modules() if hasattr(module, "training")]
     flags = [module.training for module in modules]
     with torch.no_grad(), _one_at_a_time, ExitStack() as undo:
         undo.callback(_set_flags, modules, flags)

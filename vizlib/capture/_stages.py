@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from vizlib.capture._flow import Step, first_tensor
 from vizlib.capture._names import UnknownStageError, no_such
+
+_functorch = torch._C._functorch  # noqa: SLF001 - torch's only name for it
 
 # The ends of the range of a bounded activation, by its operation.
 _ENDS = {
@@ -78,14 +81,18 @@ class Stage:
         """Return what each channel holds, over all images and places.
 
         `axis` is the channels' axis: 1, or the last one of a linear, attention or recurrent
-        layer's (N, L, C). Raises ValueError for a single number, which has no channels.
+        layer's (N, L, C). Complex values are measured by their absolute values. Raises ValueError
+        for a stage that has no channels: a single number, or no values at all.
 
         >>> stage = Stage("relu", "relu", torch.tensor([[[[0.0, 4.0]], [[0.0, 0.0]]]]), (), None)
         >>> stage.channels().mean, stage.channels().dead
         (tensor([2., 0.]), tensor([False,  True]))
         """
         axis = channel_axis(self) if axis is None else axis
+        if self.output.numel() == 0:
+            raise ValueError(f"{self.name!r} gave no values: {tuple(self.output.shape)}")
         output = self.output.dequantize() if self.output.is_quantized else self.output
+        output = output.abs() if output.is_complex() else output
         return _measured(output.movedim(axis, 0).flatten(1).float(), self._ends())
 
     def _ends(self) -> tuple[float, float] | None:
@@ -221,9 +228,23 @@ class Recording(Mapping[str, Stage]):
 
 
 def _copied(output: Tensor) -> Tensor:
+    if _functorch.is_functorch_wrapped_tensor(output):
+        with temporarily_clear_interpreter_stack():
+            return _copied(_whole(output))
     output = output.detach() if output.requires_grad else output
     if output.is_cuda:
         # Nobody waits for this copy before somebody reads it.
         copy = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
         return copy.copy_(output, non_blocking=True)
     return output.clone() if output.is_cpu or output.is_meta else output.cpu()
+
+
+def _whole(output: Tensor) -> Tensor:
+    """Return what `vmap` shows sample by sample as one tensor, its batch axis in front."""
+    axes = []
+    while _functorch.is_functorch_wrapped_tensor(output):
+        axes.insert(0, _functorch.maybe_get_bdim(output))
+        output = _functorch.get_unwrapped(output)
+    for place, axis in enumerate(axis for axis in axes if axis >= 0):
+        output = output.movedim(axis + place, place)
+    return output

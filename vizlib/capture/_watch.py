@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from threading import Lock, get_ident, local
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -34,12 +35,13 @@ _NO_STAGE = {None, HIDDEN, _INSIDE}
 _NOTHING = ((), {})
 
 
-class _Running(NamedTuple):
+@dataclass(slots=True)
+class _Running:
     """A module that is running now, and what it was given, with the names of tensors."""
 
     layer: Layer
     args: Any
-    given: tuple[Any, Any]
+    given: tuple[Any, Any] = _NOTHING
 
 
 class Watch:
@@ -57,6 +59,7 @@ class Watch:
         edits: bool = False,
         inside: bool = False,
     ) -> None:
+        _refuse_others(model)
         self.model = _kinds.unwrapped(model)
         self.layers = _kinds.layers(self.model)
         self.names = Names(self.layers.values(), wanted)
@@ -135,22 +138,24 @@ class Watch:
             layer = Layer(
                 layer.path, layer.operation, HIDDEN if HIDDEN in {layer.kind, around} else _INSIDE
             )
-        is_read = self.flow and layer.kind not in _NO_STAGE
-        given = self.flow.read_call(args, kwargs) if is_read else _NOTHING
-        self._running.append(_Running(layer, args, given))
+        running = _Running(layer, args)
+        self._running.append(running)
         self._mode.switch()
+        if self.flow and layer.kind not in _NO_STAGE:
+            running.given = self.flow.read_call(args, kwargs)
 
     def _leave(self, module: nn.Module, args: Any, *kwargs_and_output: Any) -> Any:
         if get_ident() != self._thread or not self._running:
             return None
-        layer, entered, given = self._running[-1]
+        running = self._running[-1]
+        layer, given = running.layer, running.given
         # Where the layer raised, there is no output, and torch leaves out the keywords.
         *kwargs, output = kwargs_and_output
         kwargs = kwargs[0] if kwargs else {}
         try:
             if layer.kind in _NO_STAGE:
                 return self._leave_other(layer, output)
-            if self.flow and args is not entered:  # a hook of somebody's changed them
+            if self.flow and args is not running.args:  # a hook of somebody's changed them
                 given = self.flow.read_call(args, kwargs)
             return self._note(layer, module, args or kwargs, given, output)
         finally:
@@ -196,6 +201,7 @@ class Watch:
         is_nothing = tensor is None and layer.operation not in _READING
         # x.contiguous() may give back x.
         is_same = args and tensor is args[0] and self.flow.is_unchanged(tensor)
+        is_same = is_same and layer.operation != "setdata"  # torch does not count that as a write
         if not is_nothing and not is_same:
             self.flow.step(self.names.of(layer.path), layer.operation, func, given, output)
 
@@ -221,6 +227,14 @@ class Watch:
         return None if changed is None else replaced(output, tensor, changed)
 
 
+def _refuse_others(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        what = model.__name__ if isinstance(model, type) else type(model).__name__
+        hint = "its .module()" if hasattr(model, "module") else "an nn.Module around it"
+        hint = "an object of this class" if isinstance(model, type) else hint
+        raise TypeError(f"only an nn.Module can be watched, and {what} is none: give {hint}")
+
+
 class _Functions(TorchFunctionMode):
     """Shows the watches of one thread every function that torch is asked for."""
 
@@ -234,7 +248,7 @@ class _Functions(TorchFunctionMode):
 
         Where another mode, such as a `torch.device`, was entered since, nothing changes.
         """
-        wanted = any(watch.hears() for watch in self.watches)
+        wanted = True in map(Watch.hears, self.watches)
         if wanted and not self._is_on:
             self.__enter__()
             self._is_on = True
@@ -260,8 +274,8 @@ _here = local()
 
 def _spelling(func: Callable) -> str:
     name = getattr(func, "__name__", "")
-    if name == "__get__":
-        return func.__self__.__name__  # x.T and its like
+    if name in {"__get__", "__set__"}:  # x.T, x.data = y
+        return name.strip("_").replace("get", "") + func.__self__.__name__
     return name
 
 
