@@ -1,9 +1,14 @@
 """The command line: what it computes against the library, what it writes, and how it complains."""
 
 import json
+import math
+import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +18,9 @@ from PIL import Image
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
+import vizlib
 from vizlib import data, handwriting, models, plots, recipes, train, weights
-from vizlib.cli import app
+from vizlib.cli import _atlas, _job, app
 from vizlib.history import History
 
 DIGITS = ["--data", "digits"]
@@ -442,3 +448,223 @@ def test_info_shows_one_network_and_where_its_weights_came_from():
     assert repr(models.summary(models.build("lenet"))) in text
     assert "optimizer sgd" in text
     assert "There are no trained weights for it." in done("info", "arithmetic").stdout
+
+
+# --- Faults: of files, of disks, of who types -------------------------------------------------
+
+KIND = {
+    "train --epohcs 3": "--epochs); python -m vizlib train --help lists what there is",
+    "info lenet mlp": "extra argument(s) (mlp); python -m vizlib info --help lists",
+    "--frob": "No such option: --frob; python -m vizlib --help lists what there is",
+    "tset": "Did you mean 'test'?; python -m vizlib --help lists",
+    "test --first 1.5": "Invalid value for '--first'",
+    "train --seed 99999999999999999999999": "Invalid value for '--seed'",
+    "train --seed -1": "Invalid value for '--seed'",
+    "test --test-batch-size 99999999999999999999999": "Invalid value for '--test-batch-size'",
+    "test --out confusion.pdf": "must end in .png",
+    "read . --out seen.jpg": "must end in .png",
+    "train --data digits --out file/below": "nothing can be written to the folder file/below (Not",
+    "train --data digits --out file": "nothing can be written to the folder file (File exists): g",
+    "curves file": "file holds no training history",
+    "train --weights file": "file is damaged or holds Python objects",
+}
+
+
+@pytest.mark.parametrize("arguments", KIND)
+def test_a_slip_is_told_at_once_with_what_to_do(arguments):
+    Path("file").write_text("text", encoding="utf-8")
+    given = ["--data", "digits"] if arguments.startswith("test") else []
+    result = CliRunner().invoke(app, [*arguments.split(), *given], prog_name="python -m vizlib")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert KIND[arguments] in result.stderr
+    assert len(result.stderr.splitlines()) == 1  # no bar of a training before it
+
+
+def test_the_version_is_the_packages():
+    assert done("--version").stdout == f"vizlib {vizlib.__version__}\n"
+
+
+def test_more_images_than_there_are_is_all_of_them():
+    assert facts("test", *QUICK, "--first", 10**30)["images"] == 360
+
+
+def strictly(text):
+    """Read JSON as its standard has it, without Python's NaN and Infinity."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_json_is_json_where_a_history_has_numbers_that_are_none(tmp_path, monkeypatch):
+    history = {"val_accuracy": [math.nan, 0.5], "val_loss": [math.inf, -math.inf]}
+    path = tmp_path / "lenet.safetensors"
+    weights.save(models.build("lenet"), path, accuracy=math.nan, history=history)
+    monkeypatch.setattr(weights, "_FOLDERS", (tmp_path,))
+    told = strictly(done("info", "lenet", "--json").stdout)["trained"]
+    assert told["history"] == {"val_accuracy": [None, 0.5], "val_loss": [None, None]}
+    assert strictly(done("info", "--json").stdout)[0]["accuracy"] is None
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize("command", ["test", "maps"])
+def test_weights_that_are_no_numbers_are_an_error(command, options):
+    model = models.build("lenet")
+    model.fc3.bias.data[3] = math.nan
+    weights.save(model, "nan.safetensors")
+    result = call(command, "-w", "nan.safetensors", "--data", "digits", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "nan.safetensors holds values that are not numbers" in result.stderr
+
+
+def put_odd_entries(folder):
+    """Between two photographs: what cannot be opened, each in its own way."""
+    Path(folder, "b.png").mkdir()
+    Path(folder, "c.png").symlink_to("gone")
+    Path(folder, "d.png").write_bytes(b"no picture")
+    Path(folder, "e.png").write_bytes(b"")
+    os.mkfifo(Path(folder, "f.png"))
+
+
+def test_a_folder_is_read_to_its_end_whatever_lies_in_it(photo):
+    folder = Path("mixed")
+    folder.mkdir()
+    for name in ("a.png", "z.png"):
+        Path(folder, name).write_bytes(photo.read_bytes())
+    put_odd_entries(folder)
+    result = call("read", folder)
+    lines = result.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"mixed/{n}.png" for n in "abcdefz"]
+    assert lines[0].removeprefix("mixed/a") == lines[-1].removeprefix("mixed/z")
+    assert result.exit_code == 1
+    rows = strictly(call("read", folder, "--json").stdout)["pictures"]
+    assert [row["digit"] is None for row in rows] == [False, *[True] * 5, False]
+    assert all(row.get("unread") for row in rows[1:-1])
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "gone.png"])
+def test_a_file_that_cannot_be_read_is_told_by_the_exit_code(photo, name):
+    Path("notes.txt").write_text("no picture", encoding="utf-8")
+    assert call("read", name).exit_code == 1
+    result = call("read", name, photo)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1].startswith(f"{photo}: ")
+
+
+def test_a_probability_is_never_all_or_nothing(photo):
+    line = done("read", photo).stdout
+    assert not re.search(r"\b1\.0|\b0\.000", line)
+    assert re.fullmatch(rf"{photo}: \d \([<>]?0\.\d+\), else \d \([<>]?0\.\d+\)\n", line)
+
+
+def many(photo):
+    folder = Path("many")
+    folder.mkdir()
+    for number in range(400):
+        Path(folder, f"{number:03}.png").write_bytes(photo.read_bytes())
+    return folder
+
+
+def test_ctrl_c_keeps_what_was_printed(photo):
+    command = [sys.executable, "-m", "vizlib", "read", many(photo)]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as run:
+        assert run.stdout.readline().startswith("many/000.png: ")
+        run.send_signal(signal.SIGINT)
+        stdout, stderr = run.communicate(timeout=120)
+    assert run.returncode == 130
+    assert (told := re.fullmatch(r"vizlib: stopped after (\d+) of 400 pictures\n", stderr))
+    assert len(stdout.splitlines()) == int(told[1]) - 1 < 399
+
+
+def test_ctrl_c_keeps_json_whole(photo, monkeypatch):
+    ask, asked = handwriting.read, []
+
+    def read(*arguments):
+        asked.append(arguments)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return ask(*arguments)
+
+    monkeypatch.setattr(handwriting, "read", read)
+    result = call("read", many(photo), "--json")
+    assert result.exit_code == 130
+    assert len(strictly(result.stdout)["pictures"]) == 2
+    assert result.stderr == "vizlib: stopped after 2 of 400 pictures\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is full")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_output_without_room_is_one_sentence(options):
+    command = [sys.executable, "-m", "vizlib", "info", "mlp", *options]
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(command, stdout=full, stderr=-1, text=True, check=False)
+    said = "vizlib: No space left on device: what was to be printed or written\n"
+    assert (run.returncode, run.stderr) == (2, said)
+
+
+def test_what_was_trained_is_kept_elsewhere_where_a_disk_is_full(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    Path("full").write_text("no folder", encoding="utf-8")
+    model = models.build("mlp", seed=5)
+    paths = _job.keep(model, History(network="mlp"), {}, Path("full"))
+    assert same_numbers(weights.load_into(models.build("mlp"), paths["weights"]), model)
+    assert History.load(paths["history"]).network == "mlp"
+    assert "could not be written: " in (said := capsys.readouterr().err)
+    assert f"what was trained goes to {Path(paths['weights']).parent}" in said
+
+
+def same_numbers(one, two):
+    pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("module", ["typer", "torch"])
+def test_ctrl_c_during_an_import_is_no_traceback(tmp_path, module):
+    """A module of that name, found before the real one, does as Ctrl-C while it is imported."""
+    (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt", encoding="utf-8")
+    paths = os.pathsep.join([str(tmp_path), str(Path(vizlib.__file__).parents[1])])
+    run = subprocess.run(
+        [sys.executable, "-m", "vizlib", "info"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "")
+
+
+HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "<!--<script>", "&amp;'"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_names_are_only_text_in_the_index(text):
+    """Read the page as a browser does: only our own elements and attributes, the name as text."""
+
+    class Page(HTMLParser):
+        tags, texts = set(), []
+
+        def handle_starttag(self, tag, attributes):
+            self.tags.add((tag, *sorted(name for name, _ in attributes)))
+
+        def handle_data(self, text):
+            self.texts.append(text)
+
+    model = models.build("arithmetic")
+    model.name = text
+    picture = _atlas.Picture(torch.rand(1, 1, 5, 5), np.zeros((5, 5), np.uint8), text)
+    _atlas.write(Path("maps"), model, picture, layers=None, scale="layer")
+    page = Page()
+    page.feed(Path("maps/index.html").read_text(encoding="utf-8"))
+    allowed = {"html", "meta", "title", "style", "h1", "h2", "p", "b", "img"}
+    allowed |= {"details", "summary", "div", "figure", "figcaption"}
+    assert {tag for tag, *_ in page.tags} <= allowed
+    assert {tag for tag in page.tags if tag[0] == "img"} == {("img", "alt", "loading", "src")}
+    assert f"{text} looks at {text}" in page.texts
+
+
+def test_a_file_name_that_is_no_text_is_no_error():
+    model = models.build("arithmetic")
+    picture = _atlas.Picture(torch.rand(1, 1, 5, 5), np.zeros((5, 5), np.uint8), "\udcff.png")
+    _atlas.write(Path("maps"), model, picture, layers=None, scale="layer")
+    assert "looks at ?.png" in Path("maps/index.html").read_text(encoding="utf-8")

@@ -73,10 +73,12 @@ def replace_whole(path: str | Path, content: bytes | memoryview | str) -> None:
     ValueError where `path` is a pipe or a device. What was there before is then unchanged.
     """
     target = Path(os.path.realpath(path))
+    if isinstance(content, str):
+        content = content.encode(errors="replace")  # a file's name may be no text
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(target)
-        _replace(target, content.encode() if isinstance(content, str) else content)
+        _replace(target, content)
         _sync_folder(target.parent)
     except OSError as error:
         if error.strerror is None:

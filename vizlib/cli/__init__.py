@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vizlib import __version__, words
 from vizlib.cli import _console, _grade, _look
-from vizlib.cli._console import DataSet, Device, Json, Model, NoGpu, TestBatch, Weights
+from vizlib.cli._console import DataSet, Device, Json, Model, NoGpu, Picture, TestBatch, Weights
 
 if TYPE_CHECKING:
     from vizlib.history import History
@@ -26,8 +27,21 @@ app = typer.Typer(
 )
 
 
+def _say_version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"vizlib {__version__}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
-def vizlib(context: typer.Context) -> None:
+def main(
+    context: typer.Context,
+    *,
+    version: Annotated[  # noqa: ARG001 - the callback has answered
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
     """See what every layer of a convolutional network does to a handwritten digit.
 
     \b
@@ -64,7 +78,9 @@ def train(
         typer.Option("--augment/--no-augment", help="Turn, scale, shear, shift images a little."),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
-    seed: Annotated[int, typer.Option(help="Decides every random number.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Decides every random number.")
+    ] = 0,
     weights: Annotated[
         Path | None, typer.Option("--weights", "-w", help="Start from the weights in this file.")
     ] = None,
@@ -124,7 +140,7 @@ def train(
     )
     target = pick_device("cpu" if no_gpu else device)
     network, digits = _job.untrained(model, seed, weights), data_sets.load(data)
-    folder = (out or Path("runs") / model) if save and not dry_run else None
+    folder = _job.folder(out or Path("runs") / model) if save and not dry_run else None
     history = _job.learn(
         network,
         digits,
@@ -152,9 +168,7 @@ def measure(
     weights: Weights = None,
     first: Annotated[int | None, typer.Option(help="Only so many of the test images.")] = None,
     test_batch_size: TestBatch = 500,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Draw what was confused with what, as PNG.")
-    ] = None,
+    out: Picture = None,
     data: DataSet = "auto",
     device: Device = "auto",
     no_gpu: NoGpu = False,
@@ -175,6 +189,8 @@ def measure(
 
     network = _console.trained(model, weights).to(pick_device("cpu" if no_gpu else device))
     digits = data_sets.load(data)
+    if first is not None:
+        first = min(first, len(digits.test))
     metrics = evaluate(network, digits, first=first, batch_size=test_batch_size)
     confusion = metrics.confusion.tolist()
     tested = sum(map(sum, confusion))
@@ -197,7 +213,7 @@ def _test_report(facts: dict[str, Any]) -> str:
     often = [f"{t} read as {a}: {count}" for count, t, a in sorted(pairs, reverse=True)[:5]]
     wrong = sum(count for count, *_ in pairs)
     what = f"{facts['network']} on {facts['images']:,} test images of {facts['data']}"
-    right = f"{_console.percent(facts['accuracy'])} right, {wrong:,} wrong"
+    right = f"{words.percent(facts['accuracy'])} right, {wrong:,} wrong"
     return "\n".join([f"{what}: {right}, loss {facts['loss']:.4f}", *often])
 
 
@@ -207,9 +223,7 @@ def curves(
     source: Annotated[
         str, typer.Argument(help="A folder of vizlib train, a history.json, or a network's name.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to write.")] = Path(
-        "curves.png"
-    ),
+    out: Picture = Path("curves.png"),
     as_json: Json = False,
 ) -> None:
     """Draw the loss and accuracy of a training.
@@ -233,9 +247,7 @@ def compare(
     sources: Annotated[
         list[str], typer.Argument(help="Names of networks, folders of vizlib train, or both.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to write.")] = Path(
-        "compare.png"
-    ),
+    out: Picture = Path("compare.png"),
     as_json: Json = False,
 ) -> None:
     """Draw and list several trainings together.
@@ -255,7 +267,7 @@ def compare(
     cells = [
         (
             *(row["source"], str(row["epochs"]), str(row["best_epoch"])),
-            *(_console.percent(row["val_accuracy"]), _console.percent(row["accuracy"])),
+            *(words.percent(row["val_accuracy"]), words.percent(row["accuracy"])),
         )
         for row in rows
     ]
@@ -275,7 +287,7 @@ def _history(source: str) -> History:
         return History.load(path)
     raise ValueError(
         f"{source} is neither a folder or file with a training's history, nor one of the networks "
-        f"that come trained: {', '.join(weights.names())}"
+        f"that come trained: {words.listed(weights.names())}"
     )
 
 

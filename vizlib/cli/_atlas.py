@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from html import escape
@@ -13,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizlib import capture, data, files, handwriting, models, plots
+from vizlib import capture, data, files, handwriting, models, plots, words
+from vizlib.cli import _console
 
 _PIXELS = 112  # a map is enlarged by a whole number, to about as many
 _DIGIT = (1, 28, 28)
+_NAME = 80  # letters of a layer's name in a file's
 # Of ImageNet's training images, for networks that read colours.
 _COLOUR_MEAN, _COLOUR_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _COLOURS = len(_COLOUR_MEAN)
@@ -43,7 +44,7 @@ def photograph(path: Path, shape: tuple[int, ...]) -> Picture:
         return Picture(x, pixels, path.name)
     if shape[0] == _COLOURS:
         return _in_colour(path, shape)
-    raise ValueError(f"no picture can be made into an input of {'×'.join(map(str, shape))}")
+    raise ValueError(f"no picture can be made into an input of {words.times(shape)}")
 
 
 def _in_colour(path: Path, shape: tuple[int, ...]) -> Picture:
@@ -101,7 +102,7 @@ def write(
         "scale": scale,
         "stages": entries,
     }
-    files.replace_whole(folder / "index.json", json.dumps(index, indent=1))
+    files.replace_whole(folder / "index.json", _console.to_json(index))
     files.replace_whole(folder / "index.html", _page(index))
     return index
 
@@ -109,7 +110,7 @@ def write(
 def _stage(folder: Path, number: str, stage: capture.Stage, end: str | float) -> dict[str, Any]:
     """Write the pictures of one stage, and return its entry in the index."""
     values = stage.output[0]
-    name = number + "_" + re.sub(r"[^\w.-]", "-", stage.name)
+    name = number + "_" + re.sub(r"[^\w.-]", "-", stage.name)[:_NAME]
     figure = plots.feature_maps(stage, scale=end, title=stage.name)
     files.replace_whole(folder / f"{name}.png", figure.to_png())
     entry = {
@@ -169,11 +170,11 @@ img { max-width: 100%; } .maps img { image-rendering: pixelated; border: 1px sol
 def _page(index: dict[str, Any]) -> str:
     """Return the index as a page that needs nothing but the files beside it."""
     title = f"{index['network']} looks at {index['image']}"
-    share = max(index["probabilities"])
+    share = words.share(max(index["probabilities"]))
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>',
         f"<style>{_STYLE}</style><h1>{escape(title)}</h1>",
-        f"<p>Its answer is <b>{index['answer']}</b>, with a probability of {share:.4f}.</p>",
+        f"<p>Its answer is <b>{index['answer']}</b>, with a probability of {escape(share)}.</p>",
         f"<p>{_COLOURS_SAY} {index['scale']}.</p>",
         _image("input.png", f"The input: {index['image']}"),
         *map(_section, index["stages"]),
@@ -182,7 +183,7 @@ def _page(index: dict[str, Any]) -> str:
 
 
 def _section(stage: dict[str, Any]) -> str:
-    shape = "×".join(map(str, stage["shape"]))
+    shape = words.times(stage["shape"])
     what = f"{stage['name']}, {stage['kind']}, {shape}: {stage['least']:g} to {stage['greatest']:g}"
     maps = [
         f"<figure>{_image(each['file'], _says(stage, channel, each))}"
@@ -201,5 +202,5 @@ def _says(stage: dict[str, Any], channel: int, entry: dict[str, Any]) -> str:
     return f"{stage['name']}, channel {channel}, {ends}"
 
 
-def _image(file: str, words: str) -> str:
-    return f'<img src="{escape(file)}" alt="{escape(words)}" loading="lazy">'
+def _image(file: str, text: str) -> str:
+    return f'<img src="{escape(file)}" alt="{escape(text)}" loading="lazy">'

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -19,10 +21,14 @@ if TYPE_CHECKING:
     from vizlib.plots import Figure
 
 
+STOPPED = 130  # the exit code of a program that Ctrl-C ended
+_MOST = 1_000_000  # images at once
+
+
 class OneSentence(TyperGroup):
     """Says what was wrong in one sentence, where others print a traceback."""
 
-    def main(self, *args: Any, **options: Any) -> None:
+    def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run the command that the arguments name, and leave with its exit code."""
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
@@ -30,23 +36,41 @@ class OneSentence(TyperGroup):
         try:
             code = super().main(*args, **options | {"standalone_mode": False})
         except Exception as error:
-            sentence = _sentence(error)
-            if sentence is None:
+            told = sentence(error)
+            if told is None:
                 raise
-            typer.echo(f"vizlib: {sentence}", err=True)
+            typer.echo(f"vizlib: {told}", err=True)
+            _let_go_of_stdout()
             sys.exit(2)
         sys.exit(code)
 
 
-def _sentence(error: Exception) -> str | None:
+def _let_go_of_stdout() -> None:
+    """Drop what a full disk did not take, or Python would complain of it once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def sentence(error: Exception) -> str | None:
     """Return what to tell the user; None for a mistake of ours, which needs its traceback."""
     if hasattr(error, "format_message"):
-        return " ".join(error.format_message().split())
+        told = " ".join(error.format_message().split()).rstrip(".")
+        context = getattr(error, "ctx", None)
+        return f"{told}; {context.command_path} --help lists what there is" if context else told
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}"
+        what = error.filename or "what was to be printed or written"
+        return f"{error.strerror}: {what}"
     # A bare KeyError is a mistake of ours; a kind of it that has a sentence is not.
     told = isinstance(error, ValueError | OSError | FloatingPointError)
     return str(error) if told or KeyError in type(error).__bases__ else None
+
+
+def _must_be_png(path: Path | None) -> Path | None:
+    if path and path.suffix.lower() != ".png":
+        raise typer.BadParameter(f"pictures are written as PNG, so {path} must end in .png")
+    return path
 
 
 Model = Annotated[str, typer.Option("--model", "-m", help="The network; vizlib info lists them.")]
@@ -63,7 +87,11 @@ DataSet = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps, …")]
 NoGpu = Annotated[bool, typer.Option("--no-gpu", help="Compute on the CPU, whatever there is.")]
-TestBatch = Annotated[int, typer.Option(min=1, help="Images at once while testing.")]
+TestBatch = Annotated[int, typer.Option(min=1, max=_MOST, help="Images at once while testing.")]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", callback=_must_be_png, help="Draw it, as PNG, to this file."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
@@ -76,7 +104,28 @@ def trained(name: str, path: Path | None) -> nn.Module:
 
 def show(facts: object, text: str, *, as_json: bool) -> None:
     """Print the facts as JSON and nothing else, or the text."""
-    typer.echo(json.dumps(facts, indent=1) if as_json else text)
+    if as_json or text:
+        typer.echo(to_json(facts) if as_json else text)
+
+
+def to_json(facts: object) -> str:
+    """Return the facts as JSON, which has no NaN and no infinity: such a number is null.
+
+    >>> print(to_json([1.5, float("nan")]))
+    [
+     1.5,
+     null
+    ]
+    """
+    return json.dumps(_plain(facts), indent=1, allow_nan=False)
+
+
+def _plain(facts: Any) -> Any:
+    if isinstance(facts, dict):
+        return {key: _plain(value) for key, value in facts.items()}
+    if isinstance(facts, list | tuple):
+        return [_plain(value) for value in facts]
+    return None if isinstance(facts, float) and not math.isfinite(facts) else facts
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -95,23 +144,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
-def percent(share: float | None) -> str:
-    """Return a share in 0…1 in percent, and a dash for what is not known.
-
-    >>> percent(0.995), percent(None)
-    ('99.50 %', '–')
-    """
-    return "–" if share is None else f"{share:.2%}".replace("%", " %")
-
-
-def times(shape: Sequence[int]) -> str:
-    """Return a shape as it is said: 6×24×24."""
-    return "×".join(map(str, shape))
-
-
 def save_picture(figure: Figure, path: Path) -> str:
     """Write a figure as PNG, into folders that need not exist, and return its path as text."""
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"pictures are written as PNG, so {path} must end in .png")
     files.replace_whole(path, figure.to_png())
     return str(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from torch import nn
 from tqdm import tqdm
 
 from vizlib import data, models, recipes, train, weights
-from vizlib.cli._console import percent, times
 from vizlib.data import Digits
 from vizlib.history import History
 from vizlib.recipes import Recipe
 from vizlib.train import Metrics, OnStep
+from vizlib.words import counted, percent, times
 
 _UNTOLD = {"split", "recipe", "history", "version", "torch"}  # in the file, not on the screen
 _FEW = 200  # steps: with fewer, hardly any network has learnt to read
@@ -45,6 +46,18 @@ def untrained(name: str, seed: int, start: Path | None) -> nn.Module:
             f"{name} reads images of {times(model.input_shape)}, and the digits have 1×28×28"
         )
     return weights.load_into(model, start) if start else model
+
+
+def folder(path: Path) -> Path:
+    """Make the folder of a run; say before a training where nothing can be written after it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        raise type(error)(
+            f"nothing can be written to the folder {path} ({error.strerror}): give --out another"
+        ) from None
+    return path
 
 
 def learn(
@@ -103,7 +116,22 @@ def _log(every: int, steps: int) -> OnStep:
 
 
 def keep(model: nn.Module, history: History, facts: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Write the weights, with what is known about them, and the history; return their paths."""
+    """Write the weights, with what is known about them, and the history; return their paths.
+
+    Where the folder has no room any more, they go to a new one for temporary files: what was
+    trained is not lost.
+    """
+    try:
+        return _written(model, history, facts, folder)
+    except OSError as error:
+        refuge = Path(tempfile.mkdtemp(prefix="vizlib-"))
+        sys.stderr.write(f"{error}: what was trained goes to {refuge}\n")
+        return _written(model, history, facts, refuge)
+
+
+def _written(
+    model: nn.Module, history: History, facts: dict[str, Any], folder: Path
+) -> dict[str, str]:
     files = {"weights": folder / "weights.safetensors", "history": folder / "history.json"}
     weights.save(model, files["weights"], **history.facts() | facts)
     history.save(files["history"])
@@ -119,9 +147,9 @@ def facts(history: History, metrics: Metrics) -> dict[str, Any]:
 
 def report(facts: dict[str, Any]) -> str:
     """Return the same in words."""
-    counted = f"{facts['epochs']} epoch{'' if facts['epochs'] == 1 else 's'}"
+    epochs = counted(facts["epochs"], "epoch")
     lines = [
-        f"{facts['network']}, {counted} of {facts['data']}: {facts['seconds']} s",
+        f"{facts['network']}, {epochs} of {facts['data']}: {facts['seconds']} s",
         f"best epoch  {facts['best_epoch']}",
         f"validation  {percent(facts['val_accuracy'])}",
         f"test        {percent(facts['accuracy'])} of {facts['tested']:,} images",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vizlib.cli import _console
-from vizlib.cli._console import DataSet, Json, Model, Weights, percent, times
+from vizlib.cli._console import DataSet, Json, Model, Picture, Weights
+from vizlib.words import counted, listed, percent, share, times
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,7 +86,7 @@ def _maps_report(facts: dict[str, Any], folder: Path, *, values: bool) -> str:
     lines += [f"{each['name']}: {_numbers(each['values'])}" for each in vectors]
     lines += [
         f"scores: {_numbers(facts['scores'][:10])}",
-        f"answer: {facts['answer']}, with a probability of {max(facts['probabilities']):.4f}",
+        f"answer: {facts['answer']}, with a probability of {share(max(facts['probabilities']))}",
         f"open {folder / 'index.html'}",
     ]
     return "\n".join(lines)
@@ -101,14 +104,13 @@ def read(
     labelled: Annotated[
         bool, typer.Option("--labelled", help="File names begin with the digit that is right.")
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Draw what the network saw, as PNG.")
-    ] = None,
+    out: Picture = None,
     as_json: Json = False,
 ) -> None:
     """Read photographs of handwritten digits.
 
     One digit in each, dark on bright or bright on dark, upright and with some room around it.
+    --out draws what the network saw. The exit code is 1 where a file could not be read.
 
     \b
     Every picture in a folder; how many are right, if their names are 3.jpg, 3b.jpg, 7.jpg, …:
@@ -117,17 +119,27 @@ def read(
     """  # noqa: D301 - as above
     from vizlib import plots
 
-    network = _console.trained(model, weights)
-    readings = [_read(network, path) for path in _files(pictures)]
-    rows = [row | _right(row, labelled=labelled) for _, row in readings]
+    network, paths = _console.trained(model, weights), _files(pictures)
+    rows: list[dict[str, Any]] = []
+    seen: list[tuple[Any, str]] = []
+    with contextlib.suppress(KeyboardInterrupt):  # what was read until then is kept
+        for path in paths:
+            image, row = _read(network, path)
+            rows.append(row | _right(row, labelled=labelled))
+            seen += [] if image is None else [(image, str(row["digit"]))]
+            if not as_json:
+                typer.echo(_read_line(rows[-1]))
     facts: dict[str, Any] = {"network": model, "pictures": rows}
     if labelled:
         facts["right"] = sum(row.get("right", False) for row in rows)
-    seen = [(image, f"{row['digit']}") for image, row in readings if image is not None]
     if out and seen:
         images, titles = zip(*seen, strict=True)
         facts["picture"] = _console.save_picture(plots.images(list(images), titles), out)
     _console.show(facts, _read_report(facts), as_json=as_json)
+    if len(rows) < len(paths):
+        sys.stderr.write(f"vizlib: stopped after {len(rows)} of {counted(len(paths), 'picture')}\n")
+        raise typer.Exit(_console.STOPPED)
+    raise typer.Exit(int(any(row.get("unread", False) for row in rows)))
 
 
 def _files(places: list[Path]) -> list[Path]:
@@ -136,7 +148,7 @@ def _files(places: list[Path]) -> list[Path]:
         inside = sorted(place.iterdir()) if place.is_dir() else [place]
         files += [path for path in inside if path == place or path.suffix.lower() in _PHOTOGRAPHS]
     if not files:
-        raise ValueError(f"there is no picture in {', '.join(map(str, places))}")
+        raise ValueError(f"there is no picture in {listed(places)}")
     return files
 
 
@@ -146,9 +158,12 @@ def _read(network: nn.Module, path: Path) -> tuple[Any, dict[str, Any]]:
 
     try:
         reading = handwriting.read(network, path)
-    except ValueError as error:
+    except handwriting.NoDigitError as error:
         return None, {"file": str(path), "digit": None, "error": str(error)}
-    shares = [round(share, 6) for share in reading.probabilities.tolist()]
+    except (ValueError, OSError) as error:
+        told = _console.sentence(error)
+        return None, {"file": str(path), "digit": None, "error": told, "unread": True}
+    shares = [round(value, 6) for value in reading.probabilities.tolist()]
     row = {"file": str(path), "digit": reading.digit, "probabilities": shares}
     return reading.prepared.image, row
 
@@ -161,7 +176,8 @@ def _right(row: dict[str, Any], *, labelled: bool) -> dict[str, Any]:
 
 
 def _read_report(facts: dict[str, Any]) -> str:
-    lines = [_read_line(row) for row in facts["pictures"]]
+    """Return what is said after the last picture."""
+    lines = []
     if "right" in facts:
         known = sum("right" in row for row in facts["pictures"])
         lines.append(f"{facts['network']}: {facts['right']} of {known} right")
@@ -173,7 +189,7 @@ def _read_line(row: dict[str, Any]) -> str:
     if row["digit"] is None:
         return f"{row['file']}: {row['error']}"
     order = sorted(range(10), key=row["probabilities"].__getitem__, reverse=True)
-    first, second = (f"{k} ({percent(row['probabilities'][k])})" for k in order[:2])
+    first, second = (f"{k} ({share(row['probabilities'][k])})" for k in order[:2])
     verdict = "" if row.get("right", True) else f"  wrong: it is a {row['label']}"
     return f"{row['file']}: {first}, else {second}{verdict}"
 

@@ -42,6 +42,10 @@ _OWN = 2  # pixels: the soft edge of a stroke is no wider
 _LARGE = 160  # pixels: a digit of that length can be made a little thicker
 
 
+class NoDigitError(ValueError):
+    """A picture could be opened, and there is no digit in it."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What a network gets to see, and how it came about.
@@ -76,12 +80,12 @@ def prepare(image: Any) -> Prepared:
 
     >>> prepare(np.full((100, 100), 255, np.uint8))
     Traceback (most recent call last):
-    ValueError: there is no digit in the array of shape (100, 100): ...
+    vizlib.handwriting.NoDigitError: there is no digit in the array of shape (100, 100): ...
     """
     grey, name = _photo.read_grey(image)
     found = _digit.find(grey)
     if found is None:
-        raise ValueError(
+        raise NoDigitError(
             f"there is no digit in {name}: write one large digit with a dark pen on bright paper, "
             "or with chalk on a board, and leave some room around it"
         )
@@ -110,7 +114,7 @@ def from_ink(ink: Any) -> Prepared:
     cover = np.asarray(ink, np.float32) / 255
     inked = cover >= _EDGE
     if not inked.any():
-        raise ValueError("there is no ink in the drawing: draw one digit, as large as you like")
+        raise NoDigitError("there is no ink in the drawing: draw one digit, as large as you like")
     # An eraser leaves faint edges behind, which would count as ink when the drawing is cropped.
     place = _digit.grown_box(_digit.box_of(inked), _OWN)
     near = ndimage.binary_dilation(inked[place], iterations=_OWN)
