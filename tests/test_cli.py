@@ -133,7 +133,7 @@ COMPLAINTS = {
     "curves nowhere": "nowhere is neither a folder or file with a training's history, nor one of",
     "curves lenet --out curves.pdf": "pictures are written as PNG, so curves.pdf must end in .png",
     "compare": "Missing argument",
-    "maps --image none.png": "No such file or directory: none.png",
+    "maps --image none.png": "none.png",
     "maps --index -1 --data digits": "--index is one of 360 test images of digits, from 0, but",
     "maps --layer conv9 --data digits": "no stage is called 'conv9'; did you mean 'conv",
     "maps --scale wild --data digits": "--scale is map, layer or network, but was 'wild'",

@@ -14,8 +14,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vizlib import files
+
 SIDE = 800  # pixels: a digit of a tenth of that is still four times as large as MNIST's
 MOST_PIXELS = 128_000_000  # above what phones take today, and 400 MB once it is unpacked
+MOST_BYTES = 200_000_000
 WHITE = 255
 _PLANE, _COLOURED = 2, 3  # axes of an image without colours, and with them
 _MODES = {2: "LA", 3: "RGB", 4: "RGBA"}
@@ -74,7 +77,7 @@ def from_file(image: Any, name: str) -> Image.Image:
 def opened(file: Any) -> Image.Image:
     """Read a file's header, and ask for few pixels: JPEG can be unpacked at a half or a quarter."""
     if isinstance(file, str | PathLike):
-        file = Path(file).read_bytes()
+        file = files.check_readable(file, MOST_BYTES).read_bytes()
     held = isinstance(file, bytes | bytearray | memoryview)
     picture = Image.open(io.BytesIO(file) if held else file)
     if picture.width * picture.height <= MOST_PIXELS:
