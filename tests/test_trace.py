@@ -3,6 +3,7 @@
 import copy
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -147,8 +148,6 @@ def test_normalizing_over_the_image_sees_it_all():
     x = torch.ones(1, 1, 6, 6)
     assert arithmetic.receptive_field(model, x, "0", 1, 1) == (1, 1, 4, 4)
     assert arithmetic.receptive_field(model, x, "1", 1, 1) == (0, 0, 6, 6)
-    with pytest.raises(ValueError, match="only BatchNorm with running statistics is taken apart"):
-        arithmetic.trace(model, x, "1", 0, 1, 1)
 
 
 # --- The way back --------------------------------------------------------------------------
@@ -215,6 +214,12 @@ def test_a_trace_in_one_dimension():
     assert [len(step.place) for step in way] == [2] * 4
     assert way[0].field == (0, 5, 1, 8)
     assert way[0].value == model(x)[0, 1, 3].item()
+    assert repr(arithmetic.trace(model, x, "2", 1, col=3)) == repr(way)
+    assert arithmetic.receptive_field(model, x, "2", col=3) == way[0].field
+    with pytest.raises(IndexError, match="col must be from 0 to 3, but was 99: a map of 2 is 4"):
+        arithmetic.receptive_field(model, x, "2", col=99)
+    with pytest.raises(IndexError, match="row must be from 0 to 0, but was 2: 2 is 2×4 and has no"):
+        arithmetic.trace(model, x, "2", 1, row=2, col=1)
 
 
 class Functions(nn.Module):
@@ -426,22 +431,245 @@ def test_every_stage_of_resnet18_is_followed_back():
             assert abs(one.difference) < 1e-4 * max(1, abs(one.value))
 
 
+# --- What was moved on the way -------------------------------------------------------------
+
+
+class Swin(nn.Module):
+    """Channels go last, are normalized there, rolled, cut into windows and put together again."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 6, 2, 2), nn.LayerNorm(6)
+        self.mlp, self.last = nn.Linear(6, 6), nn.LayerNorm(6)
+        self.place = nn.Parameter(torch.randn(1, 4, 4, 6))
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = self.conv(x).permute(0, 2, 3, 1) + self.place
+        y = torch.roll(self.norm(x), (-1, -1), (1, 2))
+        y = y.view(1, 2, 2, 2, 2, 6).transpose(2, 3).reshape(4, 4, 6)
+        y = self.mlp(y)
+        y = y.view(1, 2, 2, 2, 2, 6).transpose(2, 3).reshape(1, 4, 4, 6)
+        x = x + torch.roll(y, (1, 1), (1, 2))
+        return self.fc(self.last(x).mean((1, 2)))
+
+
+class Dense(nn.Module):
+    """Outputs side by side, parted again; a signal of rows; sizes by shuffling and by repeating."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(3, 4, 3, padding=1)
+        self.group, self.instance = nn.GroupNorm(2, 4), nn.InstanceNorm2d(8, affine=True)
+        self.up, self.pad = nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1)
+        self.down, self.line = nn.PixelUnshuffle(2), nn.Conv1d(8, 3, 3)
+
+    def forward(self, x):
+        x = torch.cat([x, self.one(x)], 1)
+        x = self.group(self.two(x))
+        left, right = x.chunk(2, dim=1)
+        x = torch.stack([left, right.flip(3)]).flatten(0, 1)[:, :, 1:].reshape(1, 4, 7, 8)
+        x = self.down(self.pad(self.up(x)))[:, :8]
+        x = self.instance(x)
+        return self.line(x.mean(2))
+
+
+class Heads(nn.Module):
+    """Heads that are folded into the batch, as in attention, and a number for the printer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, 8, 2, 2), nn.Linear(16, 10)
+
+    def forward(self, x):
+        heads = self.conv(x).reshape(2, 4, 16)
+        heads = torch.relu(heads)
+        self.sparsity = heads.mean()
+        return self.fc(F.leaky_relu(heads, 0.3).mean((0, 1))[None])
+
+
+@pytest.mark.parametrize("network", [Swin, Dense, Heads])
+def test_what_was_moved_is_followed_to_the_pixels_that_change_it(network):
+    torch.manual_seed(2)
+    model, x = network().double().eval(), torch.randn(1, 1, 8, 8).double()
+    chain, recording, others = (
+        arithmetic.Chain(model, x),
+        capture.record(model, x),
+        changed(model, x),
+    )
+    for number, (name, stage) in enumerate(recording.items()):
+        whole = stage.output.shape
+        shape = whole[1:] if whole[:1] == (1,) else whole
+        if not 1 <= len(shape) <= 3:
+            continue
+        for extra in range(3):
+            place = pick(shape, number + 13 * extra)
+            way = chain.trace(name, *place)
+            assert way[0].value == stage.output.reshape(shape)[place].item()
+            assert all(abs(one.difference) < 1e-9 for one in way)
+            assert all(b.value == one.value for one, b in pairwise(way) if one.step is None)
+            pixels = [
+                pixel
+                for pixel, other in others
+                if abs(other[name].output.reshape(shape)[place].item() - way[0].value) > 1e-12
+            ]
+            rows, columns = zip(*pixels, strict=True)
+            box = min(rows), min(columns), max(rows) + 1, max(columns) + 1
+            assert way[0].field == box
+
+
+def changed(model, x):
+    """What is recorded where one pixel alone is changed, for every pixel, up and down."""
+    found = []
+    for row, col in torch.cartesian_prod(*map(torch.arange, x.shape[2:])).tolist():
+        for by in (-40.0, 50.0):
+            other = x.clone()
+            other[..., row, col] += by
+            found.append(((row, col), capture.record(model, other)))
+    return found
+
+
+def test_the_ways_go_where_they_must():
+    torch.manual_seed(2)
+    x = torch.randn(1, 1, 8, 8)
+    way = arithmetic.trace(Swin(), x, "fc", 1)
+    assert [one.stage for one in way][:4] == ["fc", "mean", "last", "add:2"]
+    assert {one.stage for one in way} & {"add", "conv", "input"} == {"add", "conv", "input"}
+    way = arithmetic.trace(Heads(), x, "fc", 3)
+    stages = ["fc", "mean:2", "leaky_relu", "relu", "reshape", "conv", "input"]
+    assert [one.stage for one in way] == stages
+    assert len(way[2].place) == 3  # the head, its channel and its position
+
+
+def test_a_number_is_no_map_and_all_else_is_followed():
+    model, x = Heads(), torch.randn(1, 1, 8, 8)
+    sentence = r"mean is a single number; only the values of maps .* choose another stage"
+    with pytest.raises(arithmetic.NoReaderError, match=sentence):
+        arithmetic.trace(model, x, "mean", 0)
+    with pytest.raises(arithmetic.NoReaderError, match=sentence):
+        arithmetic.receptive_field(model, x, "mean")
+    assert arithmetic.receptive_field(model, x, "fc") == (0, 0, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.GroupNorm(2, 6), (1, 6, 3, 4)),
+        (nn.GroupNorm(3, 6, affine=False), (1, 6, 5)),
+        (nn.LayerNorm(4), (1, 6, 3, 4)),
+        (nn.LayerNorm((3, 4), bias=False), (1, 6, 3, 4)),
+        (nn.LayerNorm(7), (1, 7)),
+        (nn.InstanceNorm2d(6), (1, 6, 3, 4)),
+        (nn.InstanceNorm1d(6, affine=True, track_running_stats=True), (1, 6, 8)),
+        (nn.BatchNorm2d(6, track_running_stats=False), (1, 6, 3, 4)),
+    ],
+)
+def test_normalizations_equal_those_of_torch(layer, shape):
+    torch.manual_seed(0)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    model, x = nn.Sequential(layer).double().eval(), torch.randn(shape).double()
+    with torch.no_grad():
+        expected = model(x)
+    for number in range(8):
+        place = pick(shape[1:], number)
+        one = arithmetic.trace(model, x, "0", *place)[0]
+        assert one.total == pytest.approx(expected[(0, *place)].item(), abs=1e-12)
+        gradient = torch.autograd.functional.jacobian(lambda y: model(y)[(0, *place)], x)  # noqa: B023
+        reads = gradient[0].abs() > 1e-9
+        if len(shape) == 4:
+            rows, columns = reads.any(0).nonzero(as_tuple=True)
+            box = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+            assert one.field == tuple(map(int, box))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.leaky_relu(x, 0.3),
+        lambda x: F.elu(x, alpha=2.0),
+        lambda x: F.hardtanh(x, -0.5, 0.25),
+        lambda x: F.max_pool2d(x, 3, 2, 1),
+        lambda x: F.avg_pool2d(x, (2, 3), (1, 2), (1, 0), count_include_pad=False),
+        lambda x: x.mean((2, 3), keepdim=True),
+        lambda x: torch.mean(x, -1),
+        lambda x: F.log_softmax(x, dim=3),
+        lambda x: x + 1.5,
+        lambda x: 2 + x,
+        lambda x: x + x[:, :1, :1],
+    ],
+)
+def test_functions_are_followed_with_what_they_were_given(function):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 3)
+
+        def forward(self, x):
+            return function(self.conv(x))
+
+    torch.manual_seed(0)
+    model, x = Net().double(), torch.randn(1, 1, 8, 8).double()
+    *_, last = capture.record(model, x).values()
+    for number in range(6):
+        place = pick(last.output.shape[1:], number)
+        way = arithmetic.trace(model, x, last.name, *place)
+        assert abs(way[0].total - model(x)[(0, *place)].item()) < 1e-12
+        assert way[-1].stage == "input" or function(torch.ones(1, 2, 6, 6)).shape[2] == 4
+
+
+def test_a_function_with_its_own_parameters_is_followed():
+    class Loosely(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.kernels = nn.Parameter(torch.randn(4, 1, 3, 3))
+            self.matrix, self.offset = nn.Parameter(torch.randn(2, 64)), nn.Parameter(torch.ones(2))
+
+        def forward(self, x):
+            x = F.conv2d(x, self.kernels, None, 2, 1, 1)
+            return F.linear(x.flatten(1), self.matrix, self.offset)
+
+    torch.manual_seed(0)
+    way = arithmetic.trace(Loosely(), torch.randn(1, 1, 8, 8), "linear", 1)
+    assert [one.stage for one in way] == ["linear", "flatten", "conv2d", "input"]
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.complex64], ids=["whole", "complex"])
+def test_the_image_has_the_kind_of_the_first_parameter_that_images_may_have(kind):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(3, dtype=kind), requires_grad=False)
+            self.conv = nn.Conv2d(1, 1, 3).double()
+
+        def forward(self, x):
+            return self.conv(x)
+
+    way = arithmetic.trace(Scaled(), torch.full((1, 1, 3, 3), 0.5), "conv", 0)
+    assert way[-1].value == 0.5
+
+
 # --- What is no chain ----------------------------------------------------------------------
 
 
 class Branches(nn.Module):
-    """Two convolutions side by side, multiplied, or added to what nobody recorded."""
+    """Two convolutions side by side, multiplied."""
 
-    def __init__(self, *, multiplied):
+    def __init__(self):
         super().__init__()
         self.first = nn.Conv2d(1, 2, 3, padding=1)
         self.left, self.right = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
-        self.multiplied = multiplied
 
     def forward(self, x):
         x = self.first(x)
-        left, right = self.left(x), self.right(x)
-        return left * right if self.multiplied else right + left.flip(2)
+        return self.left(x) * self.right(x)
+
+
+class Outside(nn.Module):
+    """Adds numbers that come from outside of torch."""
+
+    def forward(self, x):
+        return torch.relu(x + torch.from_numpy(np.ones((8, 8), np.float32)))
 
 
 class Opaque(nn.Conv2d):
@@ -473,34 +701,34 @@ class Loose(nn.Module):
     ("model", "stage", "sentence"),
     [
         (
-            Branches(multiplied=True),
+            Branches(),
             "mul",
             (
-                "mul is of the kind 'multiply', which does more than read the layer before it; "
-                "only layers that read one earlier output, or add two, are followed back: choose "
-                "a stage up to 'right'"
+                "mul is of the kind 'multiply'; what is not taken apart cannot be followed back: "
+                "choose a stage up to 'right'"
             ),
         ),
-        (Branches(multiplied=False), "add", "add is no sum of two earlier outputs"),
-        (Scaled(), "conv", "conv makes something else"),
+        (Scaled(), "conv", "div is of the kind 'div'; what is"),
+        (Outside(), "relu", "add reads what no layer gave, such as numbers from outside of torch"),
         (Loose(), "conv2d", "conv2d is called as a function, which keeps its weights to itself"),
         (
-            nn.Sequential(nn.Conv2d(1, 1, 3), nn.Upsample(scale_factor=2)),
+            nn.Sequential(nn.Conv2d(1, 1, 3), nn.Upsample(scale_factor=2, mode="bilinear")),
             "1",
-            "1 is of the kind '",
+            "1 resizes by 'bilinear'; what is",
         ),
         (
             nn.Sequential(nn.Conv2d(1, 1, 3), nn.Softshrink()),
             "1",
             "1 is softshrink, which has no formula here",
         ),
-        (nn.Sequential(nn.Linear(8, 2)), "0", "0 reads a whole array (1, 8, 8); flatten it before"),
         (
             nn.Sequential(nn.Conv2d(1, 1, 3), nn.LPPool2d(2, 2)),
             "1",
-            "1 is LPPool2d; only max and average pooling are taken apart",
+            "1 is LPPool2d, neither max nor average pooling",
         ),
-        (nn.Sequential(nn.Softmax(dim=1)), "0", "0 is taken over maps"),
+        (nn.Sequential(nn.Softmin(dim=1)), "0", "0 is softmin; what is"),
+        (nn.Sequential(nn.RMSNorm(8)), "0", "0 is RMSNorm; what is"),
+        (nn.Sequential(nn.ConstantPad2d(1, 5.0)), "0", "0 pads with 5.0; what is"),
         (
             nn.Sequential(nn.GELU("tanh")),
             "0",
@@ -522,7 +750,7 @@ def test_what_is_no_chain_is_told_so(model, stage, sentence):
 
 def test_a_chain_up_to_the_branch_is_followed():
     torch.manual_seed(0)
-    way = arithmetic.trace(Branches(multiplied=True), torch.randn(1, 1, 8, 8), "right", 1, 2, 3)
+    way = arithmetic.trace(Branches(), torch.randn(1, 1, 8, 8), "right", 1, 2, 3)
     assert [step.stage for step in way] == ["right", "first", "input"]
 
 

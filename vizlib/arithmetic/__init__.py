@@ -19,14 +19,16 @@ from math import prod
 
 from vizlib.arithmetic._activations import ActivationStep, activation
 from vizlib.arithmetic._backpropagation import Backpropagation, NeuronStep, backpropagation
-from vizlib.arithmetic._chain import Box, Chain, Trace, Traced, receptive_field, trace
+from vizlib.arithmetic._chain import Chain, receptive_field, trace
 from vizlib.arithmetic._convolution import ConvStep, conv2d_step
 from vizlib.arithmetic._linear import LinearStep, linear_step
 from vizlib.arithmetic._norms import NormStep, norm_step
 from vizlib.arithmetic._pooling import PoolStep, pool_step
+from vizlib.arithmetic._readers import NoReaderError
 from vizlib.arithmetic._softmax import ProbabilityStep, SoftmaxSteps, softmax_steps
 from vizlib.arithmetic._steps import Parts, Step
 from vizlib.arithmetic._sums import SumStep
+from vizlib.arithmetic._trace import Box, Trace, Traced
 from vizlib.arithmetic._transposed import conv_transpose2d_step
 from vizlib.arithmetic._windows import Sliding, Transposed, per_axis, whole_number
 
@@ -38,6 +40,7 @@ __all__ = [
     "ConvStep",
     "LinearStep",
     "NeuronStep",
+    "NoReaderError",
     "NormStep",
     "Parameters",
     "Parts",

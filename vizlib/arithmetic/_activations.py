@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from vizlib import words
-from vizlib.arithmetic._steps import Step
+from vizlib.arithmetic._readers import Node, NoReaderError, Reader
+from vizlib.arithmetic._steps import Place, Step
 from vizlib.arithmetic._windows import float64
 from vizlib.words import short
 
@@ -150,3 +151,39 @@ def _filled(formula: str, parameters: dict[str, Any]) -> str:
         if not torch.is_tensor(value) or value.numel() == 1:
             formula = formula.replace(name, f"{float(value):.4g}".replace("-", "−"))
     return formula
+
+
+# What a formula takes for granted.
+_USUAL = {"gelu": {"approximate": "none"}, "softplus": {"beta": 1.0, "threshold": 20.0}}
+
+
+class Activation(Reader):
+    """ReLU and its kin, one value at a time."""
+
+    def __init__(self, node: Node) -> None:
+        """Find the formula and its numbers."""
+        super().__init__(node)
+        name = node.operation
+        if name not in _FORMULAS:
+            raise NoReaderError(f"is {name}, which has no formula here")
+        for setting, usual in _USUAL.get(name, {}).items():
+            if node.setting(setting, usual) != usual:
+                raise NoReaderError(
+                    f"is {name} with {setting}={node.setting(setting)!r}; only {usual!r} is taken "
+                    "apart"
+                )
+        known = zip(*_parameters(_FORMULAS[name][1]), strict=True)
+        self.settings = {setting: node.setting(setting, usual) for setting, usual in known}
+
+    def step(self, place: Place) -> tuple[float, ActivationStep]:
+        """Return the activation of one value."""
+        numbers = {name: self._number(value, place) for name, value in self.settings.items()}
+        step = activation(self.node.operation, self.before[place], **numbers)
+        return step.total, step
+
+    @staticmethod
+    def _number(value: Any, place: Place) -> float:
+        """Return the number of this value's channel, where each channel has its own."""
+        if isinstance(value, Tensor):
+            return value[place[1] if value.numel() > 1 else 0].item()
+        return value

@@ -18,21 +18,23 @@ from vizlib.words import short
 
 @dataclass(frozen=True, eq=False)
 class NeuronStep(LinearStep):
-    """One neuron forwards and backwards: output = f(total), total = Σ inputs · weights + bias."""
+    """One neuron forwards and backwards: output = f(total), total = Σ inputs · weights + bias.
+
+    - `arriving`: ∂loss/∂output: what comes from the neurons behind it
+    - `slope`: f'(total)
+    - `delta`: arriving · slope = ∂loss/∂total
+    - `weight_gradient`: delta · inputs
+    - `bias_gradient`: delta
+    - `input_gradient`: delta · weights: what arrives at the neuron before it
+    """
 
     output: float
     arriving: float
-    """∂loss/∂output: what comes from the neurons behind it."""
     slope: float
-    """f'(total)."""
     delta: float
-    """arriving · slope = ∂loss/∂total."""
     weight_gradient: Tensor
-    """delta · inputs."""
     bias_gradient: float
-    """delta."""
     input_gradient: Tensor
-    """delta · weights: what arrives at the neuron before it."""
 
     def in_words(self, most: int = 8) -> str:
         """Return the sum, product by product if it is short."""
@@ -43,15 +45,17 @@ class NeuronStep(LinearStep):
 
 @dataclass(frozen=True, eq=False)
 class Backpropagation:
-    """One step of learning in a row of neurons, with every factor of the chain rule."""
+    """One step of learning in a row of neurons, with every factor of the chain rule.
+
+    - `neurons`: in the order in which they follow each other
+    - `error`: output − target
+    - `loss`: error²
+    """
 
     neurons: tuple[NeuronStep, ...]
-    """In the order in which they follow each other."""
     target: float
     error: float
-    """output − target."""
     loss: float
-    """error²."""
 
     @property
     def output(self) -> float:

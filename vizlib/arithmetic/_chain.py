@@ -2,187 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import combinations_with_replacement
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vizlib import capture, data
-from vizlib.arithmetic._layers import equal, reader
-from vizlib.arithmetic._readers import NoReaderError, Reader, Seen, Sum
-from vizlib.arithmetic._steps import Place, Step
+from vizlib.arithmetic._activations import Activation
+from vizlib.arithmetic._linear import Linear
+from vizlib.arithmetic._moves import Mean, Moves, only_moves
+from vizlib.arithmetic._norms import Norm
+from vizlib.arithmetic._readers import Node, NoReaderError, Reader, Seen
+from vizlib.arithmetic._softmax import Softmax
+from vizlib.arithmetic._steps import Place
+from vizlib.arithmetic._sums import Sum
+from vizlib.arithmetic._trace import Box, Trace, Traced
+from vizlib.arithmetic._windowed import Convolution, Pooling
 from vizlib.arithmetic._windows import refuse_outside
 from vizlib.models import eval_mode
+from vizlib.words import times
 
 INPUT = "input"
+UNKNOWN = "unknown"
+# How far a value may be from the network's own, as a share of the layer's largest.
 _NEAR = 1e-3
 
-
-class Box(NamedTuple):
-    """Rows top…bottom − 1 and columns left…right − 1 of an image: `x[..., top:bottom, left:right]`.
-
-    >>> Box(2, 0, 7, 5).height
-    5
-    """
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def height(self) -> int:
-        """The number of rows."""
-        return self.bottom - self.top
-
-    @property
-    def width(self) -> int:
-        """The number of columns."""
-        return self.right - self.left
-
-
-@dataclass(frozen=True, eq=False)
-class Traced:
-    """One value on the way back to the image."""
-
-    stage: str
-    """The stage's name, "input" for the image itself."""
-    kind: str
-    place: Place
-    """(channel, row, column), (channel, position), or (index,) of a vector."""
-    value: float
-    """What the network computed."""
-    total: float
-    """What the step here computed in float64 from the values before the layer."""
-    step: Step | None
-    """ConvStep, PoolStep, LinearStep, NormStep, ActivationStep or SumStep; None where a value only
-    moves."""
-    field: Box
-    """The input pixels that this value can depend on."""
-    before: Tensor | None
-    """What the layer read, (C, H, W) or (F,) float64, of two outputs the one that the way goes on
-    to; None for the image itself."""
-
-    @property
-    def difference(self) -> float:
-        """The step's result minus the network's own: what float32 rounds away."""
-        return self.total - self.value
-
-    def __repr__(self) -> str:
-        """Return name, place, value and field in one line."""
-        where = ", ".join(map(str, self.place))
-        top, left, bottom, right = self.field
-        sees = f"rows {top}–{bottom - 1}, columns {left}–{right - 1}"
-        return f"{self.stage}[{where}] = {self.value:.6g}  sees {sees if self.field.width else '–'}"
-
-
-class Trace(tuple[Traced, ...]):
-    """The values from the one asked for to a pixel of the image, in this order."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Return a line for each value."""
-        return "\n".join(map(repr, self))
+# How each kind of layer is taken apart; `Moves` is for those that only move values.
+READERS: dict[str, type[Reader]] = {
+    "conv": Convolution,
+    "pool": Pooling,
+    "mean": Mean,
+    "linear": Linear,
+    "softmax": Softmax,
+    "relu": Activation,
+    "activation": Activation,
+    "norm": Norm,
+    "add": Sum,
+}
 
 
 class Chain:
-    """The layers of a model, up to a stage: each reads an earlier one, or is the sum of two.
+    """The layers of a model, and what each of them read when it saw one image.
 
     Make one and ask it often: the model runs only once, in eval mode, and comes back as it was.
     When it has learnt something since, make another.
     """
 
     def __init__(self, model: nn.Module, x: Any, stage: str | None = None) -> None:
-        """Run the model on the first image of x (N, C, H, W) and see that its layers are a chain.
+        """Run the model on the first image of x (N, C, H, W).
 
         `stage` is the last layer that is needed, or None for all. Raises KeyError with the names
-        that there are for another, and ValueError where a layer up to it does more than that, or is
-        of a kind that is not taken apart.
+        that there are for another.
         """
         with eval_mode(model):
             x = _first_image(model, x)
             recording = capture.record(model, x)
-            last = recording[stage].name if stage is not None else list(recording)[-1]
-            self.names = list(recording)[: list(recording).index(last) + 1]
-            self.stages = [recording[name] for name in self.names]
-            self.image = x[0].detach().cpu().double()
-            # That of stage n is number n + 1: before them all comes the image, as number -1.
-            self._outputs = [self.image, *(stage.output[0].double() for stage in self.stages)]
-            self._readers: list[Reader] = []
-            # Which stages each of them reads, by number.
-            self._sources: list[tuple[int, ...]] = []
-            for number in range(len(self.stages)):
-                self._link(number)
-
-    def _link(self, number: int) -> None:
-        """Find what a layer reads: nearly always the output before it."""
-        stage = self.stages[number]
-        try:
-            found = self._terms(number) if stage.kind == "add" else self._source(number)
-        except NoReaderError as error:
-            raise ValueError(self._broken(stage, str(error))) from None
-        self._readers.append(found[0])
-        self._sources.append(found[1])
-
-    def _output(self, number: int) -> Tensor:
-        return self._outputs[number + 1]
-
-    def _source(self, number: int) -> tuple[Reader, tuple[int, ...]]:
-        """Return the reader of the latest output that the layer makes its own of."""
-        stage, refusal = self.stages[number], None
-        for source in range(number - 1, -2, -1):
-            before = self._output(source)
-            if refusal and tuple(before.shape) != tuple(stage.input_shape[1:]):
-                continue
-            try:
-                own = reader(stage, before)
-                self._check(stage, own)
-            except NoReaderError as error:
-                refusal = refusal or error
-                continue
-            return own, (source,)
-        raise refusal
-
-    def _terms(self, number: int) -> tuple[Reader, tuple[int, ...]]:
-        """Return the reader of the latest two outputs whose sum a stage is."""
-        stage = self.stages[number]
-        total = self._output(number)
-        alike = [n for n in range(number - 1, -2, -1) if self._output(n).shape == total.shape]
-        for pair in combinations_with_replacement(alike, 2):
-            befores = [self._output(source) for source in pair]
-            if equal(befores[0] + befores[1], total, stage.output.dtype):
-                names = tuple(INPUT if n < 0 else self.names[n] for n in pair)
-                return Sum(stage, befores, names), pair
-        raise NoReaderError("is no sum of two earlier outputs")
-
-    @staticmethod
-    @torch.no_grad()
-    def _check(stage: capture.Stage, own: Reader) -> None:
-        """Run a layer once more on what the one before it gave: is that what it had read?"""
-        parameter = next(stage.module.parameters(), None) if stage.module is not None else None
-        x = own.before[None].clone()
-        x = x.to(parameter) if parameter is not None else x.to(stage.output.dtype)
-        if not equal(own.rerun(x).cpu().double(), stage.output.double(), stage.output.dtype):
-            raise NoReaderError("makes something else of the layer before it than was recorded")
-
-    def _broken(self, stage: capture.Stage, reason: str) -> str:
-        index = self.names.index(stage.name)
-        upto = f"choose a stage up to {self.names[index - 1]!r}" if index else "none can be traced"
-        return (
-            f"{stage.name} {reason}; only layers that read one earlier output, or add two, are "
-            f"followed back: {upto}"
-        )
+        names = list(recording)
+        last = len(names) if stage is None else names.index(recording[stage].name) + 1
+        self.names = names[:last]
+        self.stages = [recording[name] for name in self.names]
+        self.image = x[0].detach().cpu().double()
+        self._recording = recording
+        self._constants = dict([*model.named_parameters(), *model.named_buffers()])
+        self._values = {INPUT: self.image[None]}
+        self._readers: dict[str, Reader] = {}
 
     def receptive_field(self, stage: str, row: int = 0, col: int = 0) -> Box:
         """Return what `receptive_field` does, without running the model again."""
-        index = self._index(stage)
-        shape = tuple(self.stages[index].output.shape[2:])
-        where = (row, col)[: len(shape)]
-        _refuse_place(stage, where, shape)
-        return self._field(index, [{position} for position in where])
+        at = self._start(stage, 0, row, col)
+        seen = [{position} for position in at]
+        channels = self._recording[stage].output.dim() - len(self._sizes(stage))
+        seen[channels] = set(range(self._sizes(stage)[0]))
+        return self._field(stage, seen)
 
     def trace(
         self, stage: str, channel: int, row: int = 0, col: int = 0, *, until: str | None = None
@@ -191,73 +82,135 @@ class Chain:
 
         With `until` it ends with that stage, and what is behind it costs nothing.
         """
-        index, end = self._index(stage), -1 if until is None else self._index(until) - 1
-        shape = tuple(self.stages[index].output.shape[1:])
-        place: Place | None = (channel, row, col)[: len(shape)]
-        refuse_outside("channel", channel, shape[0], f"{stage} is {_times(shape)}")
-        _refuse_place(stage, place[1:], shape[1:])
         found = []
-        while index > end and place is not None:
-            total, step = self._step(index, place)
-            source = self._sources[index][self._readers[index].turn(step)]
-            found.append(self._traced(index, place, total, step, self._output(source)))
-            place = self._readers[index].behind(place, step)
-            index = source
-        if place is not None and index < 0:
-            value = self.image[place].item()
-            seen = [{position} for position in place[1:]]
-            found.append(Traced(INPUT, INPUT, place, value, value, None, self._box(seen), None))
+        name, at = stage, self._start(stage, channel, row, col)
+        while at is not None and name != INPUT:
+            traced, name, at = self._back(name, at)
+            found += [] if traced is None else [traced]
+            if traced and traced.stage == until:
+                return Trace(found)
+        if at is not None:
+            value, box = self.image[at[1:]].item(), self._box([{position} for position in at])
+            found.append(Traced(INPUT, INPUT, at[1:], value, value, None, box, None))
         return Trace(found)
 
-    def _index(self, stage: str) -> int:
+    def _start(self, stage: str, channel: int, row: int, col: int) -> Place:
+        """Return a place in all that a stage gave; the batch's axis is first, if there is one."""
+        place = _place(stage, self._sizes(stage), channel, row, col)
+        return (0,) * (self._recording[stage].output.dim() - len(place)) + place
+
+    def _sizes(self, stage: str) -> tuple[int, ...]:
+        """Return the sizes of a stage's axes, without the batch's; refuse what is no map."""
         if stage not in self.names:
             raise capture.UnknownStageError(
                 f"no stage is called {stage!r}; this chain has {', '.join(self.names)}"
             )
-        return self.names.index(stage)
+        shape = tuple(self._recording[stage].output.shape)
+        sizes = _without_batch(self._recording[stage].output).shape
+        if not 1 <= len(sizes) <= len("CHW") or 0 in shape:
+            what = f"has the shape {shape}" if shape else "is a single number"
+            raise NoReaderError(
+                f"{stage} {what}; only the values of maps (N, C, H, W), signals (N, C, L) and "
+                "vectors (N, F) are followed back: choose another stage"
+            )
+        return tuple(sizes)
 
-    def _step(self, index: int, place: Place) -> tuple[float, Step | None]:
+    def _back(self, name: str, at: Place) -> tuple[Traced | None, str, Place | None]:
+        """Return one value of a step, and where the way goes on: None in padding."""
+        reader = self._reader(name)
         try:
-            return self._readers[index].step(place)
+            total, step = reader.step(at)
         except NoReaderError as error:
-            raise ValueError(self._broken(self.stages[index], str(error))) from None
+            raise NoReaderError(_sentence(reader.node, str(error))) from None
+        which, source = reader.source(at, step) or (0, None)
+        before, traced = reader.node.befores[which], None
+        if name in self._recording:
+            traced = Traced(
+                stage=name,
+                kind=self._recording[name].kind,
+                place=_in_maps(at, self._value(name)),
+                value=self._checked(name, at, total),
+                total=total,
+                step=step,
+                field=self._field(name, [{position} for position in at]),
+                before=_without_batch(before),
+                source=source and _in_maps(source, before),
+            )
+        return traced, reader.node.names[which], source
 
-    def _traced(
-        self, index: int, place: Place, total: float, step: Step | None, before: Tensor
-    ) -> Traced:
-        stage = self.stages[index]
-        value = stage.output[0][place].item()
-        if abs(total - value) > _NEAR * stage.output.abs().max().clamp(min=1).item():
-            raise ValueError(
-                f"{stage.name} gave {value:.6g}, but its weights and its input make {total:.6g}: "
+    def _checked(self, name: str, at: Place, total: float) -> float:
+        """Return the network's own value; raise NoReaderError where it is not what was computed."""
+        value, largest = self._value(name)[at].item(), self._value(name).abs().max().item()
+        if abs(total - value) > _NEAR * max(1.0, largest):
+            raise NoReaderError(
+                f"{name} gave {value:.6g}, but its weights and its input make {total:.6g}: "
                 "it does more than its class says, or has learnt something since"
             )
-        field = self._seen_by(index, place)
-        return Traced(stage.name, stage.kind, place, value, total, step, field, before)
+        return value
 
-    def _seen_by(self, index: int, place: Place) -> Box:
-        """Return the field of one value, which is followed alone as long as it is only moved."""
-        while index >= 0 and self._readers[index].passes_on:
-            place = self._readers[index].behind(place, None)
-            (index,) = self._sources[index]
-        return self._field(index, [{position} for position in place[1:]])
+    def _reader(self, name: str) -> Reader:
+        """Return what reads for a step; raise NoReaderError where there is no such thing."""
+        if name not in self._readers:
+            node = self._node(name)
+            try:
+                self._readers[name] = self._taken_apart(node, name)
+            except NoReaderError as error:
+                raise NoReaderError(_sentence(node, str(error))) from None
+        return self._readers[name]
 
-    def _field(self, index: int, seen: Seen) -> Box:
-        # Where ways part and meet again, a stage is asked once for all that was seen of it.
-        asked = {index: seen}
-        for number in range(index, -1, -1):
-            if number in asked:
-                seen = self._readers[number].seen(asked.pop(number))
-                for source in self._sources[number]:
-                    asked[source] = _united(asked.get(source), seen)
-        return self._box(asked[-1])
+    @staticmethod
+    def _taken_apart(node: Node, name: str) -> Reader:
+        if only_moves(node):
+            return Moves(node, output=_number(name))
+        if node.kind not in READERS:
+            raise NoReaderError(f"is of the kind {node.kind!r}")
+        return READERS[node.kind](node)
+
+    def _node(self, name: str) -> Node:
+        step = self._recording.steps[_base(name)]
+        stage = self._recording.get(name)
+        kind = step.operation if stage is None else stage.kind
+        # Of a function that multiplies by weights, the rest are those.
+        names = step.inputs[:1] if kind in {"conv", "linear"} else step.inputs
+        return Node(
+            name=name,
+            kind=kind,
+            operation=step.operation,
+            module=None if stage is None else stage.module,
+            arguments=step.arguments,
+            options=step.options,
+            names=names,
+            befores=tuple(self._value(read) for read in names if read != UNKNOWN),
+            shape=tuple(step.shape),
+            constants=self._constants,
+        )
+
+    def _value(self, name: str) -> Tensor:
+        """Return all that a step gave, in float64, with the batch's axis."""
+        if name not in self._values:
+            stage = self._recording.get(name)
+            # What lies between two stages is not kept, but made again of what it moves.
+            moved = self._reader(name) if stage is None else None
+            self._values[name] = moved.values if isinstance(moved, Moves) else _float64(stage)
+        return self._values[name]
+
+    def _field(self, stage: str, seen: Seen) -> Box:
+        # Where ways part and meet again, a step is asked once for all that was seen of it.
+        asked = {stage: seen}
+        for base in reversed(self._recording.steps):
+            for name in [name for name in asked if name != INPUT and _base(name) == base]:
+                reader = self._reader(name)
+                befores = reader.seen(asked.pop(name))
+                for source, before in zip(reader.node.names, befores, strict=True):
+                    asked[source] = _united(asked.get(source), before)
+        return self._box(asked.get(INPUT, []))
 
     def _box(self, seen: Seen) -> Box:
-        if not seen:  # an image that came as a vector is one row
-            return Box(0, 0, 1, len(self.image))
-        rows, columns = ({0}, *seen)[-2:]
-        if not rows or not columns:
+        if not all(seen):
             return Box(0, 0, 0, 0)
+        if len(seen) <= len("NF"):  # an image that came as a vector is one row
+            return Box(0, 0, 1, len(self.image))
+        rows, columns = ({0}, *seen[2:])[-2:]
         return Box(min(rows), min(columns), max(rows) + 1, max(columns) + 1)
 
 
@@ -306,6 +259,37 @@ def trace(model: nn.Module, x: Any, stage: str, channel: int, row: int = 0, col:
     return Chain(model, x, stage).trace(stage, channel, row, col)
 
 
+def _base(name: str) -> str:
+    """Return the step that a name stands for: `chunk` for `chunk[1]`, its second output."""
+    return name.partition("[")[0]
+
+
+def _number(name: str) -> int:
+    return int(name.partition("[")[2].rstrip("]") or 0)
+
+
+def _sentence(node: Node, reason: str) -> str:
+    before = [name for name in node.names if name != INPUT]
+    choice = f"a stage up to {before[-1]!r}" if before else "another stage"
+    return f"{node.name} {reason}; what is not taken apart cannot be followed back: choose {choice}"
+
+
+def _float64(stage: capture.Stage) -> Tensor:
+    output = stage.output.dequantize() if stage.output.is_quantized else stage.output
+    if output.is_complex():
+        raise NoReaderError(f"{stage.name} gave complex numbers, which are not followed back")
+    return output.double()
+
+
+def _without_batch(values: Tensor) -> Tensor:
+    """Return the one image of a batch; where there are more or there is no batch, all of it."""
+    return values[0] if values.dim() > 1 and len(values) == 1 else values
+
+
+def _in_maps(at: Place, values: Tensor) -> Place:
+    return at[values.dim() - _without_batch(values).dim() :]
+
+
 def _united(one: Seen | None, other: Seen) -> Seen:
     return other if one is None else [a | b for a, b in zip(one, other, strict=True)]
 
@@ -317,17 +301,22 @@ def _first_image(model: nn.Module, x: Any) -> Tensor:
             "inputs is no chain"
         )
     x = data.as_tensor(x)
-    if x.dim() < 2:  # noqa: PLR2004 - the batch axis and one more
+    if x.dim() < 2 or not x.numel():  # noqa: PLR2004 - the batch axis and one more
         raise ValueError(f"x must be a batch (N, C, H, W), but had the shape {tuple(x.shape)}")
-    dtype = next((p.dtype for p in model.parameters()), x.dtype)
+    # The first parameter may be an integer or complex, which no image is.
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), x.dtype)
     return x[:1].to(dtype if x.is_floating_point() else torch.float32)
 
 
-def _refuse_place(stage: str, place: Place, shape: tuple[int, ...]) -> None:
-    names = ("row", "col") if len(shape) > 1 else ("position",)
-    for name, index, count in zip(names, place, shape, strict=False):
-        refuse_outside(name, index, count, f"a map of {stage} is {_times(shape)}")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
+def _place(
+    stage: str, sizes: tuple[int, ...], channel: int, row: int = 0, col: int = 0
+) -> tuple[int, ...]:
+    """Return a place in maps of those sizes; of a signal the position is `row` or `col`."""
+    refuse_outside("channel", channel, sizes[0], f"{stage} is {times(sizes)}")
+    names = {1: (), 2: ("col" if col else "row",), 3: ("row", "col")}[len(sizes)]
+    given = {"row": row, "col": col}
+    for name, size in zip(names, sizes[1:], strict=True):
+        refuse_outside(name, given[name], size, f"a map of {stage} is {times(sizes[1:])}")
+    for name in given.keys() - set(names):
+        refuse_outside(name, given[name], 1, f"{stage} is {times(sizes)} and has no such axis")
+    return (channel, *(given[name] for name in names))

@@ -41,30 +41,32 @@ class ConvStep(WeightedSum):
 
     All tensors are float64, with one entry for each input channel that the kernel reads (C / groups
     of them). Of a signal, (C / groups, k) stands for (C / groups, kh, kw).
+
+    - `patch`: (C / groups, kh, kw): the input under the kernel, padding filled in
+    - `kernel`: (C / groups, kh, kw): the weights
+    - `products`: (C / groups, kh, kw): patch · kernel
+    - `channel_sums`: (C / groups,): the sum of each input channel's products
+    - `channel`: the output channel
+    - `place`: the row and column of the value in its map
+    - `channels`: the input channels that are read
+    - `places`: the input rows, and the input columns, under the kernel; outside the input in
+      padding
+    - `sources`: the rows and columns that are read there; None where padding is zero
+    - `is_padding`: (kh, kw) bool: the cells that lie outside the input
     """
 
     patch: Tensor
-    """(C / groups, kh, kw): the input under the kernel, padding filled in."""
     kernel: Tensor
-    """(C / groups, kh, kw): the weights."""
     products: Tensor
-    """(C / groups, kh, kw): patch · kernel."""
     channel_sums: Tensor
-    """(C / groups,): the sum of each input channel's products."""
     bias: float
     total: float
     channel: int
-    """The output channel."""
     place: Place
-    """The row and column of the value in its map."""
     channels: range
-    """The input channels that are read."""
     places: Sources
-    """The input rows, and the input columns, under the kernel; outside the input in padding."""
     sources: Sources
-    """The rows and columns that are read there; None where padding is zero."""
     is_padding: Tensor
-    """(kh, kw) bool: the cells that lie outside the input."""
 
     def __repr__(self) -> str:
         """Return the sum in one line."""
@@ -230,6 +232,7 @@ def multiply(
     """Return the sum of one kernel's products with the pixels that its window reads."""
     places, sources = window_at(axes, place[1:])
     patch = gather(maps[channels.start : channels.stop], sources)
+    kernel = kernel.double()
     products = patch * kernel
     channel_sums = products.flatten(1).sum(1)
     offset = 0.0 if bias is None else float64(bias).flatten()[place[0]].item()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vizlib.arithmetic._readers import Node, NoReaderError, Reader, Source, whole
 from vizlib.arithmetic._steps import Parts, Place, WeightedSum, largest_place
 from vizlib.arithmetic._windows import float64, refuse_outside
 from vizlib.arithmetic._words import equation, largest_terms
@@ -82,3 +83,26 @@ def vector(x: Any, name: str) -> Tensor:
             f"of a batch choose one with {name}[0]"
         )
     return values
+
+
+class Linear(Reader):
+    """A fully connected layer: each value reads all values along the last axis."""
+
+    def __init__(self, node: Node) -> None:
+        """Refuse products of two outputs, which have no weights."""
+        if node.operation != "linear":
+            raise NoReaderError(f"is {node.operation}, which has no weights of its own")
+        self.weights = node.weights()
+        super().__init__(node)
+        self.reach = [*self.reach[:-1], whole(self.before.shape[-1])]
+
+    def step(self, place: Place) -> tuple[float, LinearStep]:
+        """Return the sum of one neuron."""
+        # Only this neuron's weights become float64: all of them may be a gigabyte.
+        inputs, channel, bias = self.before[place[:-1]], place[-1], self.node.setting("bias")
+        own = linear_step(inputs, self.weights[channel], None if bias is None else bias[channel])
+        return own.total, replace(own, channel=channel)
+
+    def source(self, place: Place, step: LinearStep) -> Source:
+        """Return the input with the largest contribution, of either sign."""
+        return 0, (*place[:-1], int(step.products.abs().argmax()))

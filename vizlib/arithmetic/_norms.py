@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from vizlib.arithmetic._steps import Step
+from vizlib.arithmetic._readers import Node, NoReaderError, Reach, Reader, same, shared, whole
+from vizlib.arithmetic._steps import Place, Step
 from vizlib.arithmetic._windows import float64
 from vizlib.arithmetic._words import added, equation
 from vizlib.words import short
@@ -94,3 +96,57 @@ def norm_step(
     normalized = centred / (variance + eps) ** 0.5
     y = weight * normalized + bias
     return NormStep(values, mean, variance, eps, centred, normalized, weight, bias, y)
+
+
+class Norm(Reader):
+    """A normalization of one value, with the mean and variance of others, or with running ones."""
+
+    def __init__(self, node: Node) -> None:
+        """Find out which values mean and variance are taken from."""
+        super().__init__(node)
+        if node.module is None:
+            raise NoReaderError("is called as a function, which keeps its weights to itself")
+        self.is_running = getattr(node.module, "running_mean", None) is not None
+        if not self.is_running:
+            self.reach = self._reach(node.module, self.before.shape)
+
+    @staticmethod
+    def _reach(layer: nn.Module, shape: torch.Size) -> list[Reach]:
+        """Return for each axis which positions share mean and variance with one."""
+        wholes = [whole(size) for size in shape]
+        match layer:
+            case nn.LayerNorm() | nn.RMSNorm():
+                own = len(shape) - len(layer.normalized_shape)
+                return [same] * own + wholes[own:]
+            case nn.GroupNorm():
+                size = shape[1] // layer.num_groups
+                return [same, shared(size, size), *wholes[2:]]
+            case nn.InstanceNorm1d() | nn.InstanceNorm2d() | nn.InstanceNorm3d():
+                return [same, same, *wholes[2:]]
+            case nn.LocalResponseNorm():
+                return [same, wholes[1], *[same] * (len(shape) - 2)]
+        return [wholes[0], same, *wholes[2:]]
+
+    def step(self, place: Place) -> tuple[float, NormStep]:
+        """Return the normalization of one value."""
+        layer: Any = self.node.module
+        if not hasattr(layer, "bias"):
+            raise NoReaderError(f"is {type(layer).__name__}")
+        own = place[-len(layer.normalized_shape) :] if isinstance(layer, nn.LayerNorm) else place[1]
+        if self.is_running:
+            mean, variance = layer.running_mean[own], layer.running_var[own]
+        else:
+            group = self.before
+            for axis, (reach, at) in enumerate(zip(self.reach, place, strict=True)):
+                positions = sorted(reach({at}))
+                group = group.narrow(axis, positions[0], len(positions))
+            mean, variance = group.mean(), group.var(correction=0)
+        step = norm_step(
+            self.before[place],
+            mean=mean,
+            variance=variance,
+            weight=1.0 if layer.weight is None else layer.weight[own],
+            bias=0.0 if layer.bias is None else layer.bias[own],
+            eps=layer.eps,
+        )
+        return step.total, step

@@ -34,28 +34,31 @@ class PoolStep(Step):
     """How one value of a pooling layer comes about.
 
     Of a signal all places have one number instead of two.
+
+    - `kind`: either "max" or "avg"
+    - `patch`: (kh, kw) float64: the input under the window; padding is −∞ for "max" and 0 for
+      "avg"
+    - `is_padding`: (kh, kw) bool: the cells that lie outside the input
+    - `winner`: the place of the largest value in the patch, of the first of equals; None for
+      "avg"
+    - `source`: the place of the winner in the input map; None for "avg"
+    - `divisor`: what the sum of the patch is divided by; None for "max"
+    - `place`: the row and column of the value in its map
+    - `places`: the input rows, and the input columns, under the window
+    - `sources`: the same, None outside the input
     """
 
     kind: str
-    """Either "max" or "avg"."""
     patch: Tensor
-    """(kh, kw) float64: the input under the window; padding is −∞ for "max" and 0 for "avg"."""
     is_padding: Tensor
-    """(kh, kw) bool: the cells that lie outside the input."""
     winner: Place | None
-    """The place of the largest value in the patch, of the first of equals; None for "avg"."""
     source: Place | None
-    """The place of the winner in the input map; None for "avg"."""
     divisor: float | None
-    """What the sum of the patch is divided by; None for "max"."""
     total: float
     channel: int
     place: Place
-    """The row and column of the value in its map."""
     places: Sources
-    """The input rows, and the input columns, under the window."""
     sources: Sources
-    """The same, None outside the input."""
 
     def __repr__(self) -> str:
         """Return the choice, or the mean, in one line."""

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from vizlib.arithmetic._linear import vector
-from vizlib.arithmetic._steps import Step
+from vizlib.arithmetic._readers import Node, NoReaderError, Reader, whole
+from vizlib.arithmetic._steps import Place, Step
 from vizlib.arithmetic._windows import refuse_outside
 from vizlib.arithmetic._words import factor
 from vizlib.words import short
@@ -16,25 +17,27 @@ from vizlib.words import short
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxSteps:
-    """From scores to probabilities, their logarithms and the loss; all (K,) float64."""
+    """From scores to probabilities, their logarithms and the loss; all (K,) float64.
+
+    - `shifted`: scores − largest: nothing changes but that no exponential can overflow
+    - `total`: the sum of the exponentials
+    - `probabilities`: exponentials / total
+    - `log_probabilities`: shifted − log(total)
+    - `loss`: the negative log-likelihood of the label: what CrossEntropyLoss makes of the
+      scores, and NLLLoss of the log_probabilities
+    - `gradient`: how the loss changes with each score: probabilities, less 1 at the label
+    """
 
     scores: Tensor
     largest: float
     shifted: Tensor
-    """scores − largest: nothing changes but that no exponential can overflow."""
     exponentials: Tensor
     total: float
-    """The sum of the exponentials."""
     probabilities: Tensor
-    """exponentials / total."""
     log_probabilities: Tensor
-    """shifted − log(total)."""
     label: int | None
     loss: float | None
-    """The negative log-likelihood of the label: what CrossEntropyLoss makes of the scores, and
-    NLLLoss of the log_probabilities."""
     gradient: Tensor | None
-    """How the loss changes with each score: probabilities, less 1 at the label."""
 
     def __repr__(self) -> str:
         """Return the winner, and the loss where there is a label."""
@@ -137,3 +140,26 @@ def probability_step(scores: Any, *, channel: int = 0, is_log: bool = False) -> 
     steps = softmax_steps(scores)
     values = steps.log_probabilities if is_log else steps.probabilities
     return ProbabilityStep(steps, channel, is_log, values[channel].item())
+
+
+class Softmax(Reader):
+    """Softmax over the scores along one axis, or its logarithm."""
+
+    def __init__(self, node: Node) -> None:
+        """Find the axis of the scores."""
+        super().__init__(node)
+        if node.operation not in {"softmax", "log_softmax"}:
+            raise NoReaderError(f"is {node.operation}")
+        rank, given = self.before.dim(), node.setting("dim")
+        # What torch takes for granted where nobody says it.
+        usual = 0 if rank in {0, 1, 3} else 1
+        self.axis = (usual if given is None else given) % rank
+        self.reach[self.axis] = whole(self.before.shape[self.axis])
+
+    def step(self, place: Place) -> tuple[float, ProbabilityStep]:
+        """Return one class's probability."""
+        axis = self.axis
+        scores = self.before.movedim(axis, -1)[(*place[:axis], *place[axis + 1 :])]
+        is_log = self.node.operation == "log_softmax"
+        step = probability_step(scores, channel=place[axis], is_log=is_log)
+        return step.total, step

@@ -169,20 +169,17 @@ class _Followers:
             self.last = stage.name
         self._chain = functools.lru_cache(16)(self._followed)
 
-    def _followed(self, image: int) -> arithmetic.Chain | None:
+    def _followed(self, image: int) -> arithmetic.Chain:
         recordings = self.recordings
-        try:
-            return arithmetic.Chain(
-                recordings.model, recordings.inputs[image : image + 1], self.last
-            )
-        except ValueError:  # what is no chain is looked into, but not followed
-            return None
+        return arithmetic.Chain(recordings.model, recordings.inputs[image : image + 1], self.last)
 
     def __call__(self, image: int, *place: int) -> Sequence[arithmetic.Traced]:
-        chain = self._chain(image) if self.last != self.name else None
-        if chain is None:
+        if self.last == self.name:
             return ()
-        way = chain.trace(self.last, *place, until=self.name)
+        try:
+            way = self._chain(image).trace(self.last, *place, until=self.name)
+        except ValueError:  # what is not followed back is looked into all the same
+            return ()
         # In a network with branches the layers behind this one may read another.
         return way[-2::-1] if way[-1].stage == self.name else ()
 

@@ -14,7 +14,6 @@ from vizlib.explore._recordings import Recordings
 from vizlib.words import short
 
 AXES = ("channel", "row", "col")
-_TRACED = range(2, 5)  # axes of (N, F), (N, C, L) and (N, C, H, W)
 
 
 def strongest(maps: Tensor, given: Mapping[str, int]) -> dict[str, int]:
@@ -35,8 +34,7 @@ class Ways:
     def __init__(self, recordings: Recordings) -> None:
         self.recordings = recordings
         self.names = list(recordings[0])
-        # A chain runs the network, and a network that is none would run for every frame.
-        self._chain = functools.lru_cache(32)(self._made)
+        self._chain = functools.lru_cache(32)(self._made)  # a chain runs the network
         self.trace = functools.lru_cache(256)(self._trace)
 
     def stage(self, image: int, layer: int) -> capture.Stage:
@@ -46,7 +44,9 @@ class Ways:
     def maps(self, image: int, layer: int) -> Tensor:
         """Return the same as maps (C, H, W), or (F,) of a vector."""
         output = self.stage(image, layer).output
-        values = (output[0] if output.dim() > 1 else output).float()
+        # A layer may fold other axes into the batch's, or give a single number.
+        values = (output[0] if output.dim() > 1 and len(output) == 1 else output).float()
+        values = values if values.dim() else values[None]
         if values.dim() == len("CL"):
             return values[:, None]
         return values if values.dim() <= len("CHW") else values.flatten(0, -3)
@@ -57,27 +57,10 @@ class Ways:
 
     def _trace(self, image: int, layer: int, where: tuple[int, int, int]) -> arithmetic.Trace:
         """Return the way back from a value; raise ValueError where there is none."""
-        stage = self.stage(image, layer)
-        if stage.output.dim() not in _TRACED:
-            raise ValueError(
-                f"{stage.name} has the shape {tuple(stage.output.shape)}; only the values of maps "
-                "(N, C, H, W) and of vectors (N, F) are followed back"
-            )
-        chain = self._chain(image, None)
-        if isinstance(chain, ValueError):
-            chain = self._chain(image, stage.name)
-        if isinstance(chain, ValueError):
-            raise ValueError(str(chain))  # noqa: TRY004 - it is the very error that was kept
-        channel, row, col = where
-        is_line = stage.output.dim() == len("NCL")
-        return chain.trace(stage.name, channel, *((col,) if is_line else (row, col)))
+        return self._chain(image).trace(self.names[layer], *where)
 
-    def _made(self, image: int, layer: str | None) -> arithmetic.Chain | ValueError:
-        x = self.recordings.inputs[image : image + 1]
-        try:
-            return arithmetic.Chain(self.recordings.model, x, layer)
-        except ValueError as error:
-            return error
+    def _made(self, image: int) -> arithmetic.Chain:
+        return arithmetic.Chain(self.recordings.model, self.recordings.inputs[image : image + 1])
 
 
 def told(trace: arithmetic.Trace) -> list[str]:
@@ -134,8 +117,8 @@ def _moved(one: arithmetic.Traced) -> str:
 
 def read_by(trace: arithmetic.Trace) -> tuple[arithmetic.Traced, arithmetic.Parts] | None:
     """Return the first layer on the way that reads many values, and the ones to be shown."""
-    for one, behind in zip_longest(trace, trace[1:]):
-        parts = one.step and one.step.parts(behind and behind.place)
+    for one in trace:
+        parts = one.step and one.step.parts(one.source)
         if parts:
             return one, parts
     return None

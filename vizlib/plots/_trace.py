@@ -148,7 +148,7 @@ def _behind(
 ) -> _Panel:
     """Return the map that `reader` reads, in which `one` stands."""
     before = reader.before.numpy()
-    whole, cell = _map(before, one.place)
+    whole, cell = _map(before, reader.source)
     if one.kind != _IMAGE or before.ndim == 1:
         return _Panel(lines, whole, cell, two(getattr(reader.step, "places", ((), ()))))
     brightness = before.mean(0).reshape(whole.shape)
