@@ -17,6 +17,7 @@ from typing import Annotated
 
 import torch
 import typer
+from race import ENTRIES, GOAL, lap
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adadelta, Adam
@@ -32,15 +33,6 @@ MNIST = 60_000
 PIECE = {"lenet": 6_400, "mlp": 12_800, "newnet": 1_536}
 BATCHES = {"lenet": (64, 128, 256, 512), "mlp": (64, 128, 256, 512), "newnet": (64, 128)}
 PLAIN = Recipe(epochs=1, learning_rate=1e-3, optimizer="adam", schedule="constant")
-# To 99 % in few epochs: small steps of a large rate, and images changed but a little.
-FAST = Recipe(
-    epochs=3,
-    batch_size=64,
-    learning_rate=5e-3,
-    optimizer="adamw",
-    augment=data.Affine(degrees=5, scale=0.05, shift=1, shear=0.05),
-)
-GOAL = 0.99
 
 Way = Callable[[int], float]  # train on so many images and return the seconds
 
@@ -228,17 +220,15 @@ class Theirs:
 
 
 def ours_to_goal(digits: data.Digits) -> tuple[float, float]:
-    """Train LeNet by the fast recipe; return its seconds, validation too, and test accuracy."""
-    model = models.build("lenet", seed=0)
-    started = time.perf_counter()
-    train.fit(model, digits, recipe=FAST, device="cpu", progress=False)
-    return time.perf_counter() - started, train.evaluate(model, digits).accuracy
+    """Train as benchmarks/race.py does; return the seconds, validation too, and test accuracy."""
+    return lap(ENTRIES["cpu"], digits, 0, torch.device("cpu"))
 
 
 def race(digits: data.Digits, *, whole: bool, count: int) -> None:
     """Print the time to 99 % for both; not `whole`, the other's epochs are counted from a piece."""
     seconds, accuracy = ours_to_goal(digits)
-    print(f"\nLeNet by fit, {FAST.epochs} epochs: {accuracy:.2%} in {seconds:.1f} s")
+    entry = ENTRIES["cpu"]
+    print(f"\n{entry.name} by fit, {entry.recipe.epochs} epochs: {accuracy:.2%} in {seconds:.1f} s")
     theirs = Theirs()
     if not whole:
         theirs.learn(640)

@@ -575,3 +575,30 @@ def test_the_digest_of_each_file_is_known():
     assert set(map(len, _mnist._SHA256.values())) == {64}
     names = {name for pair in _mnist._FILES.values() for name in pair}
     assert set(_mnist._SHA256) == names
+
+
+def test_batches_cut_out_together_are_those_cut_out_one_by_one(embedded):
+    """On a GPU sixteen at a time; the same images in the same order, and a short last batch."""
+    settings = {"shuffle": True, "generator": torch.Generator().manual_seed(7)}
+    single = embedded.batches("train", 50, **settings)
+    settings["generator"] = torch.Generator().manual_seed(7)
+    together = embedded.batches("train", 50, **settings)
+    together.at_once = 16
+    assert single.at_once == 1
+    pairs = list(zip(single, together, strict=True))
+    assert [len(labels) for _, (_, labels) in pairs] == [50] * 25 + [7]
+    for one, other in pairs:
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+
+
+def test_batches_changed_together_are_each_changed_in_its_own_way(embedded):
+    together = embedded.batches("train", 50, augment=data.Affine())
+    together.at_once = 16
+    plain = embedded.batches("train", 50)
+    seen = []
+    for (changed, labels), (images, expected) in zip(together, plain, strict=True):
+        assert torch.equal(labels, expected)
+        assert changed.shape == images.shape
+        seen.append((changed - images).abs().flatten(1).sum(1))
+    assert len(torch.cat(seen).unique()) > 1200  # of 1,257 images

@@ -29,9 +29,11 @@ class Cuda:
         """Work on the stream that captures, so that what it sets up is there already."""
         outer = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(outer)
-        with torch.cuda.stream(self.stream):
-            yield
-        outer.wait_stream(self.stream)
+        try:
+            with torch.cuda.stream(self.stream):
+                yield
+        finally:
+            outer.wait_stream(self.stream)
 
     @contextmanager
     def unread(self) -> Iterator[None]:
@@ -46,9 +48,12 @@ class Cuda:
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """Return what does all of `work` again at one launch; here it is recorded, not done."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):
-            work()
+        graph, outer = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.stream.device)
+        try:
+            with torch.cuda.graph(graph, stream=self.stream):
+                work()
+        finally:
+            torch.cuda.set_stream(outer)  # torch forgets to where a capture fails
         return graph.replay
 
 

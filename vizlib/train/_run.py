@@ -97,7 +97,8 @@ class Run:
     def stopped(self) -> History:
         """Return the history of the epochs that were over when Ctrl-C came, and say so."""
         self._put_back()  # once more: it may have come in the middle of that
-        history, self.history.interrupted = self.history, True
+        history = self.history
+        history.interrupted = True
         kept = f"the best weights so far (epoch {history.best_epoch}) and the history are kept"
         what = f"; {kept}" if history.epochs else ": the network is as it was before"
         tqdm.write(f"Stopped after {history.epochs} of {self.plan.epochs} epochs{what}.")
@@ -112,6 +113,7 @@ class Run:
         self.mean = RunningMean(self.model, self.plan.average) if self.plan.average else None
         self.optimizer = self.plan.make_optimizer(self.stepped)
         self.schedule = self.plan.make_schedule(self.optimizer, self.steps)
+        alone = f"the device is {self.device.type}"
         step = Step(
             self.stepped,
             self.optimizer,
@@ -119,6 +121,7 @@ class Run:
             self.mean,
             smoothing=self.plan.label_smoothing,
             is_bfloat16=self._is_bfloat16(),
+            kind=f"ordinary: {'several processes train together' if self.accelerator else alone}",
         )
         cuda = None if self.accelerator else _cuda(self.device)
         self.step = GraphedStep(step, cuda, self.plan.batch_size) if cuda else step
@@ -219,13 +222,7 @@ class Run:
             "step_accuracy": (counts[:, 1] / counts[:, 2]).tolist(),
         }
         longer = {name: getattr(self.history, name) + values for name, values in new.items()}
-        return replace(self.history, step_kind=self._step_kind(), **longer)
-
-    def _step_kind(self) -> str:
-        if isinstance(self.step, GraphedStep):
-            return self.step.kind
-        reason = f"the device is {self.device.type}"
-        return f"ordinary: {'several processes train together' if self.accelerator else reason}"
+        return replace(self.history, step_kind=self.step.kind, **longer)
 
     def _state(self) -> dict[str, Any]:
         history, best = self.kept

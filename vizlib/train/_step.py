@@ -57,9 +57,10 @@ class Step:
         *,
         smoothing: float,
         is_bfloat16: bool,
+        kind: str,
     ) -> None:
         self.model, self.optimizer, self.schedule, self.mean = model, optimizer, schedule, mean
-        self.smoothing, self.is_bfloat16 = smoothing, is_bfloat16
+        self.smoothing, self.is_bfloat16, self.kind = smoothing, is_bfloat16, kind
 
     def __call__(self, images: Tensor, labels: Tensor, scale: float) -> Tensor:
         """Learn from a batch; return the sum of its losses and its right answers, as (2,).
