@@ -296,9 +296,11 @@ function erf(v) {
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-v * v) * sum;
 }
 
+const GELU = Math.sqrt(2 / Math.PI);
+
 function gelu(v, { approximate = "none" }) {
-  if (approximate === "none") return (v / 2) * (1 + erf(v / Math.SQRT2));
-  return (v / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)));
+  const share = approximate === "none" ? erf(v / Math.SQRT2) : Math.tanh(GELU * (v + 0.044715 * v ** 3));
+  return (v / 2) * (1 + share);
 }
 
 // The slope for negative values is one number, or one for each channel.
@@ -471,6 +473,25 @@ function select(x, { dim, index }) {
   return tensor(one.shape.filter((_, d) => d !== axis), one.values);
 }
 
+// What brackets take: a number, the ends of a slice, "new" for an axis of one, "rest" for all axes
+// that nothing is said about.
+function index(x, { places }) {
+  const spoken = places.filter((place) => place !== "new" && place !== "rest").length;
+  let made = x, axis = 0;
+  for (const place of places) {
+    if (place === "rest") axis += x.shape.length - spoken;
+    else if (place === "new") made = unsqueeze(made, { dim: axis++ });
+    else if (Array.isArray(place)) made = sliced(made, axis++, ...place);
+    else made = select(made, { dim: axis, index: place });
+  }
+  return made;
+}
+
+function sliced(x, axis, from, to, step) {
+  const size = x.shape[axis], place = (end) => clamp(end < 0 ? end + size : end, 0, size);
+  return take(x, axis, range(place(from ?? 0), place(to ?? size), step));
+}
+
 // Each row along one axis becomes another row, of any length but the same for all.
 function alongAxis(x, axis, f) {
   const order = [...x.shape.keys()].filter((d) => d !== axis).concat(axis);
@@ -563,13 +584,15 @@ export const OPERATIONS = {
   mul: pairwise((a, b) => a * b),
   div: pairwise((a, b) => a / b),
   pow: pairwise((a, b) => a ** b),
+  rsub: pairwise((a, b) => b - a),
+  rdiv: pairwise((a, b) => b / a),
   maximum: pairwise(Math.max),
   minimum: pairwise(Math.min),
-  matmul, cat, reshape, flatten, permute, transpose, squeeze, unsqueeze, select, narrow,
+  matmul, cat, reshape, flatten, permute, transpose, squeeze, unsqueeze, select, narrow, index,
   mean: reduced((row) => total(row) / row.length),
   sum: reduced(total),
   amax: reduced(largest),
-  pad: padded, interpolate, identity: same,
+  pad: padded, interpolate, identity: same, dropout: same,
 };
 
 // --- A whole network -------------------------------------------------------------------------
@@ -597,7 +620,7 @@ export function* run(program, tensors, image, changes = {}, known = {}) {
 }
 
 // A copy in which some channels are multiplied, each by a number of its own.
-function faded(x, factors) {
+export function faded(x, factors) {
   const size = product(x.shape.slice(2)), out = tensor(x.shape, x.values.slice());
   for (const [channel, factor] of Object.entries(factors)) {
     const from = channel * size;

@@ -63,7 +63,7 @@ function dilated(mask, times) {
   return mask;
 }
 
-function padded({ height, width, values }, margin) {
+function framed({ height, width, values }, margin) {
   const wide = picture(height + 2 * margin, width + 2 * margin);
   for (let row = 0; row < height; row++) {
     wide.values.set(values.subarray(row * width, (row + 1) * width), (row + margin) * wide.width + margin);
@@ -114,7 +114,7 @@ function lower(line, count) {
 // On a stroke of width w the distance to its nearer edge goes from 0 to w / 2: w is 4 times the mean.
 function strokeWidth(mask) {
   let sum = 0, count = 0;
-  for (const distance of distances(padded(mask, 1)).values) {
+  for (const distance of distances(framed(mask, 1)).values) {
     sum += distance;
     count += distance > 0;
   }
@@ -127,7 +127,7 @@ function evenStroke(digit) {
   const width = (strokeWidth(mapped(digit, isInked)) * BOX) / longer;
   const wanted = within(width, ...(longer <= MNIST ? POSSIBLE : USUAL));
   if (wanted === width) return digit;
-  const inside = mapped(padded(resized(digit, LARGE), LARGE / 8), isInked);
+  const inside = mapped(framed(resized(digit, LARGE), LARGE / 8), isInked);
   const inner = distances(inside), outer = distances(mapped(inside, (is) => 1 - is));
   const deepest = inner.values.reduce((a, b) => Math.max(a, b));
   // A dot is all edge: its middle stays.

@@ -27,6 +27,11 @@ export function written(value, peak) {
   return signed(value.toFixed(peak >= 1000 ? 0 : peak >= 100 ? 1 : peak >= 10 ? 2 : 3));
 }
 
+// Two decimals where they tell something: for sums that are read as a whole.
+export function brief(value, peak = Math.abs(value)) {
+  return peak >= 0.1 && peak < 100 ? signed(value.toFixed(2)) : written(value, peak);
+}
+
 // How many decimals of these values fit, of which the largest has three digits or two; else null.
 export function decimals(values, fits) {
   const { min, max, peak } = statistics(values), exponent = Math.floor(Math.log10(peak || 1));
@@ -47,9 +52,9 @@ export function shade(value, limit) {
   return place < 0 ? 0 : place > 254 ? 254 : place;
 }
 
-const isDark = (shade) => shade < 64 || (shade > 190 && shade < NOT_A_NUMBER);
+export const isDark = (shade) => shade < 64 || (shade > 190 && shade < NOT_A_NUMBER);
 
-function packedPalette(colours) {
+export function packedPalette(colours) {
   const pack = (r, g, b) => (255 << 24) | (b << 16) | (g << 8) | r;
   const packed = new Uint32Array(256);
   for (let i = 0; i < NOT_A_NUMBER; i++) packed[i] = pack(...colours.subarray(3 * i, 3 * i + 3));
@@ -57,7 +62,7 @@ function packedPalette(colours) {
   return packed;
 }
 
-const css = (packed) => `rgb(${packed & 255} ${(packed >> 8) & 255} ${(packed >> 16) & 255})`;
+export const css = (packed) => `rgb(${packed & 255} ${(packed >> 8) & 255} ${(packed >> 16) & 255})`;
 
 // What Python sends lies somewhere in a larger buffer, which is not kept.
 const bytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();

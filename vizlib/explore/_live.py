@@ -1,0 +1,114 @@
+"""A page in which a network computes: its program, its weights, images, and what torch answers."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vizlib import data, words
+from vizlib.explore._panels import palette
+from vizlib.explore._program import NotComputableError, Program, program
+from vizlib.models import eval_mode
+
+STATIC = Path(__file__).parent / "static"
+MODULES = (
+    *("numbers", "elements", "engine", "graph", "fold", "ink", "held", "tiles", "picture"),
+    *("equation", "lens", "made", "scores", "needs", "sketch", "controls", "answering", "live"),
+)
+_LARGEST = 50 << 20  # bytes of a page
+_IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
+
+
+def live_page(
+    title: str,
+    model: nn.Module,
+    inputs: Tensor,
+    *,
+    labels: Sequence[int] = (),
+    classes: Sequence[str] = (),
+    place: dict[str, Any] | None = None,
+) -> str:
+    """Return a page (HTML) in which `model` computes what it makes of an image, or of a drawing.
+
+    `inputs` are the images that it opens with, (N, C, H, W), as the network takes them; `labels`
+    their classes, `classes` the names of all, `place` where it opens, such as {"layer": "conv2"}.
+
+    Raises NotComputableError, in one sentence, where a page cannot compute this network.
+    """
+    kind = next((p.dtype for p in model.parameters()), inputs.dtype)
+    inputs = inputs.to(kind)
+    with eval_mode(model), torch.no_grad():
+        found = program(model, inputs[:1])
+        outputs = [model(inputs[i : i + 1]).float() for i in range(len(inputs))]
+    is_half = _bytes(found, inputs, 4) > _LARGEST
+    if _bytes(found, inputs, 2) > _LARGEST:
+        raise NotComputableError(f"a page of {title} would be larger than {_LARGEST >> 20} MB")
+    count = outputs[0].shape[1] if outputs[0].dim() > 1 else 1
+    held = {
+        "program": {"input": "input", **_graph(found)},
+        "weights": _text(found.packed(np.float16 if is_half else np.float32)),
+        "half": is_half,
+        **_images(inputs.float()),
+        "outputs": [_text(output.numpy().tobytes()) for output in outputs],
+        "labels": list(labels),
+        "classes": [str(each) for each in classes] or [str(i) for i in range(count)],
+        "palette": _text(palette()),
+        "place": "&".join(f"{name}={value}" for name, value in (place or {}).items()),
+        "about": f"{words.counted(_stages(found), 'layer')}, "
+        f"{sum(each.size for each in found.values):,} weights, computed in this page",
+    }
+    return Template((STATIC / "live.html").read_text("utf-8")).substitute(
+        title=html.escape(title),
+        style=(STATIC / "live.css").read_text("utf-8"),
+        data=json.dumps(held, ensure_ascii=False).replace("<", "\\u003c"),
+        script=script(),
+    )
+
+
+def script() -> str:
+    """Return all modules as one: a page from the disk may not import another file."""
+    sources = ((STATIC / f"{name}.js").read_text("utf-8") for name in MODULES)
+    return "\n".join(_IMPORT.sub("", source) for source in sources)
+
+
+def _bytes(found: Program, inputs: Tensor, each: int) -> int:
+    """Return about how large the page will be: bytes become a third more as text."""
+    values = sum(tensor.size for tensor in found.values)
+    return (values * each + inputs.numel() * 4) * 4 // 3
+
+
+def _graph(found: Program) -> dict[str, Any]:
+    return {"steps": found.steps, "tensors": found.tensors, "output": found.output}
+
+
+def _stages(found: Program) -> int:
+    return sum(not step.get("hidden") for step in found.steps)
+
+
+def _images(inputs: Tensor) -> dict[str, Any]:
+    """Return the images as bytes, where they are normalized ones, or else as floats."""
+    levels = ((inputs * data.STD + data.MEAN) * 255).round()
+    pixels = levels.clamp(0, 255).to(torch.uint8)
+    is_bytes = torch.equal((pixels / 255 - data.MEAN) / data.STD, inputs)
+    values = pixels if is_bytes else inputs
+    return {
+        "images": [_text(image.numpy().tobytes()) for image in values],
+        "isBytes": is_bytes,
+        "shape": [1, *inputs.shape[1:]],
+        "mean": data.MEAN,
+        "std": data.STD,
+    }
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

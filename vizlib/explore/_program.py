@@ -1,0 +1,241 @@
+"""A network as a program that a page can compute: its steps as JSON, its weights as bytes.
+
+What each step is and what it reads is told by `capture.program`; here the arguments get the names
+that `static/engine.js` knows them by, which are PyTorch's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vizlib import capture
+
+_BINARY = "input other alpha"
+_CONV = "input weight bias stride padding dilation groups"
+_TRANSPOSED = "input weight bias stride padding output_padding groups dilation"
+_MAX_POOL = "input kernel_size stride padding dilation ceil_mode"
+_AVG_POOL = "input kernel_size stride padding ceil_mode count_include_pad divisor_override"
+_REDUCTION = "input dim keepdim"
+# What the engine can compute, and the names of the arguments in torch's order.
+_PARAMETERS = {
+    **dict.fromkeys(("conv1d", "conv2d"), _CONV),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d"), _TRANSPOSED),
+    **dict.fromkeys(("max_pool1d", "max_pool2d"), _MAX_POOL),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _AVG_POOL),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d"), "input output_size"),
+    **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d"), "input output_size"),
+    **dict.fromkeys(("add", "sub", "mul", "div", "rsub", "rdiv", "pow", "matmul"), _BINARY),
+    **dict.fromkeys(("maximum", "minimum"), _BINARY),
+    **dict.fromkeys(("mean", "sum", "amax"), _REDUCTION),
+    **dict.fromkeys(("softmax", "log_softmax", "softmin"), "input dim"),
+    **dict.fromkeys(("relu", "relu6", "sigmoid", "tanh", "silu", "mish", "softsign"), "input"),
+    **dict.fromkeys(("hardsigmoid", "hardswish", "selu", "logsigmoid", "abs", "neg"), "input"),
+    **dict.fromkeys(("exp", "sqrt", "dropout", "identity"), "input"),
+    **dict.fromkeys(("elu", "celu"), "input alpha"),
+    "batch_norm": "input running_mean running_var weight bias training momentum eps",
+    "instance_norm": "input running_mean running_var weight bias use_input_stats momentum eps",
+    "layer_norm": "input normalized_shape weight bias eps",
+    "group_norm": "input num_groups weight bias eps",
+    "linear": "input weight bias",
+    "prelu": "input weight",
+    "leaky_relu": "input negative_slope",
+    "hardtanh": "input min_val max_val",
+    "clamp": "input min max",
+    "gelu": "input approximate",
+    "softplus": "input beta threshold",
+    "cat": "tensors dim",
+    "flatten": "input start_dim end_dim",
+    "transpose": "input dim0 dim1",
+    "select": "input dim index",
+    "narrow": "input dim start length",
+    "pad": "input pad mode value",
+    "interpolate": "input size scale_factor mode align_corners",
+}
+_SAME = {
+    **dict.fromkeys(
+        ("feature_dropout", "dropout1d", "dropout2d", "contiguous", "clone"), "dropout"
+    ),
+    **dict.fromkeys(("swapaxes", "swapdims"), "transpose"),
+    "upsample": "interpolate",
+    "clip": "clamp",
+    **dict.fromkeys(("mm", "bmm"), "matmul"),
+}
+# These give the same values in another shape, which the pass has told.
+_RESHAPES = {"view", "reshape", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
+# Arguments that change nothing here, as long as they are off or at their usual value.
+_WITHOUT_EFFECT = {"inplace", "_stacklevel", "return_indices", "antialias", "dtype", "p"}
+_WITHOUT_EFFECT |= {"momentum", "training", "memory_format", "recompute_scale_factor"}
+
+
+class NotComputableError(ValueError):
+    """A page cannot compute this network; the message says which layer, and why."""
+
+
+@dataclass
+class Program:
+    """A network's steps, each a dict for JSON, and the values of its tensors, in one row."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    tensors: list[dict[str, Any]] = field(default_factory=list)
+    values: list[np.ndarray] = field(default_factory=list)
+    output: str = ""
+
+    def packed(self, dtype: type[np.floating]) -> bytes:
+        """Return all weights, one after the other."""
+        return b"".join(each.astype(dtype).tobytes() for each in self.values)
+
+
+def program(model: nn.Module, x: Tensor) -> Program:
+    """Return what `model`, in its present mode, computes of an image x (1, C, H, W).
+
+    Raises NotComputableError, in one sentence, where a page could not compute it.
+    """
+    found = capture.program(model, x)
+    _refuse_changing_constants(found, capture.program(model, torch.zeros_like(x)))
+    return _Export(found).program
+
+
+def _refuse_changing_constants(one: capture.Program, other: capture.Program) -> None:
+    """Raise where a tensor that is no parameter depends on the image, by ways nobody sees."""
+    for name, values in one.tensors.items():
+        twin = other.tensors.get(name)
+        if twin is None or twin.shape != values.shape or not torch.equal(twin, values):
+            raise NotComputableError(
+                f"the network reads {name} as if it were a constant, but it is another one for "
+                "another image, and a page cannot see how it is made"
+            )
+
+
+class _Export:
+    """Goes through the steps in order; a layer that changes nothing becomes a step as well."""
+
+    def __init__(self, found: capture.Program) -> None:
+        self.found, self.program = found, Program()
+        self.waiting = list(found.stages.items())
+        self.named: dict[str, str] = {"input": "input"}  # a step → the last stage that gave it
+        self.numbers: dict[str, int] = {}
+        self._pass_on()
+        for step in found.steps.values():
+            self._add(step)
+        self.program.output = self.named[found.outputs[0]] if found.outputs else ""
+
+    def _add(self, step: capture.Step) -> None:
+        name = next((stage for stage, own in self.waiting if own == step.name), step.name)
+        self.waiting = [(stage, own) for stage, own in self.waiting if stage != name]
+        operation, options = self._told(step)
+        self._write(name, operation, options)
+        self.named[step.name] = name
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Write the layers that come next and give what was there already."""
+        while self.waiting and self.waiting[0][1] in self.named:
+            stage, own = self.waiting.pop(0)
+            self._write(stage, "identity", {"input": {"stage": self.named[own]}})
+            self.named[own] = stage
+
+    def _write(self, name: str, operation: str, options: dict[str, Any]) -> None:
+        step = {"name": name, "operation": operation, "options": options}
+        # What lies between the layers is computed, and not shown.
+        hidden = {} if name in self.found.stages else {"hidden": True}
+        self.program.steps.append(step | hidden)
+
+    # --- Arguments -------------------------------------------------------------------------
+
+    def _told(self, step: capture.Step) -> tuple[str, dict[str, Any]]:
+        operation = _SAME.get(step.operation, step.operation)
+        first = step.arguments[0] if step.arguments else None
+        if operation == "getitem":
+            places = list(_places(step.arguments[1]))
+            return "index", {"input": self._value(first), "places": places}
+        if operation in _RESHAPES:
+            return "reshape", {"input": self._value(first), "shape": list(step.shape)}
+        if operation == "permute":
+            dims = np.ravel([*step.arguments[1:], *step.options.values()]).tolist()
+            return "permute", {"input": self._value(first), "dims": dims}
+        if operation in {"T", "t", "mT"}:
+            return "transpose", {"input": self._value(first), "dim0": -2, "dim1": -1}
+        if operation not in _PARAMETERS:
+            raise NotComputableError(f"a page cannot compute {operation}, which {step.name} is")
+        return operation, self._named(step, _PARAMETERS[operation].split())
+
+    def _named(self, step: capture.Step, names: Sequence[str]) -> dict[str, Any]:
+        given = dict(zip(names, step.arguments, strict=False))
+        if step.operation in {"mean", "sum", "amax"} and len(step.arguments) > len(names):
+            given["dim"] = step.arguments[1:]
+        given |= step.options
+        _refuse_chance(step, given)
+        return {
+            name: self._value(value)
+            for name, value in given.items()
+            if name in names and name not in _WITHOUT_EFFECT and value is not None
+        }
+
+    def _value(self, value: Any) -> Any:
+        match value:
+            case capture.Value():
+                return self._reference(value)
+            case str() | bool() | int() | float():
+                return value
+            case list() | tuple():
+                return [self._value(each) for each in value]
+        raise NotComputableError(f"a page cannot compute with a {type(value).__name__}")
+
+    def _reference(self, value: capture.Value) -> dict[str, Any]:
+        if value in self.found.tensors:
+            return {"tensor": self._number(value)}
+        if value in self.named:
+            return {"stage": self.named[value]}
+        return {"stage": self._part(value)}
+
+    def _number(self, name: str) -> int:
+        """Return the number of a tensor of the network's own, which the page then holds."""
+        if name not in self.numbers:
+            values = self.found.tensors[name].detach().cpu()
+            if values.is_complex() or values.is_quantized:
+                raise NotComputableError(f"a page cannot compute with {values.dtype}, as {name} is")
+            at = sum(each.size for each in self.program.values)
+            self.program.tensors.append({"shape": list(values.shape), "at": at})
+            self.program.values.append(values.float().numpy().ravel())
+            self.numbers[name] = len(self.numbers)
+        return self.numbers[name]
+
+    def _part(self, value: capture.Value) -> str:
+        """Write the step that takes one of the parts that a step has cut its input into."""
+        base, _, number = value.removesuffix("]").partition("[")
+        if base == "input":
+            raise NotComputableError("a page has one image, but the network takes several inputs")
+        raise NotComputableError(f"a page cannot compute part {number} of {base}")
+
+
+def _refuse_chance(step: capture.Step, given: dict[str, Any]) -> None:
+    """Raise where a step throws dice or learns, which an answer of a page may not."""
+    if given.get("training") or (step.operation == "instance_norm" and given.get("running_mean")):
+        raise NotComputableError(
+            f"{step.name} ({step.operation}) is in training mode, where the same image gives "
+            "another answer each time"
+        )
+
+
+def _places(index: Any) -> Iterator[Any]:
+    """Yield for each axis a number, the ends of a slice, or "new" for an axis of one."""
+    for each in index if isinstance(index, tuple) else (index,):
+        match each:
+            case None:
+                yield "new"
+            case slice():
+                yield [each.start, each.stop, each.step or 1]
+            case int() if not isinstance(each, bool):
+                yield each
+            case _ if each is Ellipsis:
+                yield "rest"
+            case _:
+                raise NotComputableError(
+                    "a page cannot compute an index that is a tensor or a list"
+                )
