@@ -17,6 +17,7 @@ endif
 BIN := .venv/bin
 READY := .venv/.ready
 SETTINGS := .venv/share/jupyter/lab/settings
+BIOME := npx --yes @biomejs/biome@2.6.8
 
 # JupyterLab's first screen shows the lesson and asks nothing.
 CALM := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
@@ -44,9 +45,12 @@ test: $(READY) ## every test, doctest and notebook (PYTEST_ARGS="-k models" pick
 	mode=$$($(BIN)/python tests/nbval_mode.py); \
 	$(PYTEST) tests vizlib notebooks $$mode $(NBVAL) $(PYTEST_ARGS)
 
-lint: $(READY) ## check style and formatting
+lint: $(READY) ## check style, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	@if command -v npx > /dev/null; then $(BIOME) lint vizlib; \
+	else echo "There is no node here: the JavaScript is not checked."; fi
 
 format: $(READY) ## put formatting right
 	$(BIN)/ruff check --fix
@@ -63,7 +67,7 @@ bench: $(READY) ## measure the speed claims
 	for file in benchmarks/*.py; do $(BIN)/python $$file; done
 
 clean: ## remove caches and builds (to begin from nothing, delete .venv as well)
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find vizlib tests notebooks weights benchmarks -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

@@ -419,6 +419,14 @@ def test_conda_pins_a_python_that_the_package_accepts(project, environment):
     assert low <= minor < high
 
 
+def test_the_workflow_runs_what_ci_runs_on_every_python_that_the_package_accepts(project):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text("utf-8"))
+    job = workflow["jobs"]["test"]
+    assert ".ci/run" in [step.get("run") for step in job["steps"]]
+    low, high = map(int, re.findall(r"3\.(\d+)", project["requires-python"]))
+    assert job["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in range(low, high)]
+
+
 def test_each_dependency_is_stated_once_and_within_bounds(project):
     pairs = declared_in(project, *project["optional-dependencies"])
     names = [name for name, _ in pairs]

@@ -105,7 +105,7 @@ class History:
         try:
             history = cls(**json.loads(text))
         except (TypeError, ValueError, RecursionError):
-            fault = "it is no JSON with the names that History.to_json gives"
+            history, fault = cls(), "it is no JSON with the names that History.to_json gives"
         else:
             fault = _fault(history)
         if fault:
@@ -135,8 +135,8 @@ class History:
         return history
 
 
-def _fault(history: History) -> str | None:
-    """Return what is wrong with a history that was read from a text."""
+def _fault(history: History) -> str:
+    """Return what is wrong with a history that was read from a text; nothing if all is right."""
     for name, usual in vars(History()).items():
         value = getattr(history, name)
         if type(value) is not type(usual):
@@ -146,8 +146,9 @@ def _fault(history: History) -> str | None:
     lengths = {name: len(getattr(history, name)) for name in _EACH_EPOCH}
     if len(history.val_loss) != history.epochs or set(lengths.values()) - {0, history.epochs}:
         return f"its lists do not have one entry for each epoch: {lengths}"
-    return None
+    return ""
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in {int, float} and math.isfinite(value)
+    is_true = isinstance(value, bool)  # which Python counts as a number
+    return isinstance(value, int | float) and not is_true and math.isfinite(value)

@@ -19,7 +19,7 @@ from vizlib.data import Affine, Augment
 
 _MANY = 2**31  # more epochs, or images in a batch, than anybody has
 # Of each number: whether it is whole, the least that it may be, and what it must be below.
-_LIMITS = {
+_LIMITS: dict[str, tuple[type, int, Any]] = {
     "epochs": (Integral, 0, _MANY),
     "batch_size": (Integral, 1, _MANY),
     "learning_rate": (Real, 0, math.inf),
@@ -56,8 +56,8 @@ class Recipe:
     def __post_init__(self) -> None:
         """Refuse numbers that cannot train anything: ValueError, TypeError for what is none."""
         for name, (kind, least, below) in _LIMITS.items():
-            value = getattr(self, name)
-            if not isinstance(value, kind):
+            value: Any = getattr(self, name)
+            if not issubclass(type(value), kind):
                 what = "whole number" if kind is Integral else "number"
                 raise TypeError(f"{name} must be a {what}, but was {value!r}")
             if not value >= least:

@@ -17,6 +17,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlparse
 
@@ -63,7 +64,7 @@ def load(name: str) -> nn.Module:
     return model.eval()
 
 
-def info(name: str) -> dict[str, object]:
+def info(name: str) -> dict[str, Any]:
     """Return where the trained weights called `name` came from, as `save` was told.
 
     >>> info("lenet")["network"], info("lenet")["accuracy"] > 0.99
@@ -166,9 +167,9 @@ def _refuse_other(cached: Path) -> None:
 def _path(name: str) -> Path:
     path = _find(name) if name in models.names() else None
     if path is None:
-        shape = models.build(name).input_shape  # says so itself where there is no such network
+        model = models.build(name)  # says so itself where there is no such network
         advice = f"train it with vizlib.train.fit(models.build({name!r}), data.load())"
-        if shape != (1, 28, 28):
+        if (shape := models.input_shape(model)) != (1, 28, 28):
             advice = f"it takes inputs of {words.times(shape)}, which no digit is"
         raise FileNotFoundError(
             f"there are no trained weights for {name!r}, only for {', '.join(names())}; {advice}"

@@ -13,7 +13,17 @@ import typer
 
 from vizlib import __version__, words
 from vizlib.cli import _console, _grade, _look
-from vizlib.cli._console import DataSet, Device, Json, Model, NoGpu, Picture, TestBatch, Weights
+from vizlib.cli._console import (
+    DataSet,
+    Device,
+    Json,
+    Model,
+    NoGpu,
+    OptionalPicture,
+    Picture,
+    TestBatch,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from vizlib.history import History
@@ -168,7 +178,7 @@ def measure(
     weights: Weights = None,
     first: Annotated[int | None, typer.Option(help="Only so many of the test images.")] = None,
     test_batch_size: TestBatch = 500,
-    out: Picture = None,
+    out: OptionalPicture = None,
     data: DataSet = "auto",
     device: Device = "auto",
     no_gpu: NoGpu = False,

@@ -128,11 +128,11 @@ def _stage(folder: Path, number: str, stage: capture.Stage, end: str | float) ->
 
 def _maps(folder: Path, name: str, maps: np.ndarray, end: str | float) -> list[dict[str, Any]]:
     digits = len(str(len(maps) - 1))
-    ends = {"layer": plots.largest([maps])}
+    whole = end if isinstance(end, float) else plots.largest([maps])
     entries = []
     for channel, values in enumerate(maps):
         file = f"{name}/{channel:0{max(2, digits)}}.png"
-        limit = plots.largest([values]) if end == "map" else ends.get(end, end)
+        limit = plots.largest([values]) if end == "map" else whole
         files.replace_whole(folder / file, plots.png(_enlarged(plots.colours(values, limit))))
         low, high = _rounded(values.min()), _rounded(values.max())
         entries.append({"file": file, "least": low, "greatest": high, "end": _rounded(limit)})

@@ -63,8 +63,8 @@ def sentence(error: Exception) -> str | None:
         what = error.filename or "what was to be printed or written"
         return f"{error.strerror}: {what}"
     # A bare KeyError is a mistake of ours; a kind of it that has a sentence is not.
-    told = isinstance(error, ValueError | OSError | FloatingPointError)
-    return str(error) if told or KeyError in type(error).__bases__ else None
+    is_told = isinstance(error, ValueError | OSError | FloatingPointError)
+    return str(error) if is_told or KeyError in type(error).__bases__ else None
 
 
 def _must_be_png(path: Path | None) -> Path | None:
@@ -88,10 +88,9 @@ DataSet = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps, …")]
 NoGpu = Annotated[bool, typer.Option("--no-gpu", help="Compute on the CPU, whatever there is.")]
 TestBatch = Annotated[int, typer.Option(min=1, max=_MOST, help="Images at once while testing.")]
-Picture = Annotated[
-    Path | None,
-    typer.Option("--out", "-o", callback=_must_be_png, help="Draw it, as PNG, to this file."),
-]
+_OUT = typer.Option("--out", "-o", callback=_must_be_png, help="Draw it, as PNG, to this file.")
+Picture = Annotated[Path, _OUT]
+OptionalPicture = Annotated[Path | None, _OUT]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 

@@ -41,10 +41,9 @@ def plan(name: str, *, augment: bool | None, **settings: Any) -> Recipe:
 def untrained(name: str, seed: int, start: Path | None) -> nn.Module:
     """Build a network that can learn digits, with the weights in the file `start` if given."""
     model = models.build(name, seed=seed)
-    if model.input_shape != (1, 28, 28):
-        raise ValueError(
-            f"{name} reads images of {times(model.input_shape)}, and the digits have 1×28×28"
-        )
+    shape = models.input_shape(model)
+    if shape != (1, 28, 28):
+        raise ValueError(f"{name} reads images of {times(shape)}, and the digits have 1×28×28")
     return weights.load_into(model, start) if start else model
 
 
@@ -95,10 +94,10 @@ def learn(
 
 def _say_what_will_be(checkpoint: Path | None, *, resume: bool) -> None:
     """Say before a training that it begins anew, where one might not expect that."""
-    is_there = bool(checkpoint and checkpoint.is_file())
-    if resume and not is_there:
-        sys.stderr.write("There is nothing to resume yet: starting from the beginning.\n")
-    if is_there and not resume:
+    if checkpoint is None or not checkpoint.is_file():
+        if resume:
+            sys.stderr.write("There is nothing to resume yet: starting from the beginning.\n")
+    elif not resume:
         sys.stderr.write(
             f"This run replaces the one in {checkpoint.parent} when its first epoch is over: stop "
             "it and give --out another folder, or --resume, to keep that.\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vizlib.cli import _console
-from vizlib.cli._console import DataSet, Json, Model, Picture, Weights
+from vizlib.cli._console import DataSet, Json, Model, OptionalPicture, Weights
 from vizlib.words import counted, listed, percent, share, times
 
 if TYPE_CHECKING:
@@ -59,13 +59,15 @@ def maps(
       python -m vizlib maps --layer "fc*" --values
     """  # noqa: D301 - \b keeps the lines of an example apart
     from vizlib import data as data_sets
+    from vizlib import models
     from vizlib.cli import _atlas
 
     network = _console.trained(model, weights)
+    shape = models.input_shape(network)
     if image:
-        picture = _atlas.photograph(image, network.input_shape)
+        picture = _atlas.photograph(image, shape)
     else:
-        picture = _atlas.of_the_test(data_sets.load(data), index, network.input_shape)
+        picture = _atlas.of_the_test(data_sets.load(data), index, shape)
     folder = out or Path("runs") / model / "maps"
     facts = _atlas.write(folder, network, picture, layers=layers, scale=scale)
     text = _maps_report(facts, folder, values=values)
@@ -104,7 +106,7 @@ def read(
     labelled: Annotated[
         bool, typer.Option("--labelled", help="File names begin with the digit that is right.")
     ] = False,
-    out: Picture = None,
+    out: OptionalPicture = None,
     as_json: Json = False,
 ) -> None:
     """Read photographs of handwritten digits.
@@ -207,9 +209,12 @@ def info(
       python -m vizlib info
       python -m vizlib info lenet
     """  # noqa: D301 - as above
-    facts = _one(network) if network else _all()
-    text = _one_report(facts) if network else _all_report(facts)
-    _console.show(facts, text, as_json=as_json)
+    if network:
+        facts = _one(network)
+        _console.show(facts, _one_report(facts), as_json=as_json)
+    else:
+        rows = _all()
+        _console.show(rows, _all_report(rows), as_json=as_json)
 
 
 def _all() -> list[dict[str, Any]]:
@@ -222,11 +227,14 @@ def _all() -> list[dict[str, Any]]:
     for name in models.names():
         with torch.device("meta"):  # shapes without numbers: nothing to fill
             model = models.build(name)
-        row = {"network": name, "input_shape": list(model.input_shape)}
-        row["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        row = {
+            "network": name,
+            "input_shape": list(models.input_shape(model)),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "trained": name in known,
+        }
         facts = known.get(name, {})
-        row |= {key: facts.get(key) for key in ("val_accuracy", "accuracy", "epochs")}
-        rows.append(row | {"trained": name in known})
+        rows.append(row | {key: facts.get(key) for key in ("val_accuracy", "accuracy", "epochs")})
     return rows
 
 

@@ -290,8 +290,9 @@ def _embedded() -> Digits:
     images = (F.pad(large, (4, 4, 4, 4))[:, 0] * 255).round().to(torch.uint8)
     labels = torch.from_numpy(bunch.target).long()
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    rows = dict(zip(SPLITS, order.split([1_257, 180, 360]), strict=True))
-    return Digits("digits", **{part: Split(images[r], labels[r]) for part, r in rows.items()})
+    rows = order.split([1_257, 180, 360])
+    train, val, test = (Split(images[part], labels[part]) for part in rows)
+    return Digits("digits", train, val, test)
 
 
 def as_tensor(values: Any) -> Tensor:

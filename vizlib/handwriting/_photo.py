@@ -77,7 +77,7 @@ def from_file(image: Any, name: str) -> Image.Image:
 def opened(file: Any) -> Image.Image:
     """Read a file's header, and ask for few pixels: JPEG can be unpacked at a half or a quarter."""
     if isinstance(file, str | PathLike):
-        file = files.check_readable(file, MOST_BYTES).read_bytes()
+        file = files.check_readable(Path(file), MOST_BYTES).read_bytes()
     held = isinstance(file, bytes | bytearray | memoryview)
     picture = Image.open(io.BytesIO(file) if held else file)
     if picture.width * picture.height <= MOST_PIXELS:

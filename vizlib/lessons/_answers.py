@@ -32,7 +32,7 @@ class Exercise:
 
 def _read_all() -> dict[str, Exercise]:
     """Every exercise and prediction of every lesson, by its name: `06.2`, `06.a`."""
-    found = {}
+    found: dict[str, Exercise] = {}
     for lesson in sorted(Path(__file__).parent.glob("*.toml")):
         table = tomllib.loads(lesson.read_text(encoding="utf-8"))
         found |= {f"{lesson.stem}.{key}": Exercise(**entry) for key, entry in table.items()}
@@ -93,8 +93,9 @@ def _plain(answer: Any, right: Any) -> Any:
         letter = LETTER.fullmatch(answer.strip().casefold())
         return letter[1] if letter and isinstance(right, str) else _number_in(answer)
     both = _numbers(answer)
-    is_square = isinstance(right, int) and both is not None and both.shape == (2,)
-    return both[0] if is_square and both[0] == both[1] else answer
+    if both is None or not isinstance(right, int) or both.shape != (2,):
+        return answer
+    return both[0] if both[0] == both[1] else answer
 
 
 def _number_in(text: str) -> Any:

@@ -75,9 +75,9 @@ def _centre(image: Tensor) -> list[float]:
 def _rates(first: float, gamma: float, epochs: int) -> list[float]:
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=first)
     plan = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma)
-    rates = []
+    rates: list[float] = []
     for _ in range(epochs):
-        rates += plan.get_last_lr()
+        rates += map(float, plan.get_last_lr())
         optimizer.step()
         plan.step()
     return rates
@@ -89,8 +89,8 @@ def _field(kernels: list[int], strides: list[int]) -> int:
     made = x
     for kernel, stride in zip(kernels, strides, strict=True):
         made = F.conv1d(made, torch.ones(1, 1, kernel), stride=stride)
-    made[0, 0, 0].backward()
-    return int((x.grad != 0).sum())
+    (gradient,) = torch.autograd.grad(made[0, 0, 0], x)
+    return int((gradient != 0).sum())
 
 
 def _share(logits: Tensor, labels: Tensor) -> float:

@@ -245,3 +245,12 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _NETWORKS[name]()
+
+
+def input_shape(model: nn.Module) -> tuple[int, ...]:
+    """Return the shape (C, H, W) of the images that a network of `build` reads.
+
+    >>> input_shape(build("lenet"))
+    (1, 28, 28)
+    """
+    return vars(model)["input_shape"]

@@ -37,7 +37,7 @@ def _vgg_block(inputs: int, outputs: int) -> list[nn.Module]:
 
 # The columns A, B, D and E of Table 1 in Simonyan and Zisserman, "Very Deep Convolutional
 # Networks for Large-Scale Image Recognition" (2015); "M" is a 2×2 max-pool.
-VGG = {
+VGG: dict[str, list[int | str]] = {
     "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "vgg13": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "vgg16": [64, 64, "M", 128, 128, "M", *[256] * 3, "M", *[512] * 3, "M", *[512] * 3, "M"],
@@ -49,7 +49,7 @@ def vgg(name: str) -> Network:
     layers: list[nn.Module] = []
     inputs = 3
     for width in VGG[name]:
-        if width == "M":
+        if isinstance(width, str):
             layers.append(nn.MaxPool2d(2))
             continue
         layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
@@ -65,5 +65,5 @@ def alexnet() -> nn.Module:
     from torchvision import models
 
     model = models.alexnet(weights=None)
-    model.name, model.input_shape = "alexnet", (3, 224, 224)
+    vars(model).update(name="alexnet", input_shape=(3, 224, 224))
     return model

@@ -22,7 +22,7 @@ class Network(nn.Sequential):
         for layer_name, layer in layers.items():
             self.add_module(layer_name, layer)
 
-    def __getitem__(self, index: int | slice) -> nn.Module:
+    def __getitem__(self, index: int | slice) -> nn.Module:  # type: ignore[override] # one for both
         """Return a layer, or a part of the chain as a plain `nn.Sequential`."""
         if isinstance(index, slice):
             return nn.Sequential(OrderedDict(list(self.named_children())[index]))

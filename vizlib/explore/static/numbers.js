@@ -10,7 +10,7 @@ export function statistics(values) {
     if (value > max) max = value;
     if (size > peak && size < Infinity) peak = size;
     if (value === 0) zeros++;
-    if (value !== value) lost++;
+    if (Number.isNaN(value)) lost++;
     sum += value;
   }
   if (lost) min = max = NaN;
@@ -47,9 +47,9 @@ export function share(value) {
 
 // Zero falls on the middle one of 255 colours, which is white.
 export function shade(value, limit) {
-  if (value !== value) return NOT_A_NUMBER;
+  if (Number.isNaN(value)) return NOT_A_NUMBER;
   const place = Math.floor((value / limit + 1) * 127.5);
-  return place < 0 ? 0 : place > 254 ? 254 : place;
+  return Math.min(Math.max(place, 0), 254);
 }
 
 export const isDark = (shade) => shade < 64 || (shade > 190 && shade < NOT_A_NUMBER);

@@ -313,7 +313,7 @@ function render(frames, { model, el }) {
     cancelAnimationFrame(asked);
     paint();
   });
-  const handlers = names.map((name, i) => () => {
+  const handlers = names.map((_, i) => () => {
     frames.moved = i;
     atOnce();
   });

@@ -123,7 +123,7 @@ function fillCaptions(captions, { image, stage, channel, values, scale, peak, de
 }
 
 // What a pointer or the arrow keys find.
-function spokenCell({ image, stage, channel, values, peak, other }, [row, column]) {
+function spokenCell({ stage, channel, values, peak, other }, [row, column]) {
   const at = row * stage.width + column, value = (from) => written(from[at], peak);
   const beside = other ? `; of image ${other.image}: ${value(other.values)}` : "";
   return `${stage.name}, channel ${channel}, row ${row}, column ${column}: ${value(values)}${beside}`;
