@@ -137,7 +137,7 @@ def test_a_graph_learns_to_the_bit_what_the_ordinary_step_learns(
     name, on_cpu, monkeypatch, embedded
 ):
     # NewNet's dropout draws on the device, anew at each launch: here that is the CPU.
-    monkeypatch.setattr(_graph, "_marks", lambda _: [])
+    monkeypatch.setattr(_graph, "_drawn", list)
     build = lambda: models.build(name, seed=0)  # noqa: E731
     steps = {"steps_per_epoch": 6} if name == "newnet" else {}
     (plain, expected, _), (graphed, history, plays) = both(
@@ -218,6 +218,11 @@ class Remembers(Own):
         return x + self.state
 
 
+class RemembersTwice(Remembers):
+    def changed(self, x):
+        return super().changed(super().changed(x))
+
+
 class Replaces(Own):
     def changed(self, x):
         self.memory = 0.9 * self.memory + x.detach().mean()
@@ -247,6 +252,7 @@ class DrawsByNumpy(Own):
         (Counts, "changes by itself, or draws random numbers on the CPU"),
         (Collects, "changes by itself"),
         (Remembers, "changes by itself"),
+        (RemembersTwice, "changes by itself"),
         (Replaces, "changes by itself"),
         (DrawsByTorch, "draws random numbers on the CPU"),
         (DrawsByPython, "draws random numbers on the CPU"),

@@ -6,6 +6,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ class GraphedStep:
     def _watched(self, images: Tensor, labels: Tensor, scale: float) -> Tensor:
         """Make an ordinary step, and see whether a graph could stand for it."""
         buffers = [(buffer, buffer.clone()) for buffer in self.step.model.buffers()]
-        before = _marks(self.step.model)
+        held, drawn = _held(self.step.model), _drawn()
         try:
             with self.cuda.aside(), self.cuda.unread():
                 counts = self.step(images, labels, scale)
@@ -106,7 +107,7 @@ class GraphedStep:
             for buffer, kept in buffers:
                 buffer.copy_(kept)
             return self.step(images, labels, scale)
-        if _marks(self.step.model) != before:
+        if [*map(id, _held(self.step.model))] != [*map(id, held)] or _drawn() != drawn:
             self._give_up("the network changes by itself, or draws random numbers on the CPU")
         return counts
 
@@ -175,15 +176,15 @@ def _obstacle(step: Step) -> str:
     return ""
 
 
-def _marks(model: nn.Module) -> list[Any]:
-    """Return what differs after a step if the network counts, remembers or draws by itself."""
-    parts = [vars(module).values() for module in model.modules()]
-    marks = [(id(value), *map(id, _parts(value))) for values in parts for value in values]
-    numpys = np.random.get_state()  # noqa: NPY002 - whatever the network draws from
-    return [torch.get_rng_state().tolist(), random.getstate(), numpys[1].tolist(), numpys[2], marks]
+def _held(model: nn.Module) -> list[Any]:
+    """Return all that the network's modules hold: other objects if it counts or remembers."""
+    values = [value for module in model.modules() for value in vars(module).values()]
+    lists = [value for value in values if isinstance(value, list)]
+    dicts = [value.values() for value in values if isinstance(value, dict)]
+    return [*values, *chain(*lists, *dicts)]
 
 
-def _parts(value: object) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+def _drawn() -> list[Any]:
+    """Return where the random numbers on the CPU are, from wherever the network draws them."""
+    numpys = np.random.get_state()  # noqa: NPY002
+    return [torch.get_rng_state().tolist(), random.getstate(), numpys[1].tolist(), numpys[2]]
