@@ -502,7 +502,7 @@ def test_an_interrupted_training_keeps_its_history():
 
 def test_before_the_first_epoch_there_is_no_figure():
     view = explore.training(models.build("mlp", seed=0), data.load("digits"))
-    assert repr(view) == "training(mlp, 40 epochs)"
+    assert repr(view) == "training(mlp, 120 epochs)"
     with pytest.raises(ValueError, match="no complete epoch to draw of mlp"):
         view.figure()
     assert "image/png" not in view._repr_mimebundle_()

@@ -131,7 +131,7 @@ def _conv(**changes: Any) -> Recipe:
 _RECIPES = {
     "lenet": _conv(epochs=40),
     "newnet": _conv(epochs=20),
-    "mlp": _conv(epochs=40),
+    "mlp": _conv(epochs=120),
     "mlp500": _conv(epochs=40),
     "mlp256": _conv(epochs=40),
     "cnn": _conv(epochs=30),
