@@ -10,12 +10,13 @@ An image is (H, W), or (H, W, 3) in colour, of which the brightness is taken. By
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from vizlib import words
 
 # Rows from top to bottom. Each is used as a convolution layer uses its kernel: not turned over.
 KERNELS: dict[str, tuple[tuple[float, ...], ...]] = {
@@ -43,9 +44,7 @@ def kernel(name: str) -> np.ndarray:
     [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
     """
     if name not in KERNELS:
-        close = difflib.get_close_matches(name, KERNELS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"no kernel is called {name!r}; {hint}there are {', '.join(KERNELS)}")
+        raise ValueError(words.unknown("kernel", name, list(KERNELS), "there are"))
     return np.array(KERNELS[name], dtype=float)
 
 
