@@ -31,15 +31,18 @@ LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--all
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses=8 --dist loadscope
 NBVAL = --nbval-current-env --nbval-cell-timeout=180 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
-.PHONY: help lab test lint format notebooks weights bench clean
+.PHONY: help lab student test lint format notebooks weights bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-lab: $(READY) ## open the lessons in JupyterLab (LAB_ARGS="--port=9999" and the like go to it)
-	$(BIN)/jupyter lab --log-level=WARN --ServerApp.root_dir=notebooks \
+lab: student ## open the lessons in JupyterLab (LAB_ARGS="--port=9999" and the like go to it)
+	$(BIN)/jupyter lab --log-level=WARN --ServerApp.root_dir=student \
 	  --LabApp.default_url=/lab/tree/00_start_here.ipynb $(LAB_FLAGS) $(LAB_ARGS)
+
+student: $(READY) ## write the lessons without their outputs into student/ (what is there stays)
+	@$(BIN)/python tests/student_notebooks.py
 
 test: $(READY) ## every test, doctest and notebook (PYTEST_ARGS="-k models" picks some)
 	mode=$$($(BIN)/python tests/nbval_mode.py); \

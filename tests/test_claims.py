@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage, signal
 from torch import nn
+from torchvision import transforms
 
-from vizlib import models, weights
-
-with_mnist = pytest.mark.usefixtures("mnist")
+from vizlib import models, train, weights
 
 
 @pytest.fixture(scope="module")
 def digits(mnist):
     return mnist
-
-
-def answers(model, images, digits):
-    with torch.no_grad():
-        return torch.cat([model(digits.normalize(some)).softmax(1) for some in images.split(1_000)])
 
 
 # --- 05: the rates of exercise 5, the spread of a measured accuracy -------------------------
@@ -109,3 +106,87 @@ def test_09_every_sum_of_a_bright_image_has_occurred_but_empty_paper_is_nowhere(
     assert (new.amax((0, 2, 3)) <= known.amax((0, 2, 3))).all()
     assert (new.amin((0, 2, 3)) >= known.amin((0, 2, 3))).all()
     assert new[0, 1].max() < 0 < known[:, 1].max()
+
+
+# --- 01: what is to be beaten, and what ToTensor divides ------------------------------------
+
+
+def test_01_always_answering_1_is_right_in_11_of_100_cases(digits):
+    shares = digits.test.labels.bincount() / len(digits.test)
+    assert shares.argmax() == 1
+    assert round(shares.max().item(), 2) == 0.11
+
+
+def test_01_to_tensor_divides_bytes_and_nothing_else():
+    grey = np.full((2, 2), 255)
+    assert transforms.ToTensor()(grey.astype(np.uint8)).max() == 1
+    assert transforms.ToTensor()(grey.astype(np.float32)).max() == 255
+
+
+# --- 02: the rate that is right depends on the inputs ---------------------------------------
+
+
+def test_02_a_rate_that_is_fine_for_fractions_is_too_large_for_normalized_pixels(digits):
+    fractions, normalized = (short_run(digits, rate=0.8, fractions=each) for each in (True, False))
+    spoilt = short_run(digits, nn.ReLU(), rate=0.8, fractions=True)
+    assert fractions > max(normalized, spoilt) + 0.03
+
+
+def short_run(digits, *last, rate, fractions):
+    torch.manual_seed(0)
+    hidden = nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 64), nn.ReLU()
+    model = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(64, 10), *last)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    images, labels = digits.train[: 200 * 128]
+    x = images[:, None] / 255 if fractions else digits.normalize(images)
+    for some, truth in zip(x.split(128), labels.split(128), strict=True):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(some), truth).backward()
+        optimizer.step()
+    images, labels = digits.val[:]
+    x = images[:, None] / 255 if fractions else digits.normalize(images)
+    return (model(x).argmax(1) == labels).float().mean().item()
+
+
+# --- 04: cross-correlation, and kernels that are still their random start -------------------
+
+
+def test_04_a_mathematician_turns_the_kernel_around():
+    image = np.array([[first, 3, 2, 1, 0] for first in (3, 2, 3, 4, 1)])
+    kernel = np.array([[0, 1, 2], [2, 2, 0], [0, 1, 2]])
+    ours = [[24, 18, 8], [26, 18, 8], [28, 18, 8]]
+    assert signal.convolve2d(image, kernel, "valid").tolist() != ours
+    assert signal.convolve2d(image, kernel[::-1, ::-1], "valid").tolist() == ours
+
+
+def test_04_after_200_steps_much_of_each_kernel_is_its_random_start(digits):
+    start, learnt = (models.build("lenet", seed=0) for _ in range(2))
+    train.fit(learnt, digits, epochs=1, steps_per_epoch=200, progress=False, device="cpu")
+    trained = weights.load("lenet")
+    first, now, end = (each.conv1.weight.flatten(1) for each in (start, learnt, trained))
+    assert (nn.functional.cosine_similarity(first, now) > 0.6).all()
+    assert (nn.functional.cosine_similarity(first, end) < 0.6).all()
+
+
+# --- 08: a verdict, and probabilities that can be trusted -----------------------------------
+
+
+def test_08_every_newnet_beats_every_lenet():
+    seeds = [weights.info(name)["accuracy_by_seed"].values() for name in ("newnet", "lenet")]
+    assert min(seeds[0]) > max(seeds[1])
+    assert math.comb(6, 3) == 20
+
+
+def test_08_probabilities_keep_their_word_on_test_digits_and_not_on_turned_ones(digits):
+    lenet, (images, labels) = weights.load("lenet"), digits.test[:]
+    turned = torch.tensor(ndimage.rotate(images, 45, (2, 1), reshape=False, order=1))
+    gaps = []
+    for each in (images, turned):
+        with torch.no_grad():
+            rows = torch.cat([lenet(digits.normalize(some)).softmax(1) for some in each.split(500)])
+        share, answers = rows.max(1)
+        group = (share >= 0.9) & (share < 0.99)
+        right = (answers == labels)[group].float().mean()
+        gaps.append((share[group].mean() - right).item())
+    assert abs(gaps[0]) < 0.02
+    assert gaps[1] > 0.15

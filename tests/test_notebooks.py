@@ -32,6 +32,7 @@ class Shape:
     words: tuple[int, int] = (800, 1_400)
     lines: int = 20
     definitions: int = 3
+    minutes: int = 45
     exercises: tuple[int, int] = (3, 5)
 
 
@@ -98,10 +99,12 @@ def defined(source: str) -> int:
 
 
 def wrong_story(notebook: NotebookNode, shape: Shape) -> list[str]:
-    """A lesson says first what it is good for, and ends in exercises, a recap and the way on."""
+    """A lesson says first what it is for and how long; it ends in exercises and a recap."""
     opening = "\n".join(cell.source for cell in notebook.cells[:2])
     titles = headings(notebook)
     complaints = [] if "By the end you can" in opening else ["opens without 'By the end you can'"]
+    said = re.search(r"In class: about (\d+) minutes", opening)
+    complaints += outside("minutes", int(said[1]) if said else 0, 1, shape.minutes)
     low, high = shape.exercises
     if "Exercises" in titles:
         complaints += outside("exercises", len(exercises(notebook)), max(low, 1), high)
@@ -223,7 +226,8 @@ def lesson(exercises: int = 3, pairs: int = 16, words: int = 60) -> NotebookNode
     code = [new_code_cell("x = 1") for _ in range(pairs - 1)]
     code.insert(0, new_code_cell("import torch"))
     text = [new_markdown_cell("word " * words) for _ in range(pairs - 3)]
-    text.insert(0, new_markdown_cell("# Title\n\nBy the end you can " + "word " * words))
+    opening = "# Title\n\nBy the end you can\n\n*In class: about 40 minutes.*"
+    text.insert(0, new_markdown_cell(f"{opening} {'word ' * words}"))
     questions = "\n".join(f"### {number}" for number in range(exercises))
     text.append(new_markdown_cell(f"## Exercises\n\n{questions}"))
     text.append(new_markdown_cell("## Recap\n\n[next](07_next.ipynb)"))
@@ -293,14 +297,25 @@ def test_a_lesson_that_imports_nothing_is_found():
 @pytest.mark.parametrize(
     "bad",
     [
-        with_source(0, "# Title"),
+        with_source(0, "# Title. In class: about 40 minutes"),
+        with_source(0, "By the end you can"),
+        with_source(0, "By the end you can. In class: about 50 minutes"),
         with_source(-4, "## Questions"),
         with_source(-2, "## Goodbye [next](07_next.ipynb)"),
         with_source(-2, "## Recap\n\nThat was all."),
         lesson(exercises=2),
         lesson(exercises=6),
     ],
-    ids=["no aim", "no exercises", "no recap", "no way on", "few exercises", "many exercises"],
+    ids=[
+        "no aim",
+        "no minutes",
+        "too long",
+        "no exercises",
+        "no recap",
+        "no way on",
+        "few exercises",
+        "many exercises",
+    ],
 )
 def test_a_broken_story_is_found(bad):
     assert len(wrong_story(bad, LESSON)) == 1

@@ -1,8 +1,10 @@
 """Functions that students write: right ones, often written ones, and those that stop."""
 
+import nbformat
 import numpy as np
 import pytest
 import torch
+from save_notebooks import NOTEBOOKS
 from torch import nn
 
 from vizlib.lessons import TASKS, check
@@ -181,3 +183,16 @@ def test_a_function_may_spoil_what_it_gets():
         return made
 
     assert check("04.5", spoils).right
+
+
+def test_every_lesson_asks_for_a_function_and_says_in_the_end_what_is_open():
+    lessons = [path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if path.name[:2] != "00"]
+    asked = set()
+    for path in lessons:
+        code = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        its_own = {name for name in TASKS if any(f'check("{name}"' in source for source in code)}
+        assert its_own, path.name
+        assert all(name.startswith(path.name[:2]) for name in its_own)
+        assert code[-1] == "summary()"
+        asked |= its_own
+    assert asked == set(TASKS)
