@@ -109,21 +109,23 @@ def test_a_small_network_is_there_from_the_start(view, lenet, images):
 
 def test_of_a_large_network_the_layer_that_shows_is_there(images):
     model = nn.Sequential(nn.Conv2d(1, 512, 3), nn.ReLU())
-    [packet] = explore.layers(model, images, state="image=2 layer=1")._canvas.packets
+    view = explore.layers(model, images, state="image=2 layer=1")
+    [packet] = view._canvas.packets
     assert (packet["image"], packet["layers"]) == (2, [1])
     assert len(packet["buffers"][2]) == 4 * 512 * 26 * 26
 
 
 def test_opening_takes_no_more_images_than_fit(lenet, split):
-    packets = explore.layers(lenet, split.images[:100], state="image=50")._canvas.packets
+    view = explore.layers(lenet, split.images[:100], state="image=50")
+    packets = view._canvas.packets
     assert packets[0]["image"] == 50
     assert sorted(packet["image"] for packet in packets) == list(range(42, 58))
 
 
 def test_layers_are_described(view):
     stages = view._canvas.stages
-    assert stages[0] == {"name": "conv1", "kind": "conv", "shape": [6, 24, 24]}
-    assert stages[-1] == {"name": "fc3", "kind": "linear", "shape": [10]}
+    assert stages[0] == {"name": "conv1", "kind": "conv", "shape": [6, 24, 24], "says": ""}
+    assert stages[-1] == {"name": "fc3", "kind": "linear", "shape": [10], "says": ""}
     assert len(stages) == 12
 
 
@@ -254,7 +256,7 @@ def test_doubles_and_halves_are_fed_what_they_take(images):
         ),
         ((..., torch.zeros(3, 28, 28)), ValueError, r"float32 \(3, 28, 28\); add the channel axis"),
         ((..., torch.zeros(2, 28, 28, dtype=int)), ValueError, r"uint8 \(N, H, W\).*int64 \(2, 28"),
-        ((..., torch.zeros(0, 1, 28, 28)), ValueError, r"but were float32 \(0, 1, 28, 28\)$"),
+        ((..., torch.zeros(0, 1, 28, 28)), ValueError, r"but were empty: \(0, 1, 28, 28\)$"),
         ((..., torch.zeros(28)), ValueError, r"but were float32 \(28,\)$"),
         ((..., torch.zeros(2, 3, 4, 4, dtype=torch.uint8)), ValueError, r"uint8 \(2, 3, 4, 4\)"),
         ((nn.ReLU, 0), TypeError, r"but was the class ReLU; make one: ReLU\(\)"),
@@ -322,7 +324,7 @@ def test_a_place_that_is_not_there(state, words, lenet, images):
 
 def test_sliders_have_their_ranges_and_are_linked_in_the_browser(lenet, images):
     view = explore.layers(lenet, images, state="image=1 layer=conv2 channel=3 scale=map")
-    sliders = {slider.description: slider for row in view.children[:2] for slider in row.children}
+    sliders = {slider.description: slider for slider in view.children[0].children}
     assert list(sliders) == ["image", "layer", "channel", "scale", "beside"]
     assert [sliders[name].max for name in ("image", "channel")] == [4, 15]
     assert sliders["layer"].options == tuple(stage["name"] for stage in view._canvas.stages)
@@ -341,7 +343,7 @@ def test_sliders_have_their_ranges_and_are_linked_in_the_browser(lenet, images):
 
 def test_a_single_image_leaves_nothing_to_choose(lenet, images):
     view = explore.layers(lenet, images[0])
-    names = [slider.description for row in view.children[:2] for slider in row.children]
+    names = [slider.description for slider in view.children[0].children]
     assert names == ["layer", "channel", "scale"]
 
 
@@ -360,14 +362,18 @@ def test_every_place_has_a_figure(layer, scale, lenet, images):
     assert view.figure().to_png().startswith(PNG)
 
 
-def test_the_figure_holds_input_maps_and_probabilities(view, images):
-    whole = view.figure().pixels()
+def test_the_figure_holds_input_maps_and_probabilities(lenet, images):
+    view = explore.layers(lenet, images, [7, 2, 1, 0, 4], state="layer=relu1 channel=2")
+    outputs = by_hand(lenet, images[0])
     digit = plots.images(images[:1], titles=["image 0"]).pixels()
-    height, width, _ = digit.shape
-    np.testing.assert_array_equal(whole[:height, :width], digit)
-    scores = plots.probabilities(by_hand(view._recordings.model, images[0])[-1].softmax(0), label=7)
-    height, width, _ = scores.pixels().shape
-    np.testing.assert_array_equal(whole[-height:, :width], scores.pixels())
+    maps = plots.feature_maps(outputs[1], title="relu1", highlight=2).pixels()
+    scores = plots.probabilities(outputs[-1].softmax(0), label=7).pixels()
+    whole = view.figure().pixels()
+    row, width = max(len(digit), len(maps)), digit.shape[1]
+    np.testing.assert_array_equal(whole[: len(digit), :width], digit)
+    beside = whole[: len(maps), width : width + maps.shape[1]]
+    np.testing.assert_array_equal(beside, maps)
+    np.testing.assert_array_equal(whole[row:, : scores.shape[1]], scores)
 
 
 def test_a_figure_of_no_figures_is_refused():

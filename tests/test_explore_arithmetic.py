@@ -438,11 +438,17 @@ def test_a_neuron_multiplies_all_its_inputs(lenet, images):
     one, inputs, weights, products, _, words = frame(view).panels
     assert (one.known, one.boxes) == (84, [(7, 0, 1, 1)])  # ten to a row
     assert one.pick == {"cell": "channel"}
-    torch.testing.assert_close(one.values.flatten()[:84], made["fc2"][0])
+    torch.testing.assert_close(torch.as_tensor(one.values).flatten()[:84], made["fc2"][0])
     terms = made["relu3"][0] * lenet.fc2.weight[70]
-    torch.testing.assert_close(inputs.values.flatten()[:120].float(), made["relu3"][0])
-    torch.testing.assert_close(weights.values.flatten()[:120].float(), lenet.fc2.weight[70])
-    torch.testing.assert_close(products.values.flatten()[:120].float(), terms.detach())
+    torch.testing.assert_close(
+        torch.as_tensor(inputs.values).flatten()[:120].float(), made["relu3"][0]
+    )
+    torch.testing.assert_close(
+        torch.as_tensor(weights.values).flatten()[:120].float(), lenet.fc2.weight[70]
+    )
+    torch.testing.assert_close(
+        torch.as_tensor(products.values).flatten()[:120].float(), terms.detach()
+    )
     best = int(terms.abs().argmax())
     assert products.boxes == [(best // 11, best % 11, 1, 1)]
     assert words.lines[2].startswith(f"relu3[{best}]: ")
@@ -574,7 +580,7 @@ def test_a_page_steps_by_buttons_and_by_a_click(browser, tmp_path):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"file://{path}")
     page.get_by_role("button", name="Next").click()
-    page.get_by_text("k 1: step 2 of 9").wait_for()
+    page.get_by_text("step 2 of 9").wait_for()
     page.get_by_text("row 0, column 1").wait_for()
     output = page.get_by_role("img", name=re.compile("^output, 1×3×3"))
     box = output.bounding_box()
@@ -582,7 +588,7 @@ def test_a_page_steps_by_buttons_and_by_a_click(browser, tmp_path):
     output.hover(position=centre)
     page.get_by_text("output: row 1, column 1: not there yet").wait_for()
     output.click(position=centre)
-    page.get_by_text("k 4: step 5 of 9").wait_for()
+    page.get_by_text("step 5 of 9").wait_for()
     page.get_by_text("output: row 1, column 1: 18.00").wait_for()
     assert complaints == []
     page.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import isfinite
 from typing import Any
 
 from torch import Tensor
 
 from vizlib import arithmetic, plots
+from vizlib.explore._lifetime import kept
 from vizlib.explore._panels import Frame, Lines, Maps, Panel, Words
 from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
@@ -79,14 +79,14 @@ class _Learning:
         self.inputs, self.neurons, self.target = inputs, neurons, target
         self.activation, self.steps = activation, steps
         self.rates = sorted({*_RATES, rate})
-        self.made = lru_cache(len(self.rates))(self._made)
         words = [f"{each:g}" for each in self.rates]
         self.sliders = [
             Slider("step", len(self.made(rate)), stepped=True),
             Slider("rate", words, self.rates.index(rate)),
         ]
 
-    def _made(self, rate: float) -> list[arithmetic.Backpropagation]:
+    @kept(8)
+    def made(self, rate: float) -> list[arithmetic.Backpropagation]:
         neurons, made = self.neurons, []
         for _ in range(self.steps + 1):
             step = arithmetic.backpropagation(

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vizlib import data, models, plots, words
+from vizlib import data, models, words
+from vizlib.explore._images import (
+    as_classes,
+    as_inputs,
+    as_labels,
+    check_classes,
+    check_model,
+    class_name,
+    name_of,
+    takes_signals,
+)
+from vizlib.explore._lifetime import kept
 from vizlib.explore._panels import Bars, Frame, Lines, Picture
-from vizlib.explore._recordings import as_inputs, as_labels, check_model
-from vizlib.explore._sliders import Slider
+from vizlib.explore._sliders import Slider, encodable
 from vizlib.explore._view import View
 
 # What can be done to a digit: the first value, the last, the distance of two, and the unit.
@@ -26,6 +35,7 @@ _CHANGES = {
 _NEUTRAL = {"size": 1.0}
 # What 0 and 255 are to the network.
 _BYTES = (-data.MEAN / data.STD, (1 - data.MEAN) / data.STD)
+_TOGETHER = 1 << 20  # values of the images that a network sees at once
 _ROOM = 800  # CSS pixels for all columns of bars
 
 
@@ -34,16 +44,18 @@ def compare(
     images: Any,
     labels: Any = None,
     *,
+    classes: Sequence[str] | None = None,
     state: str | None = None,
 ) -> View:
     """Return sliders that change a digit, and what several networks make of it.
 
-    `models` is a list of networks, or they under names of your own; `images` and `labels` are as
-    in `layers`. The digit moves *right* and *down* by pixels (a negative number goes left and up),
-    *turns* counter-clockwise about the middle by degrees, has another *size*, and gets *noise*:
-    to each pixel a random number is added, with a standard deviation of up to the whole distance
-    from black to white, and what leaves black…white is cut off. The noise of an image is always
-    the same one, only stronger or weaker. What moves in from outside is as black as the image.
+    `models` is a list of networks, or they under names of your own; `images`, `labels` and
+    `classes` are as in `layers`. The digit moves *right* and *down* by pixels (a negative number
+    goes left and up), *turns* counter-clockwise about the middle by degrees, has another *size*,
+    and gets *noise*: to each pixel a random number is added, with a standard deviation of up to the
+    whole distance from black to white, and what leaves black…white is cut off. The noise of an
+    image is always the same one, only stronger or weaker. What moves in from outside is as black as
+    the image.
 
     At the left is the digit as the networks get it. Beside it, over all places of the slider that
     *along* names, is the probability that each network gives to the label, or without labels to
@@ -60,14 +72,21 @@ def compare(
     >>> view, view.state
     (compare(mlp, lenet), 'image=0 right=3 down=0 turn=-15 size=1 noise=0 along=right')
     """
+    networks = _named(models)
+    if any(map(takes_signals, networks.values())):
+        raise ValueError(
+            f"compare moves and turns images, but {', '.join(networks)} read signals (N, C, L)"
+        )
     inputs, _ = as_inputs(images)
     ends = [_BYTES if _are_bytes(images) else _ends(one) for one in inputs]
-    rivals = _Rivals(_named(models), inputs, ends, as_labels(labels, len(inputs)))
-    name = f"compare({', '.join(rivals.models)})"
-    return View(name, rivals.sliders(), rivals.show, rivals.figure, state=state)
+    names = as_classes(classes, next(iter(networks.values())))
+    labels = as_labels(labels, len(inputs), names)
+    comparison = _Comparison(networks, inputs, ends, labels, names)
+    title = f"compare({', '.join(networks)})"
+    return View(title, comparison.sliders(), comparison.show, state=state)
 
 
-class _Rivals:
+class _Comparison:
     """Networks, and the images that they are to read in every form."""
 
     def __init__(
@@ -76,13 +95,12 @@ class _Rivals:
         inputs: Tensor,
         ends: list[tuple[float, float]],
         labels: list[int],
+        classes: list[str],
     ) -> None:
-        self.models, self.inputs, self.ends, self.labels = models, inputs, ends, labels
+        self.models, self.inputs, self.ends = models, inputs, ends
+        self.labels, self.classes = labels, classes
         self.places = {name: _places(*change[:3]) for name, change in _CHANGES.items()}
-        # Along its own slider a sweep is computed once; beside it, once for each place.
-        self.sweep = lru_cache(256)(self._sweep)
-        self.target = lru_cache(256)(self._target)
-        self.read(inputs[:1])
+        check_classes(classes, next(iter(self.read(inputs[:1]).values())).shape[1])
 
     def sliders(self) -> list[Slider]:
         """Return them where they change nothing."""
@@ -103,7 +121,7 @@ class _Rivals:
             Lines(
                 {name: sweep[:, target].tolist() for name, sweep in swept.items()},
                 along=f"{list(_CHANGES)[along]} ({unit})",
-                title=f"probability of {target}",
+                title=f"probability of {class_name(self.classes, target)}",
                 start=first,
                 step=step,
                 at=at[list(_CHANGES)[along]],
@@ -113,32 +131,26 @@ class _Rivals:
             ),
         ]
         panels += [
-            Bars(p, label, title=self._verdict(name, p, label), width=width, below=not number)
+            Bars(
+                p,
+                label,
+                self.classes,
+                title=self._verdict(name, p, label),
+                width=width,
+                below=not number,
+            )
             for number, (name, p) in enumerate(chances.items())
         ]
         says = "; ".join(self._verdict(name, p, label) for name, p in chances.items())
         return Frame(panels, says)
 
-    def figure(self, image: int, along: int, **at: int) -> plots.Figure:
-        """Return the same for print."""
-        swept, chances = self._swept(image, along, at)
-        target = self.target(image)
-        name, (first, _, step, unit) = list(_CHANGES.items())[along]
-        chart = plots.lines(
-            {each: sweep[:, target].tolist() for each, sweep in swept.items()},
-            along=f"{name} ({unit})",
-            start=first,
-            step=step,
-            at=at[name],
-            ends=(0, 1),
-            title=f"probability of {target}",
-        )
-        picture = plots.images(self._picture(image, at), titles=[f"image {image}, changed"])
-        return plots.together([picture, chart], [plots.answers(chances, label=self._label(image))])
-
     def read(self, x: Tensor) -> dict[str, Tensor]:
         """Return what each network makes of a batch, probabilities (N, K); all have the same K."""
-        read = {name: _probabilities(name, model, x) for name, model in self.models.items()}
+        few = x.split(max(1, _TOGETHER // x[0].numel()))
+        read = {
+            name: torch.cat([_probabilities(name, model, part) for part in few])
+            for name, model in self.models.items()
+        }
         if len({chances.shape for chances in read.values()}) > 1:
             counts = ", ".join(f"{chances.shape[1]} from {n}" for n, chances in read.items())
             raise ValueError(f"the networks must have the same classes, but there are {counts}")
@@ -152,7 +164,9 @@ class _Rivals:
         swept = self.sweep(image, name, *(place for n, place in at.items() if n != name))
         return swept, {each: sweep[at[name]] for each, sweep in swept.items()}
 
-    def _sweep(self, image: int, along: str, *others: int) -> dict[str, Tensor]:
+    # Along its own slider a sweep is computed once; beside it, once for each place.
+    @kept(256)
+    def sweep(self, image: int, along: str, *others: int) -> dict[str, Tensor]:
         given = dict(zip([name for name in _CHANGES if name != along], others, strict=True))
         count = len(self.places[along])
         changes = {name: [self.places[name][index]] * count for name, index in given.items()}
@@ -180,7 +194,8 @@ class _Rivals:
         colours = pixels[:3] if len(pixels) in {3, 4} else pixels[0]
         return colours.movedim(0, -1).numpy() if colours.dim() > 2 else colours.numpy()  # noqa: PLR2004
 
-    def _target(self, image: int) -> int:
+    @kept(256)
+    def target(self, image: int) -> int:
         if self.labels:
             return self.labels[image]
         first = next(iter(self.read(self.inputs[image : image + 1]).values()))
@@ -189,11 +204,10 @@ class _Rivals:
     def _label(self, image: int) -> int | None:
         return self.labels[image] if self.labels else None
 
-    @staticmethod
-    def _verdict(name: str, chances: Tensor, label: int | None) -> str:
+    def _verdict(self, name: str, chances: Tensor, label: int | None) -> str:
         answer = int(chances.argmax())
         verdict = "" if label is None else ", right" if answer == label else ", wrong"
-        return f"{name}: {answer}{verdict}"
+        return f"{name}: {class_name(self.classes, answer)}{verdict}"
 
 
 def _are_bytes(images: Any) -> bool:
@@ -210,14 +224,14 @@ def _ends(image: Tensor) -> tuple[float, float]:
 def _named(models: Any) -> dict[str, nn.Module]:
     """Return the networks under their names; one that comes again gets a number."""
     if isinstance(models, Mapping):
-        given = [(str(name), model) for name, model in models.items()]
+        given = [(encodable(str(name)), model) for name, model in models.items()]
     else:
         given = [("", m) for m in (models if isinstance(models, list | tuple) else [models])]
     if not given:
         raise ValueError("there is no network to compare: give one or more, such as [mlp, lenet]")
     for _, model in given:
         check_model(model)
-    names = (name or getattr(model, "name", type(model).__name__) for name, model in given)
+    names = (name or name_of(model) for name, model in given)
     return dict(zip(words.numbered(names), (model for _, model in given), strict=True))
 
 
@@ -228,11 +242,10 @@ def _places(first: float, last: float, step: float) -> list[float]:
 @torch.no_grad()
 def _probabilities(name: str, model: nn.Module, x: Tensor) -> Tensor:
     """Return (N, K), whether the network ends in scores, in softmax or in its logarithm."""
-    parameter = next(model.parameters(), x)
     try:
         with models.eval_mode(model):
-            scores = model(x.to(parameter.device, parameter.dtype)).float().cpu()
-    except RuntimeError as error:
+            scores = model(models.as_input(model, x)).float().cpu()
+    except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"{name} does not take images of the shape {tuple(x.shape)}: {error}; compare networks "
             "that take the same images"

@@ -10,13 +10,21 @@ from typing import Any
 from torch import nn
 
 from vizlib import arithmetic, plots
-from vizlib.explore._convolved import Convolved, Pair, by_hand, of_model, of_module, times
-from vizlib.explore._factors import factors
-from vizlib.explore._made import Made, Setting, make
-from vizlib.explore._panels import Box, Frame, Maps, Panel, Words
+from vizlib.explore._kernels import (
+    Kernels,
+    Output,
+    Pair,
+    Setting,
+    by_hand,
+    make,
+    of_model,
+    of_module,
+)
+from vizlib.explore._panels import Box, Frame, Maps, Panel, Words, product
 from vizlib.explore._sliders import Slider
+from vizlib.explore._traces import strongest
 from vizlib.explore._view import View
-from vizlib.explore._way import strongest
+from vizlib.words import short, times
 
 # CSS pixels: what the maps share, what a cell of a patch takes, and how wide a patch may be.
 _ROOM, _CELL, _WIDEST, _TITLE, _LARGEST = 732, 38, 164, 64, 246
@@ -85,27 +93,27 @@ def convolution(
                 f"layer={layer!r} is a layer of a model; give that too, as in "
                 "explore.convolution(model, image, layer=…)"
             )
-        convolved = by_hand(image, kernel, bias, groups, padding_mode, **how)
+        kernels = by_hand(image, kernel, bias, groups, padding_mode, **how)
     elif (*how.values(), groups, padding_mode) != (1, 0, 1, 1, "zeros") or bias is not None:
         raise ValueError(
             "a layer brings its own bias, stride, padding, dilation and groups; leave them out, or "
             "give its weight alone: explore.convolution(image, model.conv1.weight, stride=2)"
         )
     elif isinstance(kernel, nn.Conv2d):
-        convolved = of_module(image, kernel)
+        kernels = of_module(image, kernel)
     else:
-        convolved = of_model(kernel, image, layer)
-    steps, name = _Steps(convolved), f"convolution({convolved.name})"
+        kernels = of_model(kernel, image, layer)
+    steps, name = _Convolution(kernels), f"convolution({kernels.name})"
     return View(name, steps.sliders, steps.show, steps.draw, state=state)
 
 
-class _Steps:
+class _Convolution:
     """Every step of a convolution, as a function of where the sliders stand."""
 
-    def __init__(self, convolved: Convolved) -> None:
+    def __init__(self, kernels: Kernels) -> None:
         """Raise ValueError where the kernel does not fit what it reads."""
-        self.convolved = it = convolved
-        self.made = functools.lru_cache(64)(functools.partial(make, convolved))
+        self.kernels = it = kernels
+        self.made = functools.lru_cache(64)(functools.partial(make, kernels))
         self.own = Setting(0, it.size, it.stride, it.padding, it.dilation)
         first = self.made(self.own)
         self.choices = {
@@ -126,10 +134,10 @@ class _Steps:
 
     def _slider(self, name: str) -> Slider:
         choices = self.choices[name]
-        words = [_word(value, self.convolved) for value in choices]
+        words = [_word(value, self.kernels) for value in choices]
         return Slider(name, words, choices.index(getattr(self.own, name)))
 
-    def at(self, k: int, channel: int, **place: int) -> tuple[Made, arithmetic.ConvStep]:
+    def at(self, k: int, channel: int, **place: int) -> tuple[Output, arithmetic.ConvStep]:
         """Return what is made at that place, and its step k."""
         chosen = {name: values[place.get(name, 0)] for name, values in self.choices.items()}
         made = self.made(Setting(image=place.get("image", 0), **chosen))
@@ -154,21 +162,21 @@ class _Steps:
             output=made.output[channel],
             expected=made.output[channel][step.place].item(),
             after=self._followers(made, step),
-            title=f"{self.convolved.name}: {_where(made, step)}",
+            title=f"{self.kernels.name}: {_where(made, step)}",
         )
 
-    def _followers(self, made: Made, step: arithmetic.ConvStep) -> Sequence[arithmetic.Traced]:
+    def _followers(self, made: Output, step: arithmetic.ConvStep) -> Sequence[arithmetic.Traced]:
         """Return the steps that follow in the network, which knows only its own setting."""
         if replace(made.setting, image=0) != self.own:
             return ()
-        return self.convolved.after(made.setting.image, step.channel, *step.place)
+        return self.kernels.after(made.setting.image, step.channel, *step.place)
 
-    def _after(self, made: Made, step: arithmetic.ConvStep) -> list[str]:
+    def _after(self, made: Output, step: arithmetic.ConvStep) -> list[str]:
         followers = self._followers(made, step)
         return [f"then {one.stage}: {one.step.in_words()}" for one in followers]
 
 
-def _start(made: Made) -> dict[str, int]:
+def _start(made: Output) -> dict[str, int]:
     """Return where the output is farthest from zero, and the input channel that adds most to it."""
     place = strongest(made.output, {})
     k = place["row"] * made.output.shape[2] + place["col"]
@@ -177,19 +185,19 @@ def _start(made: Made) -> dict[str, int]:
     return {"k": k, "channel": place["channel"], "input": largest}
 
 
-def _choices(own: Pair | str, numbers: range, convolved: Convolved) -> list[Pair | str]:
+def _choices(own: Pair | str, numbers: range, kernels: Kernels) -> list[Pair | str]:
     """Return what a setting can be: a number for both axes, and what it was."""
-    found = {(numbers[0] if convolved.is_line else n, n) for n in numbers}
+    found = {(numbers[0] if kernels.is_line else n, n) for n in numbers}
     return [own, *sorted(found)] if isinstance(own, str) else sorted(found | {own})
 
 
-def _word(value: Pair | str, convolved: Convolved) -> str:
+def _word(value: Pair | str, kernels: Kernels) -> str:
     if isinstance(value, str):
         return value
-    return str(value[1]) if convolved.is_line or value[0] == value[1] else f"{value[0]}×{value[1]}"
+    return str(value[1]) if kernels.is_line or value[0] == value[1] else f"{value[0]}×{value[1]}"
 
 
-def _panels(made: Made, step: arithmetic.ConvStep, number: int) -> list[Panel]:
+def _panels(made: Output, step: arithmetic.ConvStep, number: int) -> list[Panel]:
     source, limit = step.channels[number], plots.largest([made.padded])
     wide = _widths(made.setting.kernel)
     return [
@@ -201,7 +209,7 @@ def _panels(made: Made, step: arithmetic.ConvStep, number: int) -> list[Panel]:
             padding=[pair[end] for end in (0, 1) for pair in made.setting.sides],
             width=wide["input"],
         ),
-        *factors(step.parts((source,)), title="patch", limit=limit, width=wide["patch"]),
+        *product(step.parts((source,)), title="patch", limit=limit, width=wide["patch"]),
         Maps(
             made.output[step.channel],
             title=_named("output", step.channel, len(made.output)),
@@ -233,17 +241,17 @@ def _boxes(setting: Setting, place: Pair) -> list[Box]:
     return [(*tap, 1, 1) for tap in taps]
 
 
-def _known(made: Made, step: arithmetic.ConvStep) -> int | None:
+def _known(made: Output, step: arithmetic.ConvStep) -> int | None:
     """Return how many values there are yet; a trained layer has made all of them at once."""
-    if made.convolved.is_trained or made.count > _GROWING:
+    if made.kernels.is_trained or made.count > _GROWING:
         return None
     row, column = step.place
     return row * made.output.shape[2] + column + 1
 
 
-def _where(made: Made, step: arithmetic.ConvStep) -> str:
+def _where(made: Output, step: arithmetic.ConvStep) -> str:
     row, column = step.place
-    place = f"column {column}" if made.convolved.is_line else f"row {row}, column {column}"
+    place = f"column {column}" if made.kernels.is_line else f"row {row}, column {column}"
     return f"{place} of channel {step.channel}" if len(made.output) > 1 else place
 
 
@@ -251,7 +259,7 @@ def _sum(step: arithmetic.ConvStep, number: int) -> list[str]:
     """Tell the sum, and before it what the channel that is shown adds to it."""
     if len(step.channels) == 1:
         return [f"the sum: {step.in_words()}"]
-    shown, total = step.channels[number], plots.short(step.channel_sums[number].item(), 4)
+    shown, total = step.channels[number], short(step.channel_sums[number].item(), 4)
     count = step.products[number].numel()
     return [
         f"input {shown}: its {count} product{'s' * (count > 1)} sum to {total}",
@@ -259,16 +267,13 @@ def _sum(step: arithmetic.ConvStep, number: int) -> list[str]:
     ]
 
 
-def _checked(made: Made, step: arithmetic.ConvStep) -> str:
+def _checked(made: Output, step: arithmetic.ConvStep) -> str:
     torchs, ours = made.output[step.channel][step.place].item(), step.total
-    difference = plots.short(ours - torchs, 2)
-    return (
-        f"torch says {plots.short(torchs, 8)}, this sum is {plots.short(ours, 8)}: "
-        f"difference {difference}"
-    )
+    difference = short(ours - torchs, 2)
+    return f"torch says {short(torchs, 8)}, this sum is {short(ours, 8)}: difference {difference}"
 
 
-def _size(made: Made) -> list[str]:
+def _size(made: Output) -> list[str]:
     """Tell the size of the output, with the numbers in its formula."""
     setting, sizes = made.setting, made.maps.shape[1:]
     if isinstance(setting.padding, str):
@@ -279,7 +284,7 @@ def _size(made: Made) -> list[str]:
         sizes, setting.kernel, setting.stride, setting.padding, setting.dilation, strict=True
     )
     height, width = (arithmetic.size_formula(*axis) for axis in axes)
-    if made.convolved.is_line:
+    if made.kernels.is_line:
         return [f"output width = {width}"]
     if height == width:
         return [f"output size = {height}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,19 @@ from torch import nn
 from torch.nn import functional as F
 
 from vizlib import data, handwriting, plots
+from vizlib.explore._lifetime import weakly
 from vizlib.explore._reader import BLANK, Front, Reader, front_script, one_thread
 
 SIDE = 280  # pixels of the pad: ten times as fine as what the network sees
 
 
-def draw(model: nn.Module, drawing: Any = None, *, state: str | None = None) -> Draw:
+def draw(
+    model: nn.Module,
+    drawing: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    state: str | None = None,
+) -> Draw:
     """Return a pad, and what the network makes of what is drawn on it.
 
     Draw one digit with the mouse, a finger or a pen: white ink on black, as MNIST's own digits
@@ -25,10 +33,12 @@ def draw(model: nn.Module, drawing: Any = None, *, state: str | None = None) -> 
     that was trained on images in 0…1 needs a first layer that undoes it. The small pictures show:
     *cropped* to the ink, *scaled to 20* pixels, and *centred by mass* in 28×28, whose middle the
     orange marks at the border show. The rest is `layers`, live: there white is zero, blue
-    positive and orange negative, and the blue bar is the answer. An empty pad is an empty image.
+    positive and orange negative, and the blue bar is the answer. An empty pad is an empty image
+    that is not answered. `classes` are as in `layers`.
 
     `drawing` is what lies on the pad at first: uint8 (H, W), white on black, of any square size,
     such as a digit of MNIST. `state` opens the layers at a place, such as "layer=conv2 channel=5".
+    `classes` are as in `layers`.
     `.drawing` is what is on the pad now, `.prepared` what became of it.
 
     Raises TypeError or ValueError where model, drawing or state are none of these, and ValueError
@@ -41,17 +51,23 @@ def draw(model: nn.Module, drawing: Any = None, *, state: str | None = None) -> 
     >>> draw(weights.load("lenet"), seven)
     draw(lenet, read as 7, P7 > 0.999)
     """
-    return Draw(model, _as_drawing(drawing), state)
+    return Draw(model, _as_drawing(drawing), classes, state)
 
 
 class Draw(Reader):
     """The pad of `draw`, and the layers beside it."""
 
-    def __init__(self, model: nn.Module, drawing: np.ndarray, state: str | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        drawing: np.ndarray,
+        classes: Sequence[str] | None,
+        state: str | None,
+    ) -> None:
         """Put the drawing on the pad and read it."""
-        super().__init__(model, _Pad(ink=drawing.tobytes()), state)
+        super().__init__(model, _Pad(ink=drawing.tobytes()), classes, state)
         self._show_ink()
-        self._front.observe(self._answer, "asked")
+        self._front.observe(weakly(self._answer), "asked")
 
     @property
     def drawing(self) -> np.ndarray:

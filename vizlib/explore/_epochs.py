@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
+from collections.abc import Sequence
 from math import isqrt
 from typing import Any
 
@@ -11,18 +11,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from vizlib import capture, models, plots
+from vizlib.explore._images import as_classes, as_inputs, check_model, class_name
+from vizlib.explore._lifetime import kept
 from vizlib.explore._panels import Bars, Frame, Lines, Maps, Panel, Picture
-from vizlib.explore._recordings import (
-    as_inputs,
-    as_maps,
-    check_model,
-    counted,
-    for_print,
-    probabilities,
-)
-from vizlib.explore._sliders import Slider
+from vizlib.explore._recordings import as_maps, probabilities
+from vizlib.explore._sliders import Slider, encodable
 from vizlib.explore._view import View
 from vizlib.history import History
+from vizlib.words import counted, percent
 
 _KERNELS = 64  # of a wide first layer so many are shown
 
@@ -32,13 +28,14 @@ def epochs(
     image: Any = None,
     *,
     model: nn.Module | None = None,
+    classes: Sequence[str] | None = None,
     state: str | None = None,
 ) -> View:
     """Return a slider over the snapshots of a training, from epoch 0 to the last.
 
     `history` is what `train.fit(…, snapshot_every=1)` returned; `image` one image (28, 28) or
     several, as in `layers`. The network is built by `models.build(history.network)`; for a network
-    of your own give it as `model`, which is copied and left as it is.
+    of your own give it as `model`, which is copied and left as it is. `classes` are as in `layers`.
 
     From the left: the kernels of the first convolution, or of a network without one what each unit
     of the first linear layer weighs the pixels with (the first 64 of them), and one of them large;
@@ -57,15 +54,20 @@ def epochs(
     >>> view, view.state
     (epochs(lenet, 1 snapshot), 'epoch=0 channel=4')
     """
-    past = _Past(history, _network(history, model), image)
-    name = f"epochs({history.network or past.name}, {counted(len(past.epochs), 'snapshot')})"
-    return View(name, past.sliders(), past.show, past.figure, state=state)
+    network = _network(history, model)
+    training = _Epochs(history, network, image, as_classes(classes, network))
+    snapshots = counted(len(training.epochs), "snapshot")
+    name = encodable(f"epochs({history.network or training.name}, {snapshots})")
+    return View(name, training.sliders(), training.show, state=state)
 
 
-class _Past:
+class _Epochs:
     """A network as it was after each epoch, and what it then made of the images."""
 
-    def __init__(self, history: History, model: nn.Module, image: Any) -> None:
+    def __init__(
+        self, history: History, model: nn.Module, image: Any, classes: Sequence[str]
+    ) -> None:
+        self.classes = classes
         self.history, self.model, self.epochs = history, model, sorted(history.snapshots)
         self.name = type(model).__name__
         self.images, self.pictures = (None, None) if image is None else as_inputs(image)
@@ -73,8 +75,6 @@ class _Past:
         self._load(self.epochs[-1])
         self.kernels = {epoch: self._kernels(epoch) for epoch in self.epochs}
         self.darkest = plots.largest(self.kernels.values())
-        self.recorded = lru_cache(512)(self._recorded)
-        self.brightest = lru_cache(64)(self._brightest)
 
     def sliders(self) -> list[Slider]:
         """Return them where they stand at first: after the last epoch."""
@@ -91,23 +91,25 @@ class _Past:
         epoch = self.epochs[epoch]
         kernels = self.kernels[epoch]
         chosen = {"chosen": channel, "pick": {"channel": "channel"}, "width": 178}
+        chart = Lines(
+            self._accuracies(),
+            title="accuracy",
+            at=epoch,
+            percent=True,
+            width=460,
+            height=150,
+            below=True,
+        )
         panels = [
             Maps(kernels, title=f"weights of {self.layer}", limit=self.darkest, **chosen),
             *self._answer(epoch, channel, image, chosen),
-            Lines(
-                self._accuracies(),
-                title="accuracy",
-                at=epoch,
-                percent=True,
-                width=460,
-                height=150,
-                below=True,
-            ),
+            *([chart] if self.history.epochs else []),
             Maps(
                 kernels[channel],
                 title=f"weights of channel {channel}",
                 limit=self.darkest,
                 width=166,
+                below=not self.history.epochs,
             ),
         ]
         return Frame(panels, self._says(epoch, image))
@@ -122,25 +124,11 @@ class _Past:
             Picture(self.pictures[image], title=f"image {image}", width=114),
             Maps(maps, title=f"what {self.layer} makes", limit=self.brightest(image), **channel),
         ]
-        return panels if chances is None else [*panels, Bars(chances, title="answer", width=190)]
-
-    def figure(self, epoch: int, channel: int, image: int = 0) -> plots.Figure:
-        """Return the same for print."""
-        epoch, kernels = self.epochs[epoch], self.kernels[self.epochs[epoch]]
-        look = {"scale": self.darkest or 1.0, "highlight": channel}
-        above = [plots.feature_maps(kernels, title=f"weights of {self.layer}", **look)]
-        below = []
-        if self.images is not None:
-            maps, chances = self.recorded(epoch, image)
-            look["scale"] = self.brightest(image) or 1.0
-            above.append(
-                plots.feature_maps(for_print(maps), title=f"what {self.layer} makes", **look)
-            )
-            below += [] if chances is None else [plots.answers({f"epoch {epoch}": chances})]
-        if self.history.epochs:
-            chart = {"at": epoch, "percent": True, "title": "accuracy"}
-            below.append(plots.lines(self._accuracies(), **chart))
-        return plots.together(above, below)
+        return (
+            panels
+            if chances is None
+            else [*panels, Bars(chances, None, self.classes, title="answer", width=190)]
+        )
 
     def _accuracies(self) -> dict[str, list[float]]:
         history = self.history
@@ -152,9 +140,10 @@ class _Past:
 
     def _says(self, epoch: int, image: int) -> str:
         accuracy = self.history.val_accuracy[epoch - 1 : epoch] if epoch else []
-        words = [f"epoch {epoch}", *(f"validation accuracy {value:.2%}" for value in accuracy)]
+        words = [f"epoch {epoch}", *(f"validation accuracy {percent(value)}" for value in accuracy)]
         if self.images is not None and self.recorded(epoch, image)[1] is not None:
-            words.append(f"answer {int(self.recorded(epoch, image)[1].argmax())}")
+            answer = int(self.recorded(epoch, image)[1].argmax())
+            words.append(f"answer {class_name(self.classes, answer)}")
         return ", ".join(words)
 
     def _kernels(self, epoch: int) -> Tensor:
@@ -179,13 +168,16 @@ class _Past:
                 "trained, epochs(history, image, model=…)"
             ) from error
 
-    def _recorded(self, epoch: int, image: int) -> tuple[Tensor, Tensor | None]:
+    @kept(512)
+    def recorded(self, epoch: int, image: int) -> tuple[Tensor, Tensor | None]:
         """Return the first layer's maps (C, H, W) of an image, and the probabilities (K,)."""
         self._load(epoch)
-        recording = capture.record(self.model, self.images[image : image + 1])
+        x = models.as_input(self.model, self.images[image : image + 1])
+        recording = capture.record(self.model, x)
         return as_maps(recording[self.layer].output)[:_KERNELS], probabilities(recording)
 
-    def _brightest(self, image: int) -> float:
+    @kept(64)
+    def brightest(self, image: int) -> float:
         return plots.largest(self.recorded(epoch, image)[0] for epoch in self.epochs)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -13,7 +15,8 @@ import anywidget
 import ipywidgets
 
 from vizlib import files, plots
-from vizlib.explore._sliders import Slider, links, rows
+from vizlib.explore._lifetime import hold_weakly, parts, show, weakly
+from vizlib.explore._sliders import Slider, encodable, grid, links
 
 STATIC = Path(__file__).parent / "static"
 
@@ -24,32 +27,74 @@ def script(*names: str) -> str:
 
 
 class Pictured(ipywidgets.Box):
-    """A widget that leaves its figure to readers without a kernel."""
+    """A widget that leaves its figure to readers without a kernel.
+
+    It is freed when nobody holds it any more, and `close()` frees at once all that it is made of.
+    """
+
+    def __init__(self, name: str, *arguments: Any, **more: Any) -> None:
+        """Hold no more than others do; `name` is what the view says of itself."""
+        super().__init__(*arguments, **more)
+        self._name = encodable(name)
+        hold_weakly(self)
 
     def figure(self) -> plots.Figure:
         """Return the view as it is now as a figure for print."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Free the view with all that it holds, and take it off the page."""
+        if self.comm is None or sys.is_finalizing():
+            return
+        for part in list(parts(self)):
+            part.close()
+        self._release()
+        super().close()
+
+    def _release(self) -> None:
+        """Let go of what is large."""
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**kwargs)
+        show(self)
         try:
             picture = self.figure().to_png()
         except ValueError:  # a network that diverged has values without a colour
             return bundle
         return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
 
+    def __repr__(self) -> str:
+        """Return what is shown."""
+        return self._name
+
+
+class Canvas(anywidget.AnyWidget):
+    """What Python and the browser tell each other; the files in `static` paint it."""
+
+    def get_state(self, *arguments: Any, **more: Any) -> dict[str, Any]:
+        """Return the traits for the browser, in text that can be sent."""
+        return encodable(super().get_state(*arguments, **more))
+
+    def send(self, content: Any, buffers: Any = None) -> None:
+        """Send a message to the browser, in text that can be sent."""
+        super().send(encodable(content), buffers)
+
 
 class Explorer(Pictured, ipywidgets.VBox):
     """Sliders over a canvas."""
 
-    def __init__(self, sliders: Sequence[Slider], canvas: ipywidgets.Widget) -> None:
+    def __init__(self, name: str, sliders: Sequence[Slider], canvas: Canvas) -> None:
         """Link the sliders to the canvas in the browser."""
         self._canvas, self._sliders = canvas, list(sliders)
-        widgets, above = rows(sliders)
-        super().__init__([*above, canvas])
-        self._links = links(sliders, widgets, canvas)
+        above = [grid(sliders)] if sliders else []
+        super().__init__(name, [*above, canvas])
+        self._links = links(sliders, [each for box in above for each in box.children], canvas)
         self.add_class("vizlib")
-        canvas.on_msg(self._answer)
+        canvas.on_msg(weakly(self._answer))
+
+    def _release(self) -> None:
+        for link in self._links:
+            link.close()
 
     def _answer(self, _canvas: object, asked: dict[str, Any], _buffers: object) -> None:
         """Send what the browser asks for."""
@@ -69,7 +114,7 @@ class Explorer(Pictured, ipywidgets.VBox):
         The page is one file that holds all it needs; the file appears whole or not at all.
         """
         path = Path(path)
-        content = _page(repr(self), self._canvas, self._sliders, self._everything())
+        content = _page(self._name, self._canvas, self._sliders, self._everything())
         files.replace_whole(path, content)
         return path
 
@@ -78,13 +123,10 @@ class Explorer(Pictured, ipywidgets.VBox):
         return {}
 
 
-def _page(
-    title: str, canvas: ipywidgets.Widget, sliders: Sequence[Slider], more: dict[str, Any]
-) -> str:
+def _page(title: str, canvas: Canvas, sliders: Sequence[Slider], more: dict[str, Any]) -> str:
     names = set(canvas.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
     traits = {name: getattr(canvas, name) for name in names if name[0] != "_"} | more
     buffers: dict[bytes, int] = {}
-    state = json.dumps(apart(traits, buffers), ensure_ascii=False)
     described = [
         {
             "name": slider.name,
@@ -94,14 +136,18 @@ def _page(
         for slider in sliders
     ]
     return Template((STATIC / "page.html").read_text("utf-8")).substitute(
-        title=title,
+        title=html.escape(title).encode("ascii", "xmlcharrefreplace").decode(),
         style=(STATIC / "canvas.css").read_text("utf-8"),
         script=canvas._esm + script("page.js"),  # noqa: SLF001 - our own widget
-        # In a script, "</" would be the end of it.
-        state=state.replace("</", "<\\/"),
-        sliders=json.dumps(described, ensure_ascii=False).replace("</", "<\\/"),
-        buffers=json.dumps([base64.b64encode(each).decode("ascii") for each in buffers]),
+        state=_in_script(apart(traits, buffers)),
+        sliders=_in_script(described),
+        buffers=_in_script([base64.b64encode(each).decode("ascii") for each in buffers]),
     )
+
+
+def _in_script(value: Any) -> str:
+    """Return `value` as JavaScript in ASCII, in which no name can end or open a tag."""
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def apart(value: Any, buffers: dict[bytes, int]) -> Any:

@@ -6,39 +6,39 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import anywidget
 import traitlets
 from torch import nn
 
 from vizlib import plots
-from vizlib.explore._explorer import STATIC, Explorer, script
+from vizlib.explore._explorer import Canvas, Explorer, script
+from vizlib.explore._images import as_classes, as_labels
 from vizlib.explore._panels import palette
-from vizlib.explore._recordings import (
-    Recordings,
-    as_inputs,
-    as_labels,
-    as_maps,
-    check_model,
-    counted,
-    describe,
-    for_print,
-    probabilities,
-)
-from vizlib.explore._sliders import Slider, read, written
+from vizlib.explore._recordings import LARGEST, Recordings, as_maps, describe
+from vizlib.explore._sliders import Slider, encodable, read, written
+from vizlib.words import counted
 
 _NONE = "none"
-_LARGEST = 50 << 20  # bytes of maps that a page may hold
 SCALES = {"map": "per map", "layer": "per layer", "network": "whole network"}
 
 
 def layers(
-    model: nn.Module, images: Any, labels: Any = None, *, state: str | None = None
+    model: nn.Module,
+    images: Any,
+    labels: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    state: str | None = None,
 ) -> Layers:
     """Return sliders for image, layer and channel, and a picture of what is there.
 
-    `images` are uint8 (N, H, W) in 0…255, normalized as MNIST is (`data.MEAN`, `data.STD`), or
-    floats (N, C, H, W) that are normalized already, or one image (H, W). `labels` are the N true
-    classes, if they are known. The model is run in eval mode and comes back as it was.
+    - `images`: uint8 (N, H, W) in 0…255, normalized as MNIST is (`data.MEAN`, `data.STD`), or
+      floats (N, C, H, W) that are normalized already, or one image (H, W); for a network that is
+      made for signals, floats (N, C, L)
+    - `labels`: the N true classes, as numbers or as names, if they are known
+    - `classes`: the names of the classes; those of `model.classes` where it has any
+
+    The model is run in eval mode and comes back as it was. A layer that cannot be shown, such as
+    one without values, says so in a sentence.
 
     At the left stand the input, what it was read as, and the probabilities P0, P1, … (the ten
     likeliest of more than ten classes); the winner is the blue bar, the label is underlined. Beside
@@ -65,10 +65,8 @@ def layers(
     >>> view.state
     'model=mlp image=0 layer=relu1 channel=0 pixel=none scale=layer beside=none'
     """
-    check_model(model)
-    inputs, pictures = as_inputs(images)
-    labels = as_labels(labels, len(inputs))
-    return Layers(Recordings(model, inputs, pictures), labels, state)
+    recordings = Recordings(model, images, as_classes(classes, model))
+    return Layers(recordings, as_labels(labels, len(recordings), recordings.classes), state)
 
 
 class Layers(Explorer):
@@ -77,12 +75,12 @@ class Layers(Explorer):
     def __init__(self, recordings: Recordings, labels: list[int], state: str | None) -> None:
         """Record the first image and open at `state`."""
         self._recordings, self._labels = recordings, labels
-        self._names = list(recordings[0])
         sliders, pixel = _opened(state, recordings)
         place = {"image": 0} | {slider.name: slider.index for slider in sliders}
         canvas = _Canvas(
             stages=[describe(stage) for stage in recordings[0].values()],
             labels=labels,
+            classes=recordings.classes,
             images=len(recordings),
             palette=palette(),
             packets=list(recordings.opening(place["image"], place["layer"])),
@@ -91,7 +89,9 @@ class Layers(Explorer):
             last_channel=next(s.count for s in sliders if s.name == "channel") - 1,
             **place,
         )
-        super().__init__(sliders, canvas)
+        images = counted(len(recordings), "image")
+        name = f"layers({recordings.name}, {images}, {counted(len(recordings.names), 'layer')})"
+        super().__init__(name, sliders, canvas)
 
     def _reply(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         """Return the maps of some layers of an image."""
@@ -101,16 +101,20 @@ class Layers(Explorer):
 
     def _everything(self) -> dict[str, Any]:
         images = range(len(self._recordings))
-        if sum(map(self._recordings.size, images)) > _LARGEST:
+        if sum(map(self._recordings.size, images)) > LARGEST:
             raise ValueError(
-                f"a page of {self!r} would be larger than {_LARGEST >> 20} MB; "
+                f"a page of {self!r} would be larger than {LARGEST >> 20} MB; "
                 "give the view fewer images"
             )
-        return {"packets": [self._recordings.packet(i, range(len(self._names))) for i in images]}
+        every = range(len(self._recordings.names))
+        return {"packets": [self._recordings.packet(image, every) for image in images]}
 
-    def replace(self, image: int, pixels: Any) -> None:
-        """Show another image, (H, W) or (1, C, H, W), in the place of one."""
-        self._recordings.replace(image, *as_inputs(pixels))
+    def replace(self, image: int, pixels: Any, *, silent: bool = False) -> None:
+        """Show another image, (H, W) or (1, C, H, W), in the place of one.
+
+        No answer is shown to an image that is `silent`.
+        """
+        self._recordings.replace(image, pixels, silent=silent)
         self._canvas.packets = [self._recordings.news(image, self._canvas.layer)]
 
     @property
@@ -120,7 +124,7 @@ class Layers(Explorer):
         place = {
             "model": self._recordings.name,
             "image": str(canvas.image),
-            "layer": self._names[canvas.layer],
+            "layer": encodable(self._recordings.names[canvas.layer]),
             "channel": str(canvas.channel),
             "pixel": ",".join(map(str, canvas.pixel)) or _NONE,
             "scale": list(SCALES)[canvas.scale],
@@ -130,36 +134,40 @@ class Layers(Explorer):
 
     def figure(self) -> plots.Figure:
         """Return the view as it is now as a figure for print: input, maps, probabilities."""
-        canvas, recording = self._canvas, self._recordings[self._canvas.image]
-        stage, scale = recording[self._names[canvas.layer]], list(SCALES)[canvas.scale]
+        canvas, recordings, scale = self._canvas, self._recordings, list(SCALES)[self._canvas.scale]
+        maps = recordings.maps(canvas.image, canvas.layer)
         mosaic = plots.feature_maps(
-            for_print(as_maps(stage.output)),
-            scale=plots.largest(recording.values()) if scale == "network" else scale,
-            title=stage.name,
+            maps.flatten() if maps[0].numel() == 1 else maps,
+            scale=recordings.peak(canvas.image) or 1.0 if scale == "network" else scale,
+            title=recordings.names[canvas.layer],
             highlight=canvas.channel,
         )
-        image = self._recordings.figure(canvas.image)
-        return plots.together([image, mosaic], self._bars())
+        return plots.together([recordings.figure(canvas.image), mosaic], self._bars())
 
     def _bars(self) -> list[plots.Figure]:
         image, labels = self._canvas.image, self._labels
-        chances = probabilities(self._recordings[image])
+        chances, classes = self._recordings.probabilities(image), self._recordings.classes
         label = labels[image] if labels else None
-        return [] if chances is None else [plots.probabilities(chances, label=label)]
+        return (
+            []
+            if chances is None
+            else [plots.probabilities(chances, label=label, names=classes or None)]
+        )
 
-    def __repr__(self) -> str:
-        """Return what is shown: network, images, layers."""
-        images = counted(len(self._recordings), "image")
-        return f"layers({self._recordings.name}, {images}, {counted(len(self._names), 'layer')})"
+    def _release(self) -> None:
+        super()._release()
+        self._recordings.close()
+        self._canvas.packets = []
 
 
-class _Canvas(anywidget.AnyWidget):
-    """What Python and the browser tell each other; what it looks like is in static/canvas.js."""
+class _Canvas(Canvas):
+    """The canvas of all maps; what it looks like is in static/canvas.js."""
 
     _esm = script("writing.js", "numbers.js", "store.js", "painting.js", "words.js", "canvas.js")
-    _css = STATIC / "canvas.css"
+    _css = script("canvas.css")
     stages = traitlets.List().tag(sync=True)
     labels = traitlets.List().tag(sync=True)
+    classes = traitlets.List().tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)
     packets = traitlets.List().tag(sync=True)
     images = traitlets.Int().tag(sync=True)
@@ -175,27 +183,28 @@ class _Canvas(anywidget.AnyWidget):
 def _opened(state: str | None, recordings: Recordings) -> tuple[list[Slider], list[int]]:
     """Read "image=0 layer=conv2 channel=5 …", any part of it, into sliders and a pixel."""
     stages = recordings[0]
-    first = {"image": "0", "layer": next(iter(stages)), "channel": "0", "scale": "layer"}
+    layer = Slider("layer", list(stages))
+    first = {"image": "0", "layer": layer.word, "channel": "0", "scale": "layer"}
     first |= {"beside": _NONE, "pixel": _NONE, "model": recordings.name}
     given = first | read(state, first)
     if given["model"] != recordings.name:
         raise ValueError(
             f"state is a place in {given['model']}, but the model is {recordings.name}"
         )
-    layer = Slider("layer", list(stages)).at(given["layer"])
-    maps = as_maps(stages[layer.word].output)
+    layer = layer.at(given["layer"])
+    maps = as_maps(list(stages.values())[layer.index].output)
     scale = Slider("scale", list(SCALES)).at(given["scale"])
     beside = Slider("beside", [_NONE, *map(str, range(len(recordings)))])
     sliders = [
         Slider("image", len(recordings)).at(given["image"]),
         layer,
-        Slider("channel", len(maps)).at(given["channel"]),
+        Slider("channel", max(1, len(maps))).at(given["channel"]),
         replace(scale, options=list(SCALES.values())),
         beside.at(given["beside"]),
     ]
     # A single image leaves nothing to choose.
     shown = sliders if len(recordings) > 1 else sliders[1:4]
-    return shown, _pixel(given["pixel"], maps.shape[1:])
+    return shown, _pixel(given["pixel"], maps.shape[1:] or (1, 1))
 
 
 def _pixel(text: str, shape: Sequence[int]) -> list[int]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from math import ceil
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from vizlib import plots
+from vizlib import arithmetic, plots
+
+_BARS = 10  # of many classes so many, the likeliest, are shown
+_LARGEST = 50 << 20  # bytes of a frame
+_PAPER = 1260  # pixels of a row in print
 
 # (row, column, height, width) in cells, framed; a place behind an edge may be outside of the map.
 Box = tuple[int, int, int, int]
@@ -26,7 +33,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Maps(Panel):
-    """Signed values (C, H, W): white is zero, blue positive, orange negative.
+    """Signed values (C, H, W), or (F,): white is zero, blue positive, orange negative.
 
     `limit` is the number with the darkest colours (the greatest absolute value if None), `chosen`
     a map in a black frame, `boxes` black frames inside of the chosen map. The outermost `padding`
@@ -47,13 +54,11 @@ class Maps(Panel):
 
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
-        values = _floats(self.values)
-        values = values.reshape(-1, *values.shape[-2:])
-        largest = float(np.nan_to_num(np.abs(values), nan=0, posinf=0).max(initial=0))
+        values = self._maps()
         return {
             "kind": "maps",
             "shape": values.shape,
-            "limit": self.limit or largest or 1.0,
+            "limit": self._end(),
             "chosen": self.chosen,
             "boxes": [list(map(int, box)) for box in self.boxes],
             "padding": list(self.padding),
@@ -62,6 +67,23 @@ class Maps(Panel):
             "width": self.width,
             "data": values.tobytes(),
         }
+
+    def figure(self) -> plots.Figure:
+        """Return the maps for print."""
+        maps = self._maps()
+        values = maps.ravel() if maps[0].size == 1 else maps
+        return plots.feature_maps(
+            values, scale=self._end(), title=self.title, highlight=self.chosen
+        )
+
+    def _maps(self) -> np.ndarray:
+        """Return (C, H, W); each value of a vector is a map of its own."""
+        values = _floats(self.values)
+        return values.reshape(-1, *(values.shape[-2:] if values.ndim > 1 else (1, 1)))
+
+    def _end(self) -> float:
+        values = np.abs(_floats(self.values))
+        return self.limit or float(np.nan_to_num(values, nan=0, posinf=0).max(initial=0)) or 1.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +107,11 @@ class Picture(Panel):
             "data": pixels.tobytes(),
         }
 
+    def figure(self) -> plots.Figure:
+        """Return the image for print."""
+        pixels = np.atleast_3d(np.asarray(self.pixels, np.uint8)).transpose(2, 0, 1)[None]
+        return plots.images(pixels, titles=[self.title], boxes=None)
+
 
 @dataclass(frozen=True)
 class Bars(Panel):
@@ -92,7 +119,7 @@ class Bars(Panel):
 
     values: Any
     label: int | None = None
-    names: Sequence[str] = ()
+    classes: Sequence[str] = ()
     width: int = 220
 
     def packed(self) -> dict[str, Any]:
@@ -101,18 +128,13 @@ class Bars(Panel):
         shown = np.arange(len(values))
         if len(values) > _BARS:
             shown = (-values).argsort(kind="stable")[:_BARS]
-        names = [str(self.names[k]) if self.names else f"P{k}" for k in shown]
-        label = np.flatnonzero(shown == self.label).tolist() if self.label is not None else []
         return {
             "kind": "bars",
-            "names": names,
-            "label": label,
+            "names": [self.classes[k] if self.classes else f"P{k}" for k in shown],
+            "label": np.flatnonzero(shown == self.label).tolist() if self.label is not None else [],
             "width": self.width,
             "data": values[shown].tobytes(),
         }
-
-
-_BARS = 10
 
 
 @dataclass(frozen=True)
@@ -153,6 +175,19 @@ class Lines(Panel):
             "data": b"".join(each.tobytes() for each in values),
         }
 
+    def figure(self) -> plots.Figure:
+        """Return the lines for print."""
+        return plots.lines(
+            self.series,
+            along=self.along,
+            start=self.start,
+            step=self.step,
+            at=self.at,
+            percent=self.percent,
+            ends=self.ends,
+            title=self.title,
+        )
+
 
 @dataclass(frozen=True)
 class Words(Panel):
@@ -168,6 +203,10 @@ class Words(Panel):
         """Return what the browser draws it from."""
         return {"kind": "words", "lines": list(self.lines), "width": self.width}
 
+    def figure(self) -> plots.Figure:
+        """Return the words for print."""
+        return plots.words(self.lines, title=self.title)
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -182,13 +221,116 @@ class Frame:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def packed(self) -> dict[str, Any]:
-        """Return what the browser draws it from."""
+        """Return what the browser draws it from; raise ValueError where that is too much."""
         panels = [
             {"title": each.title, "before": each.before, "below": each.below, **each.packed()}
             for each in self.panels
         ]
+        size = sum(len(panel.get("data", b"")) for panel in panels)
+        if size > _LARGEST:
+            raise ValueError(
+                f"here are {size >> 20} MB to be shown, and a view shows {_LARGEST >> 20} MB at "
+                "most: give it smaller images"
+            )
         last = {name: max(0, count - 1) for name, count in self.counts.items()}
         return {"panels": panels, "says": self.says, "last": last}
+
+    def figure(self) -> plots.Figure:
+        """Return the frame for print, its rows as they are on the screen."""
+        self.packed()
+        return plots.together(*(part for row in self._rows() for part in _broken(_figures(row))))
+
+    def _rows(self) -> Iterator[list[Panel]]:
+        row: list[Panel] = []
+        for panel in self.panels:
+            if panel.below and row:
+                yield row
+                row = []
+            row.append(panel)
+        yield row
+
+
+def _figures(row: Sequence[Panel]) -> list[plots.Figure]:
+    """Return the panels of a row for print; bars beside each other share their axis."""
+    found: list[plots.Figure] = []
+    for kind, group in groupby(row, type):
+        panels = list(group)
+        found += [_answers(panels)] if kind is Bars else [each.figure() for each in panels]
+    return found
+
+
+def _broken(row: Sequence[plots.Figure]) -> Iterator[list[plots.Figure]]:
+    """Yield a row that is wider than the paper in pieces."""
+    piece: list[plots.Figure] = []
+    for figure in row:
+        if piece and sum(each.bbox.width for each in (*piece, figure)) > _PAPER:
+            yield piece
+            piece = []
+        piece.append(figure)
+    yield piece
+
+
+def _answers(bars: Sequence[Bars]) -> plots.Figure:
+    return plots.answers(
+        {str(number): each.values for number, each in enumerate(bars)},
+        label=bars[0].label,
+        classes=bars[0].classes,
+        headings=[each.title for each in bars],
+    )
+
+
+def product(
+    parts: arithmetic.Parts, *, width: int, title: str, limit: float | None = None
+) -> list[Panel]:
+    """Return values × weights = products as panels, or the values alone; the chosen one framed.
+
+    `title` is written above the values, and `limit` is the number with their darkest colours.
+    """
+    first, *others = parts.numbers
+    signs = dict(zip(others, ("×", "="), strict=False))
+    return [
+        _factor(
+            parts,
+            values,
+            is_first=name == first,
+            title=title if name == first else name,
+            before=signs.get(name, ""),
+            limit=limit if name == first else None,
+            width=width,
+        )
+        for name, values in parts.numbers.items()
+    ]
+
+
+def _factor(parts: arithmetic.Parts, values: Tensor, *, is_first: bool, **look: Any) -> Panel:
+    """Return one part: a vector folded, a window with its padding hatched."""
+    if values.dim() == 1:
+        return folded(values, parts.chosen[0], **look)
+    boxes = [(*parts.chosen, 1, 1)] if parts.chosen else []
+    hatched = _edges(parts.is_padding) if is_first else (0, 0, 0, 0)
+    return Maps(values, boxes=boxes, padding=hatched, **look)
+
+
+def folded(values: Tensor, framed: int, **look: Any) -> Maps:
+    """Return a vector (F,) as rows of a square, one value in a frame."""
+    square = _square(_floats(values))
+    boxes = [(*divmod(framed, square.shape[2]), 1, 1)]
+    return Maps(square, boxes=boxes, known=len(values), **look)
+
+
+def _square(values: np.ndarray) -> np.ndarray:
+    """Return a vector (F,) as rows of a square (1, H, W), zeros behind its end."""
+    width = ceil(len(values) ** 0.5)
+    whole = np.zeros(ceil(len(values) / width) * width, np.float32)
+    whole[: len(values)] = values
+    return whole.reshape(1, -1, width)
+
+
+def _edges(is_padding: Tensor) -> list[int]:
+    """Return how many of the outermost rows and columns of a patch (kh, kw) are padding."""
+    rows, columns = is_padding.all(1).int(), is_padding.all(0).int()
+    ends = (rows, columns, rows.flip(0), columns.flip(0))
+    return [int(end.cumprod(0).sum()) for end in ends]
 
 
 def _floats(values: Any) -> np.ndarray:

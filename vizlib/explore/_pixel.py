@@ -10,12 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from vizlib import arithmetic, plots
-from vizlib.explore._factors import factors, folded
-from vizlib.explore._panels import Frame, Maps, Panel, Picture, Words
-from vizlib.explore._recordings import Recordings, as_inputs, check_model, counted
+from vizlib.explore._panels import Frame, Maps, Panel, Picture, Words, folded, product
+from vizlib.explore._recordings import Recordings
 from vizlib.explore._sliders import Slider, read
+from vizlib.explore._traces import (
+    AXES,
+    Traces,
+    first_sum,
+    peak,
+    place_of,
+    trace_lines,
+)
 from vizlib.explore._view import View
-from vizlib.explore._way import AXES, Ways, named, peak, read_by, strongest, told
+from vizlib.words import counted, short
 
 # CSS pixels: all maps of a layer, one of them, one of a pair, a cell of a patch and the whole of
 # it, the image, the image of a pair, and the words beside it.
@@ -59,25 +66,22 @@ def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
     >>> pixel(lenet, blank, state="layer=pool2 channel=5 row=3").state
     'image=0 layer=pool2 channel=5 row=3 col=0'
     """
-    check_model(model)
-    ways = Ways(Recordings(model, *as_inputs(images)))
-    name = f"pixel({ways.recordings.name}, {counted(len(ways.recordings), 'image')})"
-    view = _Pixel(ways)
-    return View(name, _sliders(ways, state), view.show, view.draw, state=state)
+    traces = Traces(Recordings(model, images))
+    name = f"pixel({traces.recordings.name}, {counted(len(traces.recordings), 'image')})"
+    pixel = _Pixel(traces)
+    return View(name, _sliders(traces, state), pixel.show, pixel.draw, state=state)
 
 
-def _sliders(ways: Ways, state: str | None) -> list[Slider]:
+def _sliders(traces: Traces, state: str | None) -> list[Slider]:
     """Return the sliders, with the ranges of the layer that the view opens with."""
-    images = [str(image) for image in range(len(ways.recordings))]
-    layer, beside = Slider("layer", ways.names), Slider("beside", ["none", *images])
+    images = [str(image) for image in range(len(traces.recordings))]
+    layer, beside = Slider("layer", traces.names), Slider("beside", ["none", *images])
     given = read(state, ["image", "layer", *AXES, *(["beside"] if len(images) > 1 else [])])
-    layer = layer.at(given.get("layer", ways.names[0]))
+    layer = layer.at(given.get("layer", layer.word))
     image = Slider("image", len(images)).at(given.get("image", "0"))
-    spot = [Slider(name, count) for name, count in ways.counts(layer.index).items()]
+    spot = [Slider(name, count) for name, count in traces.counts(layer.index).items()]
     asked = [slider.at(given[slider.name]) for slider in spot if slider.name in given]
-    start = strongest(
-        ways.maps(image.index, layer.index), {slider.name: slider.index for slider in asked}
-    )
+    start = traces.strongest(image.index, layer.index, {each.name: each.index for each in asked})
     spot = [replace(slider, index=start[slider.name]) for slider in spot]
     return [image, layer, *spot, *([beside] if len(images) > 1 else [])]
 
@@ -94,11 +98,11 @@ class _Spot:
 class _Pixel:
     """What is seen of a value, as a function of where the sliders stand."""
 
-    def __init__(self, ways: Ways) -> None:
-        self.ways = ways
+    def __init__(self, traces: Traces) -> None:
+        self.traces = traces
 
     def _spot(self, *, image: int, layer: int, beside: int = 0, **where: int) -> _Spot:
-        ends = self.ways.counts(layer)
+        ends = self.traces.counts(layer)
         images = [image, beside - 1] if beside else [image]
         return _Spot(images, layer, tuple(min(where[name], ends[name] - 1) for name in AXES))
 
@@ -111,28 +115,30 @@ class _Pixel:
         words = Words(lines, title=self._title(spot, traces), width=_WORDS)
         pictures = self._pictures(spot, traces)
         says = f"{self._title(spot, traces)}: {lines[0]}"
-        return Frame([*above, *pictures, words], says, self.ways.counts(spot.layer))
+        return Frame([*above, *pictures, words], says, self.traces.counts(spot.layer))
 
     def draw(self, **place: int) -> plots.Figure:
         """Return the whole way of each image for print, or the maps where there is none."""
         spot = self._spot(**place)
         traces, _ = self._traces(spot)
-        stages = [self.ways.stage(image, spot.layer) for image in spot.images]
-        apart = [self._apart(spot)] if len(spot.images) > 1 else []
+        stages = [self.traces.recordings.stage(image, spot.layer) for image in spot.images]
+        difference = [self._difference(spot)] if len(spot.images) > 1 else []
         if not traces:
-            maps = [self.ways.maps(image, spot.layer) for image in spot.images]
+            maps = [self.traces.maps(image, spot.layer) for image in spot.images]
             rows = ([plots.feature_maps(one, title=stages[0].name)] for one in maps)
-            return plots.together(apart, *rows)
-        titled = [f"image {image}: {named(one[0])} = {plots.short(one[0].value, 4)}"
+            return plots.together(difference, *rows)
+        titled = [f"image {image}: {place_of(one[0])} = {short(one[0].value, 4)}"
                   for image, one in zip(spot.images, traces, strict=True)]  # fmt: skip
         rows = zip(traces, stages, titled, strict=True)
-        return plots.together(apart, *([plots.trace(t, output=s, title=w)] for t, s, w in rows))
+        return plots.together(
+            difference, *([plots.trace(t, output=s, title=w)] for t, s, w in rows)
+        )
 
-    def _apart(self, spot: _Spot) -> plots.Figure:
+    def _difference(self, spot: _Spot) -> plots.Figure:
         """Return the chosen map of two images and their difference for print, on one scale."""
-        one, other = (self.ways.maps(image, spot.layer) for image in spot.images)
+        one, other = (self.traces.maps(image, spot.layer) for image in spot.images)
         first, second = (f"image {image}" for image in spot.images)
-        name, channel = self.ways.names[spot.layer], spot.where[0]
+        name, channel = self.traces.names[spot.layer], spot.where[0]
         if one.dim() == 1:
             return plots.feature_maps(one - other, title=f"{name}: {first} − {second}")
         maps = torch.stack([one[channel], other[channel], one[channel] - other[channel]])
@@ -142,33 +148,35 @@ class _Pixel:
     def _traces(self, spot: _Spot) -> tuple[list[arithmetic.Trace], str]:
         """Return the way back for each image, or none and why."""
         try:
-            found = [self.ways.trace(image, spot.layer, spot.where) for image in spot.images]
+            found = [self.traces.trace(image, spot.layer, spot.where) for image in spot.images]
         except ValueError as error:
             return [], str(error)
         return found, ""
 
     def _one(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> list[Panel]:
         """Return all maps, the chosen one, and the first step back."""
-        maps = self.ways.maps(spot.images[0], spot.layer)
+        maps = self.traces.maps(spot.images[0], spot.layer)
         look = {"limit": peak(maps)}
         found = [_map(maps, spot.where, **look, width=_ONE)]
         if maps.dim() > 1 and len(maps) > 1:
             pick = {"channel": "channel", "row": "row", "col": "col"}
-            title = f"{self.ways.names[spot.layer]}: {len(maps)} maps"
+            title = f"{self.traces.names[spot.layer]}: {len(maps)} maps"
             whole = Maps(maps, **look, title=title, chosen=spot.where[0], pick=pick, width=_ALL)
             found = [whole, *found]
         else:
-            found = [replace(found[0], title=f"{self.ways.names[spot.layer]}: {found[0].title}")]
+            found = [replace(found[0], title=f"{self.traces.names[spot.layer]}: {found[0].title}")]
         return [*found, *(_first_step(traces[0]) if traces else [])]
 
     def _both(self, spot: _Spot) -> list[Panel]:
         """Return the maps of two images and their difference, on one scale."""
-        both = [self.ways.maps(image, spot.layer) for image in spot.images]
-        apart = both[0] - both[1]
+        both = [self.traces.maps(image, spot.layer) for image in spot.images]
+        difference = both[0] - both[1]
         channel = spot.where[0]
-        limit = peak(*(maps[channel] for maps in (*both, apart)) if apart.dim() > 1 else apart)
+        limit = peak(
+            *(maps[channel] for maps in (*both, difference)) if difference.dim() > 1 else difference
+        )
         titles = [f"image {image}" for image in spot.images]
-        parts = zip((*both, apart), (*titles, "difference"), ("", "−", "="), strict=True)
+        parts = zip((*both, difference), (*titles, "difference"), ("", "−", "="), strict=True)
         return [
             _map(maps, spot.where, limit=limit, width=_PAIR, title=title, before=before)
             for maps, title, before in parts
@@ -181,7 +189,7 @@ class _Pixel:
             boxes = _boxes(traces[number]) if traces else []
             found.append(
                 Picture(
-                    self.ways.recordings.pictures[image],
+                    self.traces.recordings.pictures[image],
                     title=f"image {image}",
                     boxes=boxes,
                     width=_IMAGE if len(spot.images) == 1 else _SMALL,
@@ -192,22 +200,22 @@ class _Pixel:
 
     def _title(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> str:
         if not traces:
-            return self.ways.names[spot.layer]
+            return self.traces.names[spot.layer]
         field = traces[0][0].field
         sees = f"sees {field.height}×{field.width} pixels" if field.width else "sees no pixel"
-        return f"{named(traces[0][0])} {sees}"
+        return f"{place_of(traces[0][0])} {sees}"
 
     def _lines(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> list[str]:
         """Tell the way back; of two images also by how much they differ."""
         if len(traces) == 1:
-            return told(traces[0])
+            return trace_lines(traces[0])
         values = [trace[0].value for trace in traces]
-        texts = [plots.short(value, 4) for value in (*values, values[0] - values[1])]
+        texts = [short(value, 4) for value in (*values, values[0] - values[1])]
         lines = [
-            f"{named(traces[0][0])}: {texts[0]} − {texts[1]} = {texts[2]}".replace("− −", "+ ")
+            f"{place_of(traces[0][0])}: {texts[0]} − {texts[1]} = {texts[2]}".replace("− −", "+ ")
         ]
         for image, trace in zip(spot.images, traces, strict=True):
-            lines += ["", f"image {image}", *told(trace)]
+            lines += ["", f"image {image}", *trace_lines(trace)]
         return lines
 
 
@@ -223,7 +231,7 @@ def _map(maps: Tensor, where: Sequence[int], **look: Any) -> Maps:
 
 def _first_step(trace: arithmetic.Trace) -> list[Panel]:
     """Return the numbers of the first layer on the way that reads more than one value."""
-    found = read_by(trace)
+    found = first_sum(trace)
     if found is None:
         return []
     one, parts = found
@@ -232,7 +240,7 @@ def _first_step(trace: arithmetic.Trace) -> list[Panel]:
     title = (
         f"{one.stage} {first}" if parts.channel is None else f"{one.stage}, input {parts.channel}"
     )
-    return factors(parts, width=width, title=title)
+    return product(parts, width=width, title=title)
 
 
 def _boxes(trace: arithmetic.Trace) -> list[tuple[int, int, int, int]]:

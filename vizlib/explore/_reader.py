@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
@@ -15,19 +14,20 @@ from torch import nn
 from torch.nn import functional as F
 
 from vizlib import handwriting, plots
-from vizlib.explore._explorer import STATIC, Pictured, script
+from vizlib.explore._explorer import Canvas, Pictured, script
+from vizlib.explore._images import class_name
 from vizlib.explore._layers import layers
 from vizlib.explore._recordings import probabilities
+from vizlib.words import share
 
 BLANK = np.zeros((handwriting.SIDE, handwriting.SIDE), np.uint8)
 _LONGEST = 140  # pixels: twice as many as a step is wide on the page
-_SURE = 0.9995  # what would be written 1.000 is not
 
 
-class Front(anywidget.AnyWidget):
-    """What Python and the browser tell each other; the pictures are painted by static/steps.js."""
+class Front(Canvas):
+    """Where handwriting comes in; the pictures are painted by static/steps.js."""
 
-    _css = STATIC / "reader.css"
+    _css = script("reader.css")
     steps = traitlets.List().tag(sync=True)
     answer = traitlets.Unicode().tag(sync=True)
     error = traitlets.Unicode().tag(sync=True)
@@ -45,19 +45,29 @@ class Reader(Pictured):
     any. In a narrow window the layers move below.
     """
 
-    def __init__(self, model: nn.Module, front: Front, state: str | None) -> None:
-        """Begin with the layers of an empty image."""
-        self._front, self._layers = front, layers(model, BLANK, state=state)
+    def __init__(
+        self,
+        model: nn.Module,
+        front: Front,
+        classes: Sequence[str] | None,
+        state: str | None,
+    ) -> None:
+        """Begin with the layers of an empty image, to which there is no answer."""
+        self._front = front
+        self._layers = layers(model, BLANK, classes=classes, state=state)
+        self._layers.replace(0, BLANK, silent=True)
         self.prepared: handwriting.Prepared | None = None
-        self._layers.layout = {"flex": "1 1 600px", "min_width": "0"}
-        front.layout = {"flex": "0 0 auto", "width": "224px", "margin": "0 12px 0 0"}
-        super().__init__([front, self._layers], layout={"flex_flow": "row wrap"})
+        self._layers.layout.flex, self._layers.layout.min_width = "1 1 600px", "0"
+        front.layout.flex, front.layout.width = "0 0 auto", "224px"
+        front.layout.margin = "0 12px 0 0"
+        name = type(self).__name__.lower()
+        super().__init__(name, [front, self._layers], layout={"flex_flow": "row wrap"})
 
     def _show(self, prepared: handwriting.Prepared) -> None:
         """Show the steps and the layers of what was prepared, in one frame of the page."""
         # What is sent together is painted together: a frame takes longer than a message.
         with self._front.hold_sync(), self._layers._canvas.hold_sync():  # noqa: SLF001
-            self._layers.replace(0, prepared.image)
+            self._layers.replace(0, prepared.image, silent=not prepared.image.any())
             self.prepared = prepared
             self._front.steps = [_step(name, picture) for name, picture in self._pictures().items()]
             self._front.answer = self._read() if prepared.image.any() else ""
@@ -75,9 +85,10 @@ class Reader(Pictured):
         chances = self.probabilities
         if chances is None:
             return "No answer: the network does not end in one score for each class"
-        answer, share = int(chances.argmax()), float(chances.max())
-        sign = "> 0.999" if _SURE <= share < 1 else f"= {share:.3f}"
-        return f"Read as {answer}, P{answer} {sign}"
+        answer, classes = int(chances.argmax()), self._layers._recordings.classes  # noqa: SLF001
+        name, likely = class_name(classes, answer), share(float(chances.max()))
+        how_likely = f"> {likely[1:]}" if likely.startswith(">") else f"= {likely}"
+        return f"Read as {name}, {name if classes else f'P{name}'} {how_likely}"
 
     @property
     def state(self) -> str:
@@ -100,9 +111,8 @@ class Reader(Pictured):
 
     def __repr__(self) -> str:
         """Return what it is, the network, and what it was read as."""
-        name = type(self).__name__.lower()
         answer = self._front.answer.replace("R", "r", 1) or "nothing to read yet"
-        return f"{name}({self._layers._recordings.name}, {answer})"  # noqa: SLF001
+        return f"{self._name}({self._layers._recordings.name}, {answer})"  # noqa: SLF001
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What an explorer shows: images as the network takes them, and what each layer made of them."""
+"""What each layer of a network made of each image, in the form in which it is shown."""
 
 from __future__ import annotations
 
@@ -7,41 +7,59 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizlib import capture, data, models, plots
-from vizlib.models import eval_mode
+from vizlib import capture, models, plots
+from vizlib.explore._images import as_inputs, check_classes, check_model, name_of, takes_signals
+from vizlib.words import times
 
-# Of the recordings so many bytes are kept here, and so many travel along when a view opens.
-_KEPT, _OPENING, _OPENING_DIGITS = 1 << 28, 1 << 20, 16
+LARGEST = 50 << 20  # bytes of one layer's maps, or of a frame, or of a page
+# Bytes of recordings that are kept, and those that travel along when a view opens.
+_KEPT = 1 << 28
+_OPENING = 1 << 20
+_OPENING_IMAGES = 16
 _NEWS = 1 << 17  # bytes: what is larger is felt while one draws
 _BARS = 10
-_COLOURS = (3, 4)  # channels of an image that are red, green and blue, and perhaps opacity
+_CLOSED = "this view is closed; make it anew"
 
 
 class Recordings:
     """The recording of each image: made when asked for, the least recently used ones dropped."""
 
-    def __init__(self, model: nn.Module, inputs: Tensor, pictures: np.ndarray) -> None:
-        self.model, self.inputs, self.pictures = model, inputs, pictures
-        self.name = getattr(model, "name", type(model).__name__)
+    def __init__(self, model: nn.Module, images: Any, classes: Sequence[str] = ()) -> None:
+        """Raise TypeError or ValueError for what is no network or no images for it."""
+        check_model(model)
+        self.model, self.classes, self.name = model, classes, name_of(model)
+        self.inputs, self.pictures = as_inputs(images, signals=takes_signals(model))
+        self.silent: set[int] = set()  # images to which no answer is shown
         self._kept: OrderedDict[int, capture.Recording] = OrderedDict()
         self._peaks: dict[int, float] = {}
+        self.names = list(self[0])
+        if (chances := self.probabilities(0)) is not None:
+            check_classes(classes, len(chances))
 
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def replace(self, image: int, inputs: Tensor, pictures: np.ndarray) -> None:
-        """Put another image, (1, C, H, W) and its picture, in the place of one."""
+    def close(self) -> None:
+        """Let go of the network, the images and what was recorded."""
+        self._kept.clear()
+        self.model, self.inputs, self.pictures = nn.Identity(), self.inputs[:0], self.pictures[:0]
+
+    def replace(self, image: int, pixels: Any, *, silent: bool = False) -> None:
+        """Put another image, (H, W) or (1, C, H, W), in the place of one."""
+        inputs, pictures = as_inputs(pixels)
         # The caller's own images may share this memory.
         self.inputs, self.pictures = self.inputs.clone(), self.pictures.copy()
         self.inputs[image], self.pictures[image] = inputs[0], pictures[0]
+        self.silent = self.silent | {image} if silent else self.silent - {image}
         self._kept.pop(image, None)
         self._peaks.pop(image, None)
 
     def __getitem__(self, image: int) -> capture.Recording:
+        if not len(self):
+            raise ValueError(_CLOSED)
         if image not in self._kept:
             self._kept[image] = self._record(self.inputs[image : image + 1])
         self._kept.move_to_end(image)
@@ -50,37 +68,70 @@ class Recordings:
         return self._kept[image]
 
     def _record(self, x: Tensor) -> capture.Recording:
-        kind = next((p.dtype for p in self.model.parameters()), x.dtype)
         try:
-            with eval_mode(self.model):
-                recording = capture.record(self.model, x.to(kind))
-        except RuntimeError as error:
-            how_far = "".join(f"; {note.rstrip('.')}" for note in getattr(error, "__notes__", []))
-            raise ValueError(
-                f"{self.name} fails on images of the shape {tuple(x.shape)}: {error}{how_far}; "
-                "either its layers do not fit together, or it was built for images of another size"
-            ) from error
+            with models.eval_mode(self.model):
+                recording = capture.record(self.model, models.as_input(self.model, x))
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(self._why_not(x, error)) from error
         if not recording:
             raise ValueError(f"{self.name} has no layer to look into: it computes nothing")
         return recording
 
+    def _why_not(self, x: Tensor, error: Exception) -> str:
+        if isinstance(error, TypeError) and "argument" in str(error):
+            return (
+                f"{self.name} does not take one batch of images alone ({error}); put a module "
+                "around it that holds its other inputs and hands them on"
+            )
+        how_far = "".join(f"; {note.rstrip('.')}" for note in getattr(error, "__notes__", []))
+        return (
+            f"{self.name} fails on images of the shape {tuple(x.shape)}: {error}{how_far}; "
+            "either its layers do not fit together, or it was built for images of another size"
+        )
+
+    def stage(self, image: int, layer: int) -> capture.Stage:
+        """Return what a layer, by number, made of an image."""
+        return self[image][self.names[layer]]
+
+    def maps(self, image: int, layer: int) -> Tensor:
+        """Return the same as maps (C, H, W), or (F,); raise ValueError if it cannot be shown."""
+        stage = self.stage(image, layer)
+        if sentence := refusal(stage):
+            raise ValueError(sentence)
+        return as_maps(stage.output)
+
+    def channels(self, layer: int) -> int:
+        """Return how many channels a layer has; one where it gave no values."""
+        return max(1, len(channel_maps(self.stage(0, layer))))
+
+    def probabilities(self, image: int) -> Tensor | None:
+        """Return the probability of each class (K,), if the network ends in one score a class."""
+        return None if image in self.silent else probabilities(self[image])
+
     def packet(self, image: int, chosen: Sequence[int]) -> dict[str, Any]:
         """Return what the browser needs to draw some layers of an image, its values as bytes."""
-        recording = self[image]
-        stages = list(recording.values())
-        classes, chances = _likeliest(recording)
+        stages = list(self[image].values())
+        shown = [layer for layer in chosen if not refusal(stages[layer])]
+        classes, chances = _likeliest(self.probabilities(image))
         picture = self.pictures[image]
-        buffers = [stages[layer].output for layer in chosen]
         if image not in self._peaks:
-            self._peaks[image] = max(map(_finite_peak, stages))
+            self._peaks[image] = self.peak(image)
         return {
             "image": image,
-            "layers": list(chosen),
+            "layers": shown,
             "picture": picture.shape,
             "peak": self._peaks[image],
             "classes": classes,
-            "buffers": [picture.tobytes(), *map(_floats, [chances, *buffers])],
+            "buffers": [
+                picture.tobytes(),
+                _floats(chances),
+                *(_floats(plain(stages[layer].output)) for layer in shown),
+            ],
         }
+
+    def peak(self, image: int) -> float:
+        """Return the greatest absolute value of all layers for an image."""
+        return max(largest(stage.output) for stage in self[image].values())
 
     def figure(self, image: int) -> plots.Figure:
         """Return the image itself for print."""
@@ -96,17 +147,32 @@ class Recordings:
 
         The browser asks for what is missing when it has painted what is there.
         """
-        is_small = _size(self[image]) <= _NEWS
-        return self.packet(image, range(len(self[image])) if is_small else [layer])
+        is_small = self.size(image) <= _NEWS
+        return self.packet(image, range(len(self.names)) if is_small else [layer])
 
     def opening(self, image: int, layer: int) -> Iterator[dict[str, Any]]:
         """Yield what the view holds from the start: more than the first layer where it is small."""
-        if _size(self[image]) > _OPENING:
+        if self.size(image) > _OPENING:
             yield self.packet(image, [layer])
             return
-        count = min(_OPENING // max(1, _size(self[image])), _OPENING_DIGITS)
+        count = min(_OPENING // max(1, self.size(image)), _OPENING_IMAGES)
         for near in sorted(range(len(self)), key=lambda other: abs(other - image))[:count]:
-            yield self.packet(near, range(len(self[image])))
+            yield self.packet(near, range(len(self.names)))
+
+
+def refusal(stage: capture.Stage) -> str:
+    """Return the sentence that says why a layer cannot be shown, or nothing where it can be."""
+    output = stage.output
+    if not output.numel():
+        return f"{stage.name} gave no values: its shape is {tuple(output.shape)}"
+    if output.is_complex():
+        return f"{stage.name} gave complex numbers, which have no place between orange and blue"
+    if 4 * output.numel() > LARGEST:
+        return (
+            f"{stage.name} has {4 * output.numel() >> 20} MB of maps, and a view shows "
+            f"{LARGEST >> 20} MB at most: give the network smaller images"
+        )
+    return ""
 
 
 def _size(recording: capture.Recording) -> int:
@@ -114,143 +180,79 @@ def _size(recording: capture.Recording) -> int:
 
 
 def _floats(values: Tensor) -> bytes:
-    return values.float().contiguous().numpy().tobytes()
+    return values.contiguous().numpy().tobytes()
 
 
-def _finite_peak(stage: capture.Stage) -> float:
-    """Return the greatest absolute value of a layer, without what is nan or infinite."""
-    low, high = stage.output.aminmax()
+def plain(output: Tensor) -> Tensor:
+    """Return a layer's output as floats, whatever it was."""
+    output = output.dequantize() if output.is_quantized else output
+    return (output.abs() if output.is_complex() else output).float()
+
+
+def largest(output: Tensor) -> float:
+    """Return the greatest absolute value of an output, without what is nan or infinite."""
+    if not output.numel():
+        return 0.0
+    values = plain(output)
+    low, high = values.aminmax()
     peak = max(-float(low), float(high))
     if math.isfinite(peak):
         return peak
-    size = stage.output.float().abs()
+    size = values.abs()
     return float(size.where(size.isfinite(), 0).amax())
 
 
 def as_maps(output: Tensor) -> Tensor:
-    """Return one image's output (1, …) as (C, H, W), a vector as (F, 1, 1)."""
-    values = output[0] if output.dim() and len(output) == 1 else output
+    """Return one image's output (1, …) as maps (C, H, W), or a vector as (F,)."""
+    values = plain(output[0] if output.dim() and len(output) == 1 else output)
     if values.dim() <= 1:
-        return values.reshape(-1, 1, 1)
-    return values.reshape(-1, *values.shape[-2:])
+        return values.reshape(-1)
+    return values.reshape(math.prod(values.shape[:-2]), *values.shape[-2:])
 
 
-def for_print(output: Tensor) -> Tensor:
-    """Return maps (C, H, W) as `plots.feature_maps` takes them: those of a vector as (F,)."""
-    return output[:, 0, 0] if output[0].numel() == 1 else output
-
-
-def counted(number: int, thing: str) -> str:
-    """Return the number and the thing, in the plural where it is not one."""
-    return f"{number} {thing}{'s' * (number != 1)}"
+def channel_maps(stage: capture.Stage) -> Tensor:
+    """Return the same with one map for each channel: (C, 1, L) of what is made of a signal."""
+    output = plain(stage.output)
+    if output.dim() != len("NCL") or len(output) > 1 or not output.numel():
+        return as_maps(output)
+    is_last = len(stage.channels().mean) != output.shape[1]
+    return (output[0].T if is_last else output[0])[:, None]
 
 
 def describe(stage: capture.Stage) -> dict[str, Any]:
-    """Return a layer's name, its kind and the shape of one image's output, without N."""
-    match tuple(stage.output.shape):
-        case (1, count):
-            shape = [count]
-        case _:
-            shape = list(as_maps(stage.output).shape)
-    return {"name": stage.name, "kind": stage.kind, "shape": shape}
+    """Return a layer's name, kind and shape without N, and why it cannot be shown, if so."""
+    shape = as_maps(stage.output).shape
+    return {
+        "name": stage.name,
+        "kind": stage.kind,
+        "shape": list(shape) if stage.output.numel() else [1],
+        "says": refusal(stage),
+    }
 
 
 def probabilities(recording: capture.Recording) -> Tensor | None:
     """Return the probability of each class (K,), if the network ends in one score a class."""
     *_, last = recording.values()
     match tuple(last.output.shape):
-        case (1, _):
-            return models.probabilities(last.output[0])
+        case (1, count) if count:
+            return models.probabilities(plain(last.output)[0])
         case _:
             return None
 
 
-def _likeliest(recording: capture.Recording) -> tuple[list[int], Tensor]:
+def no_answer(recordings: Recordings, task: str) -> str:
+    """Return the sentence for a network that has no classes."""
+    *_, last = recordings[0].values()
+    return (
+        f"{recordings.name} ends in {times(last.output.shape) or 'a single number'}, not in one "
+        f"score a class (N, K), so that there is no answer to {task}"
+    )
+
+
+def _likeliest(chances: Tensor | None) -> tuple[list[int], Tensor]:
     """Return all classes and their probabilities, or the ten likeliest of many."""
-    chances = probabilities(recording)
     if chances is None:
         return [], torch.empty(0)
     few = len(chances) <= _BARS
     classes = torch.arange(len(chances)) if few else chances.topk(_BARS).indices
     return classes.tolist(), chances[classes]
-
-
-def check_model(model: object) -> None:
-    """Raise TypeError for what is no network."""
-    if isinstance(model, nn.Module):
-        return
-    hint = f"; try weights.load({model!r})" if isinstance(model, str) else ""
-    if isinstance(model, type):
-        name = model.__name__
-        raise TypeError(f"model must be a network, but was the class {name}; make one: {name}()")
-    raise TypeError(
-        f"model must be a PyTorch network (torch.nn.Module), but was a {type(model).__name__}{hint}"
-    )
-
-
-def as_inputs(images: Any) -> tuple[Tensor, np.ndarray]:
-    """Return the network's input (N, C, H, W) and pictures of it, uint8 (N, H, W, 1 or 3)."""
-    values = _as_tensor(images)
-    is_bytes = values.dtype == torch.uint8
-    match tuple(values.shape), is_bytes:
-        case ((height, width), _):
-            values = values.reshape(1, 1, height, width)
-        case ((_, _, _), True):
-            values = values[:, None]
-        case ((_, 1, _, _), _) | ((_, _, _, _), False):
-            pass
-        case _:
-            raise _no_images(values)
-    if not values.numel():
-        raise _no_images(values)
-    inputs = data.normalize(values) if is_bytes else values.float()
-    return inputs, _as_pictures(values)
-
-
-def _no_images(values: Tensor) -> ValueError:
-    hint = ""
-    if values.is_floating_point() and values.dim() + 1 == len("NCHW"):
-        hint = "; add the channel axis with images[:, None]"
-    return ValueError(
-        "images must be uint8 (N, H, W), normalized floats (N, C, H, W) or one image (H, W), "
-        f"but were {str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}{hint}"
-    )
-
-
-def _as_tensor(images: Any) -> Tensor:
-    try:
-        return data.as_tensor(images).detach().cpu()
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"images must be a tensor or an array, but were a {type(images).__name__}; "
-            "try data.load().test.images[:10]"
-        ) from None
-
-
-def _as_pictures(values: Tensor) -> np.ndarray:
-    """Return images for the eye: bytes as they are, floats from black (least) to white."""
-    values = values[:, : 3 if values.shape[1] in _COLOURS else 1]
-    if values.dtype != torch.uint8:
-        values = values.float().nan_to_num()
-        low, high = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
-        values = ((values - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
-    return values.permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def as_labels(labels: Any, count: int) -> list[int]:
-    """Return one label for each of `count` images, or none; raise ValueError otherwise."""
-    if labels is None:
-        return []
-    given = np.atleast_1d(np.asarray(labels))
-    if given.ndim > 1:
-        raise ValueError(
-            f"labels must be one number for each image, but were an array {given.shape}; "
-            "of one-hot rows take labels.argmax(1)"
-        )
-    given = given.tolist()
-    if len(given) != count:
-        raise ValueError(
-            f"labels must be one for each image, {count}, but were {len(given)}; "
-            "cut both alike, as in images[:10], labels[:10]"
-        )
-    return [int(label) for label in given]

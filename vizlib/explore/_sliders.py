@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import ipywidgets
 
-_FEW = 4
+from vizlib.words import unknown
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Slider:
     options: Sequence[str] | int
     index: int = 0
     stepped: bool = False
+
+    def __post_init__(self) -> None:
+        """Take names from outside as text that can be sent and written."""
+        if not isinstance(self.options, int):
+            object.__setattr__(self, "options", encodable(self.options))
 
     @property
     def count(self) -> int:
@@ -44,14 +50,14 @@ class Slider:
             return replace(self, index=_number(self.name, word, self.count))
         return replace(self, index=_index(self.name, word, self.options))
 
-    def widget(self, width: str) -> ipywidgets.Widget:
+    def widget(self) -> ipywidgets.Widget:
         """Return the slider itself."""
-        look = {"description": self.name, "layout": {"width": width}}
         if isinstance(self.options, int):
-            return ipywidgets.IntSlider(self.index, 0, self.count - 1, **look)
-        return ipywidgets.SelectionSlider(
-            options=self.options, value=self.options[self.index], **look
-        )
+            return ipywidgets.IntSlider(self.index, 0, self.count - 1, description=self.name)
+        options = list(self.options)
+        if len({*options}) < len(options):  # names that are written alike
+            options = [(option, at) for at, option in enumerate(options)]
+        return ipywidgets.SelectionSlider(options=options, index=self.index, description=self.name)
 
     @property
     def trait(self) -> str:
@@ -64,7 +70,11 @@ def read(state: str | None, names: Iterable[str]) -> dict[str, str]:
 
     Raises ValueError for what is not among `names`.
     """
-    given = dict(pair.partition("=")[::2] for pair in (state or "").split())
+    try:
+        pairs = shlex.split(state or "")
+    except ValueError as error:
+        raise ValueError(f"state has a quotation mark without its partner: {state}") from error
+    given = dict(pair.partition("=")[::2] for pair in pairs)
     names = list(names)
     for key in given.keys() - set(names):
         raise ValueError(f"state has no {key!r}; it is made of {', '.join(names)}, such as layer=…")
@@ -72,15 +82,28 @@ def read(state: str | None, names: Iterable[str]) -> dict[str, str]:
 
 
 def written(place: dict[str, str]) -> str:
-    """Return the place as text, which `read` reads again."""
-    return " ".join(f"{name}={word}" for name, word in place.items())
+    """Return the place as text, which `read` reads again.
+
+    >>> written({"layer": "my layer", "channel": "5"})
+    "layer='my layer' channel=5"
+    """
+    return " ".join(f"{name}={_quoted(word)}" for name, word in place.items())
 
 
-def rows(sliders: Sequence[Slider]) -> tuple[list[ipywidgets.Widget], list[ipywidgets.Widget]]:
-    """Return the sliders themselves, and the same in rows of two, or of three if they are many."""
-    each = 1 if len(sliders) == 1 else 2 if len(sliders) <= _FEW else 3
-    widgets = [slider.widget(f"{100 // each}%") for slider in sliders]
-    return widgets, [ipywidgets.HBox(widgets[i : i + each]) for i in range(0, len(widgets), each)]
+def _quoted(word: str) -> str:
+    """Return a word with quotation marks where it would be read as several, or as another one."""
+    try:
+        is_plain = shlex.split(word) == [word]
+    except ValueError:
+        is_plain = False
+    return word if is_plain else shlex.quote(word)
+
+
+def grid(sliders: Sequence[Slider]) -> ipywidgets.Box:
+    """Return the sliders in as many columns as fit (static/canvas.css says how)."""
+    box = ipywidgets.Box([slider.widget() for slider in sliders])
+    box.add_class("vizlib-sliders")
+    return box
 
 
 def links(
@@ -97,11 +120,24 @@ def links(
     return made + [ipywidgets.jslink((canvas, f"last_{s.name}"), (w, "max")) for s, w in ends]
 
 
+def encodable(value: Any) -> Any:
+    """Return text, also in lists and dicts, with a ? for what cannot be sent or written.
+
+    >>> encodable({"name": "conv" + chr(0xD800)})
+    {'name': 'conv?'}
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: encodable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [encodable(each) for each in value]
+    return value
+
+
 def _index(what: str, name: str, names: Sequence[str]) -> int:
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"no {what} is called {name!r}; {hint}choose from {', '.join(names)}")
+        raise ValueError(unknown(what, name, names))
     return list(names).index(name)
 
 

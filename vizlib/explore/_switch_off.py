@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from torch import Tensor, nn
 
-from vizlib import capture, plots
+from vizlib import capture, models
+from vizlib.explore._images import as_classes, as_labels, class_name
+from vizlib.explore._lifetime import kept
 from vizlib.explore._panels import Bars, Frame, Maps, Picture, Words
-from vizlib.explore._recordings import (
-    Recordings,
-    as_inputs,
-    as_labels,
-    as_maps,
-    check_model,
-    counted,
-    for_print,
-    probabilities,
-)
+from vizlib.explore._recordings import Recordings, channel_maps, largest, no_answer, probabilities
 from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
-from vizlib.models import eval_mode
+from vizlib.words import counted, listed, share
 
+_LEAST = 0.0005  # a change that three decimals can show
 _TENTHS = ["0", *(f"0.{tenth}" for tenth in range(1, 10)), "1"]
 
 
@@ -33,16 +26,17 @@ def switch_off(
     labels: Any = None,
     *,
     off: Mapping[str, int | Sequence[int]] | None = None,
+    classes: Sequence[str] | None = None,
     state: str | None = None,
 ) -> View:
     """Return a slider that fades one channel of a layer out, and the probabilities that answer.
 
-    `images` and `labels` are as in `layers`; one image (28, 28) will do. Choose a layer and a
-    channel, with the sliders or a click on a map; *keep* is what remains of the channel: 1 leaves
-    it as it is, 0.5 halves all of its values, 0 switches it off. The layers after it get to see
-    no more than that. Only the chosen channel is changed: move on, and it is whole again. To keep
-    several away, name them in `off`, such as `off={"conv1": [3, 5]}`: they stay off throughout,
-    wherever the sliders stand.
+    `images`, `labels` and `classes` are as in `layers`; one image (28, 28) will do. Choose a layer
+    and a channel, with the sliders or a click on a map; *keep* is what remains of the channel: 1
+    leaves it as it is, 0.5 halves all of its values, 0 switches it off. The layers after it get to
+    see no more than that. Only the chosen channel is changed: move on, and it is whole again. To
+    keep several away, name them in `off`, such as `off={"conv1": [3, 5]}`: they stay off
+    throughout, wherever the sliders stand.
 
     From the left: the image; all maps of the layer as they are then, the chosen one in a black
     frame, where white is zero, blue positive, orange negative, and the darkest colours are plus
@@ -61,16 +55,14 @@ def switch_off(
     >>> view, view.state
     (switch_off(lenet, 1 image), 'image=0 layer=conv2 channel=5 keep=0.3')
     """
-    check_model(model)
-    inputs, pictures = as_inputs(images)
-    switches = _Switches(
-        Recordings(model, inputs, pictures), as_labels(labels, len(inputs)), off or {}
-    )
-    name = f"switch_off({switches.recordings.name}, {counted(len(inputs), 'image')})"
-    return View(name, switches.sliders(), switches.show, switches.figure, state=state)
+    recordings = Recordings(model, images, as_classes(classes, model))
+    labels = as_labels(labels, len(recordings), recordings.classes)
+    channels = _Channels(recordings, labels, off or {})
+    name = f"switch_off({recordings.name}, {counted(len(recordings), 'image')})"
+    return View(name, channels.sliders(), channels.show, state=state)
 
 
-class _Switches:
+class _Channels:
     """The network with one channel faded out, and others away for good."""
 
     def __init__(
@@ -80,90 +72,72 @@ class _Switches:
         off: Mapping[str, int | Sequence[int]],
     ) -> None:
         self.recordings, self.labels = recordings, labels
-        self.whole = recordings[0]
-        if probabilities(self.whole) is None:
-            raise ValueError(
-                f"{recordings.name} ends in {tuple(list(self.whole.values())[-1].output.shape)}, "
-                "not in one score a class (N, K), so that there is no answer to change"
-            )
-        self.layers = list(self.whole)
-        self.off = {name: self._channels(name, given) for name, given in off.items()}
-        # The frames beside each other share the image, and often the edited network.
-        self.answer = lru_cache(256)(self._answer)
+        if recordings.probabilities(0) is None:
+            raise ValueError(no_answer(recordings, "change"))
+        self.off = {name: self._numbers(name, given) for name, given in off.items()}
 
     def sliders(self) -> list[Slider]:
         """Return them where they stand at first: the first layer, untouched."""
+        layers = self.recordings.names
         return [
             Slider("image", len(self.recordings)),
-            Slider("layer", self.layers),
-            Slider("channel", max(map(self._count, self.layers)), stepped=True),
+            Slider("layer", layers),
+            Slider("channel", max(map(self.recordings.channels, range(len(layers)))), stepped=True),
             Slider("keep", _TENTHS, len(_TENTHS) - 1),
         ]
 
     def show(self, image: int, layer: int, channel: int, keep: int) -> Frame:
         """Return what is seen there."""
-        name, count = self.layers[layer], self._count(self.layers[layer])
+        name, count = self.recordings.names[layer], self.recordings.channels(layer)
         channel = min(channel, count - 1)
-        maps, after = self.answer(image, name, channel, keep)
-        before, label = probabilities(self.recordings[image]), self._label(image)
-        lines = self._lines(before, after, name, channel, keep)
+        limit = largest(self.recordings.maps(image, layer))
+        maps, after = self.answer(image, layer, channel, keep)
+        lines = self._lines(image, after, name, channel, keep)
+        bars = {"whole network": self.recordings.probabilities(image), "changed network": after}
         panels = [
             Picture(self.recordings.pictures[image], title=f"image {image}", width=114),
             Maps(
                 maps,
                 title=f"{name}: channel {channel} × {_TENTHS[keep]}",
-                limit=float(self.recordings[image][name].output.abs().max()),
+                limit=limit,
                 chosen=channel,
                 pick={"channel": "channel"},
                 width=252,
             ),
-            Bars(before, label, title="whole network", width=190),
-            Bars(after, label, title="changed network", width=190),
+            *(self._bars(title, chances, image) for title, chances in bars.items()),
             Words(lines, below=True),
         ]
         return Frame(panels, " ".join(lines), {"channel": count})
 
-    def figure(self, image: int, layer: int, channel: int, keep: int) -> plots.Figure:
-        """Return the same for print."""
-        name = self.layers[layer]
-        channel = min(channel, self._count(name) - 1)
-        maps, after = self.answer(image, name, channel, keep)
-        before, label = probabilities(self.recordings[image]), self._label(image)
-        mosaic = plots.feature_maps(
-            for_print(maps),
-            scale=float(self.recordings[image][name].output.abs().max()) or 1.0,
-            title=f"{name}: channel {channel} × {_TENTHS[keep]}",
-            highlight=channel,
-        )
-        titled = {"whole network": before, "changed network": after}
-        return plots.together(
-            [self.recordings.figure(image), mosaic],
-            [plots.answers(titled, label=label)],
-        )
+    def _bars(self, title: str, chances: Tensor, image: int) -> Bars:
+        label = self.labels[image] if self.labels else None
+        return Bars(chances, label, self.recordings.classes, title=title, width=190)
 
-    def _answer(self, image: int, name: str, channel: int, keep: int) -> tuple[Tensor, Tensor]:
-        """Return the layer's maps (C, H, W) and the probabilities (K,) of the changed network."""
-        changes = {layer: dict.fromkeys(channels, 0.0) for layer, channels in self.off.items()}
+    # The frames beside each other share the image, and often the edited network.
+    @kept(256)
+    def answer(self, image: int, layer: int, channel: int, keep: int) -> tuple[Tensor, Tensor]:
+        """Return the layer's maps and the probabilities (K,) of the changed network."""
+        names = self.recordings.names
+        if not self.recordings.stage(image, layer).output.is_floating_point():
+            raise ValueError(f"{names[layer]} gave no real numbers that could be faded out")
+        changes = {each: dict.fromkeys(channels, 0.0) for each, channels in self.off.items()}
         # A channel that is off for good stays off, whatever is kept of it.
-        changes.setdefault(name, {}).setdefault(channel, keep / 10)
+        changes.setdefault(names[layer], {}).setdefault(channel, keep / 10)
         model, x = self.recordings.model, self.recordings.inputs[image : image + 1]
-        parameter = next(model.parameters(), x)
-        with eval_mode(model), capture.edit(model, changes):
-            changed = capture.record(
-                model, x.to(parameter.dtype), layers=list({name: 0, self.layers[-1]: 0})
-            )
-        return as_maps(changed[name].output), probabilities(changed)
+        seen = list(dict.fromkeys([names[layer], names[-1]]))
+        with models.eval_mode(model), capture.edit(model, changes):
+            changed = capture.record(model, models.as_input(model, x), layers=seen)
+        return channel_maps(changed[names[layer]]), probabilities(changed)
 
-    def _lines(
-        self, before: Tensor, after: Tensor, name: str, channel: int, keep: int
-    ) -> list[str]:
+    def _lines(self, image: int, after: Tensor, name: str, channel: int, keep: int) -> list[str]:
         """Return what the change did, in words."""
+        before, classes = self.recordings.probabilities(image), self.recordings.classes
         winner, now = int(before.argmax()), int(after.argmax())
-        change = f"{after[winner] - before[winner]:+.4f}".replace("-", "−")
-        answer = f"The answer changes from {winner} to {now}." if now != winner else ""
-        lines = [
-            f"P{winner}: {before[winner]:.4f} → {after[winner]:.4f}, a change of {change}. {answer}"
-        ]
+        was, is_ = class_name(classes, winner), class_name(classes, now)
+        answer = f" The answer changes from {was} to {is_}." if now != winner else ""
+        what = was if classes else f"P{winner}"
+        ends = f"{what}: {share(before[winner])} → {share(after[winner])}"
+        lines = [f"{ends}, a change of {_change(after[winner] - before[winner])}.{answer}"]
         if self.off:
             lines.append("Off throughout: " + ", ".join(self._words()) + ".")
         if channel in self.off.get(name, ()) and keep:
@@ -173,23 +147,24 @@ class _Switches:
     def _words(self) -> list[str]:
         return [f"{name} {', '.join(map(str, channels))}" for name, channels in self.off.items()]
 
-    def _count(self, layer: str) -> int:
-        return len(as_maps(self.whole[layer].output))
-
-    def _label(self, image: int) -> int | None:
-        return self.labels[image] if self.labels else None
-
-    def _channels(self, name: str, given: int | Sequence[int]) -> list[int]:
-        if name not in self.layers:
+    def _numbers(self, name: str, given: int | Sequence[int]) -> list[int]:
+        names = self.recordings.names
+        if name not in names:
             raise ValueError(
-                f"off names the layer {name!r}, but {self.recordings.name} has "
-                f"{', '.join(self.layers)}"
+                f"off names the layer {name!r}, but {self.recordings.name} has {listed(names)}"
             )
+        count = self.recordings.channels(names.index(name))
         channels = [given] if isinstance(given, int) else [int(channel) for channel in given]
         for channel in channels:
-            if not 0 <= channel < self._count(name):
+            if not 0 <= channel < count:
                 raise ValueError(
                     f"off names channel {channel} of {name}, but its channels are numbered "
-                    f"from 0 to {self._count(name) - 1}"
+                    f"from 0 to {count - 1}"
                 )
         return channels
+
+
+def _change(difference: Tensor) -> str:
+    if abs(difference) < _LEAST:
+        return "less than 0.001"
+    return f"{difference:+.3f}".replace("-", "−")

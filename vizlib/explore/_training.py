@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from vizlib import plots, recipes, train
 from vizlib.data import Digits
+from vizlib.explore._images import check_model, name_of
+from vizlib.explore._lifetime import is_shown
 from vizlib.explore._panels import Frame, Lines, Words
-from vizlib.explore._recordings import check_model, counted
 from vizlib.explore._view import View
 from vizlib.history import History
+from vizlib.words import counted, percent
 
 _POINTS = 20  # of the loss in each epoch
 _PAUSE = 0.3  # seconds at least between two pictures
@@ -55,66 +57,100 @@ class Training(View):
 
     def __init__(self, model: nn.Module, digits: Digits, arguments: dict[str, Any]) -> None:
         """Draw empty axes, as long as the training will be."""
-        self.history: History | None = None
+        name = name_of(model)
         self._model, self._digits, self._arguments = model, digits, arguments
-        self._epochs, self._steps = _length(model, digits, arguments)
-        self._shown = False
-        self._forget()
-        name = getattr(model, "name", type(model).__name__)
-        super().__init__(
-            f"training({name}, {counted(self._epochs, 'epoch')})", [], self._frame, self._print
-        )
+        self._progress = curves = _Progress(name, *_length(model, digits, arguments))
+        title = f"training({name}, {counted(curves.epochs, 'epoch')})"
+        super().__init__(title, [], curves.frame, curves.figure)
+
+    @property
+    def history(self) -> History | None:
+        """What the training has measured so far, None before its first epoch has ended."""
+        return self._progress.history
 
     def start(self) -> History:
         """Show the view if it is not shown yet, train, and return the history."""
-        self._forget()
-        self._state = "starting"
+        curves = self._progress
+        curves.begin()
         own = {"on_epoch": self.on_epoch, "on_step": self.on_step}
         theirs = {name: self._arguments.get(name) for name in own}
         both = {name: _both(own[name], theirs[name]) for name in own}
-        handle = None if self._shown else display(self, display_id=True)
+        handle = None if is_shown(self) else display(self, display_id=True)
         try:
             arguments = {"progress": False, **self._arguments, **both}
-            self.history = train.fit(self._model, self._digits, **arguments)
+            curves.history = train.fit(self._model, self._digits, **arguments)
         finally:
-            self._state = "stopped" if self._is_short() else "done"
+            curves.end()
             self.refresh()
         # What is saved with the notebook is then the last picture, not the first.
         if handle is not None:
             handle.update(self)
-        return self.history
+        return curves.history
 
     def on_epoch(self, history: History) -> None:
         """Draw an epoch that has ended: for `train.fit(…, on_epoch=view.on_epoch)`."""
-        self.history = history
+        self._progress.history = history
         self._redraw()
 
     def on_step(self, step: int, loss: Tensor) -> None:
         """Draw a step if the last picture is old: for `train.fit(…, on_step=view.on_step)`."""
-        self._new.append((step, loss))
-        self._state = f"epoch {self._epoch_of(step)}, step {self._in_epoch(step)} of {self._steps}"
         # Reading a loss makes a GPU wait: not at every step.
-        if time.monotonic() - self._drawn > _PAUSE:
+        if self._progress.step(step, loss) > _PAUSE:
             self._redraw()
 
-    def _forget(self) -> None:
-        self._sums = np.zeros((2, _POINTS * self._epochs))
-        self._new: list[tuple[int, Tensor]] = []
-        self._drawn, self._state = 0.0, "not started: call start()"
-
     def _redraw(self) -> None:
-        self._drawn = time.monotonic()
-        if self._new:
-            steps, losses = zip(*self._new, strict=True)
-            self._new = []
-            places = ((np.array(steps) - 1) * _POINTS // self._steps).clip(0, None)
-            fits = places < self._sums.shape[1]
-            values = torch.stack(losses).float().cpu().numpy()
-            np.add.at(self._sums[0], places[fits], values[fits])
-            np.add.at(self._sums[1], places[fits], 1)
+        self._progress.read()
         self.refresh()
 
-    def _frame(self) -> Frame:
+    def _release(self) -> None:
+        super()._release()
+        self._model = self._digits = None
+        self._arguments = {}
+
+
+class _Progress:
+    """How far a training is, and its curves."""
+
+    def __init__(self, name: str, epochs: int, steps: int) -> None:
+        self.name, self.epochs, self.steps = name, epochs, steps
+        self.history: History | None = None
+        self._forget("not started: call start()")
+
+    def begin(self) -> None:
+        """Forget an earlier training."""
+        self._forget("starting")
+
+    def end(self) -> None:
+        """Say whether the training came to its end."""
+        self._state = "stopped" if len(self._measured("val_loss")) < self.epochs else "done"
+
+    def _forget(self, state: str) -> None:
+        self._sums = np.zeros((2, _POINTS * self.epochs))
+        self._new: list[tuple[int, Tensor]] = []
+        self._drawn, self._state = 0.0, state
+
+    def step(self, step: int, loss: Tensor) -> float:
+        """Take in a step, and return how many seconds old the last picture is."""
+        self._new.append((step, loss))
+        epoch, place = (step - 1) // self.steps + 1, (step - 1) % self.steps + 1
+        self._state = f"epoch {epoch}, step {place} of {self.steps}"
+        return time.monotonic() - self._drawn
+
+    def read(self) -> None:
+        """Read the losses of the steps since the last picture."""
+        self._drawn = time.monotonic()
+        if not self._new:
+            return
+        steps, losses = zip(*self._new, strict=True)
+        self._new = []
+        places = ((np.array(steps) - 1) * _POINTS // self.steps).clip(0, None)
+        fits = places < self._sums.shape[1]
+        values = torch.stack(losses).float().cpu().numpy()
+        np.add.at(self._sums[0], places[fits], values[fits])
+        np.add.at(self._sums[1], places[fits], 1)
+
+    def frame(self) -> Frame:
+        """Return the curves as they are now."""
         look = {"along": "epoch", "width": 410, "height": 230}
         points = {"start": 1 / _POINTS, "step": 1 / _POINTS}
         lines = self._lines()
@@ -125,8 +161,9 @@ class Training(View):
         ]
         return Frame(panels, "; ".join(lines))
 
-    def _print(self) -> plots.Figure:
-        return plots.curves(self.history or History(network=getattr(self._model, "name", "")))
+    def figure(self) -> plots.Figure:
+        """Return the same for print."""
+        return plots.curves(self.history or History(network=self.name))
 
     def _losses(self) -> dict[str, np.ndarray]:
         """Return the losses at every twentieth of an epoch, nan where there is none."""
@@ -143,40 +180,26 @@ class Training(View):
         return {name: self._padded(self._measured(field)) for name, field in named.items()}
 
     def _padded(self, values: list[float]) -> list[float]:
-        return [np.nan, *values, *[np.nan] * (self._epochs - len(values))]
+        return [np.nan, *values, *[np.nan] * (self.epochs - len(values))]
 
     def _measured(self, field: str) -> list[float]:
-        return getattr(self.history, field)[: self._epochs] if self.history else []
+        return getattr(self.history, field)[: self.epochs] if self.history else []
 
     def _lines(self) -> list[str]:
         """Return where the training is, in words."""
         done = len(self._measured("val_loss"))
-        lines = [f"{done} of {self._epochs} epochs: {self._state}"]
+        lines = [f"{done} of {self.epochs} epochs: {self._state}"]
         if done:
             history = self.history
             lines.append(
-                f"validation accuracy {history.val_accuracy[-1]:.2%}, "
-                f"best {max(history.val_accuracy):.2%} after epoch {history.best_epoch}"
+                f"validation accuracy {percent(history.val_accuracy[-1])}, "
+                f"best {percent(max(history.val_accuracy))} after epoch {history.best_epoch}"
             )
             lines.append(
                 f"learning rate {history.learning_rate[-1]:.2g}, {sum(history.seconds):.1f} "
                 f"seconds, {history.samples_per_second[-1]:,.0f} images a second"
             )
         return lines
-
-    def _is_short(self) -> bool:
-        return len(self._measured("val_loss")) < self._epochs
-
-    def _epoch_of(self, step: int) -> int:
-        return (step - 1) // self._steps + 1
-
-    def _in_epoch(self, step: int) -> int:
-        return (step - 1) % self._steps + 1
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """Remember that the view is shown."""
-        self._shown = True
-        return super()._repr_mimebundle_(**kwargs)
 
 
 def _length(model: nn.Module, digits: Digits, arguments: dict[str, Any]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,19 @@ import traitlets
 from torch import nn
 
 from vizlib import data, handwriting
+from vizlib.explore._lifetime import weakly
 from vizlib.explore._reader import Front, Reader, front_script
 
 _CLASSES = 10
 
 
-def upload(model: nn.Module, path: Any = None, *, state: str | None = None) -> Upload:
+def upload(
+    model: nn.Module,
+    path: Any = None,
+    *,
+    classes: Sequence[str] | None = None,
+    state: str | None = None,
+) -> Upload:
     """Return a place for photographs of a digit, and what the network reads in them.
 
     Choose a file, drop one there, or give its `path`, or anything else that
@@ -31,7 +38,8 @@ def upload(model: nn.Module, path: Any = None, *, state: str | None = None) -> U
     bar is the answer.
 
     A picture that cannot be read is answered by a sentence, and the last good one stays.
-    `.prepared` is what became of it. `state` opens the layers at a place, such as "layer=conv2".
+    `.prepared` is what became of it. `classes` are as in `layers`. `state` opens the layers at a
+    place, such as "layer=conv2".
 
     Raises what `handwriting.prepare` raises for `path`, and TypeError or ValueError where the
     model is no network, or none for images of 28×28, or `state` is no place in it.
@@ -42,7 +50,7 @@ def upload(model: nn.Module, path: Any = None, *, state: str | None = None) -> U
     >>> upload(weights.load("lenet"), paper)
     upload(lenet, read as 1, P1 > 0.999)
     """
-    view = Upload(model, state)
+    view = Upload(model, classes, state)
     if path is not None:
         view.read(path)
     return view
@@ -51,11 +59,11 @@ def upload(model: nn.Module, path: Any = None, *, state: str | None = None) -> U
 class Upload(Reader):
     """The place for photographs of `upload`, and the layers beside it."""
 
-    def __init__(self, model: nn.Module, state: str | None) -> None:
+    def __init__(self, model: nn.Module, classes: Sequence[str] | None, state: str | None) -> None:
         """Begin without a photograph."""
-        super().__init__(model, _Drop(), state)
+        super().__init__(model, _Drop(), classes, state)
         self._ticket, self._parts = None, []
-        self._front.on_msg(self._receive)
+        self._front.on_msg(weakly(self._receive))
 
     def read(self, picture: Any) -> None:
         """Prepare and read a picture; raise what `handwriting.prepare` raises."""

@@ -6,17 +6,17 @@ seen, keeps them, and fetches those next to them ahead.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
 
-import anywidget
 import traitlets
 
 from vizlib import plots
-from vizlib.explore._explorer import STATIC, Explorer, apart, script
+from vizlib.explore._explorer import Canvas, Explorer, apart, script
 from vizlib.explore._panels import Frame, Words, palette
 from vizlib.explore._sliders import Slider, read, written
 
@@ -29,9 +29,11 @@ _LARGEST = 50 << 20  # bytes of values that a page may hold
 class View(Explorer):
     """Sliders over the frames that `show` returns.
 
-    `show` takes where each slider stands, by name, as a number from 0; a ValueError that it raises
-    is shown as a sentence. `draw` takes the same and returns the figure for print. `name` is what
-    the view says of itself.
+    - `name`: what the view says of itself
+    - `show`: takes where each slider stands, by name, as a number from 0, and returns the frame
+      there; a ValueError that it raises is shown as a sentence
+    - `draw`: takes the same and returns the figure for print, where that is not the frame itself
+    - `state`: the place to open at
     """
 
     def __init__(
@@ -39,25 +41,24 @@ class View(Explorer):
         name: str,
         sliders: Sequence[Slider],
         show: Callable[..., Frame],
-        draw: Callable[..., plots.Figure],
+        draw: Callable[..., plots.Figure] | None = None,
         *,
         state: str | None = None,
     ) -> None:
         """Open at `state`; raise ValueError where it does not fit the sliders."""
         given = read(state, [slider.name for slider in sliders])
         sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
-        self._name, self._show, self._draw = name, show, draw
+        self._show, self._draw = show, draw
         place = {slider.name: slider.index for slider in sliders}
-        canvas = _canvas(sliders)(
+        canvas = _canvas(*place)(
             names=list(place),
             stepped=[slider.name for slider in sliders if slider.stepped],
-            words={s.name: list(s.options) for s in sliders if not isinstance(s.options, int)},
             palette=palette(),
-            frames=[self._packet(place)],
             **place,
             **{f"last_{s.name}": s.count - 1 for s in sliders},
         )
-        super().__init__(sliders, canvas)
+        super().__init__(name, sliders, canvas)
+        self.refresh()
 
     @property
     def place(self) -> Place:
@@ -71,31 +72,38 @@ class View(Explorer):
 
     def figure(self) -> plots.Figure:
         """Return the view as it is now as a figure for print."""
-        return self._draw(**self.place)
+        return self._draw(**self.place) if self._draw else self._show(**self.place).figure()
 
     def refresh(self) -> None:
         """Forget all frames and show the one of this place anew."""
-        self._canvas.frames = [self._packet(self.place)]
+        self._canvas.frames = [self._packed(self.place)]
 
-    def _packet(self, place: Place) -> dict[str, Any]:
+    def frame(self, **place: int) -> Frame:
+        """Return what is seen here, or with some sliders elsewhere."""
         try:
-            frame = self._show(**place)
+            return self._show(**{**self.place, **place})
         except ValueError as error:
-            frame = Frame([Words([str(error)])], str(error))
-        return {"place": list(place.values()), **frame.packed()}
+            return Frame([Words([str(error)])], str(error))
+
+    def _packed(self, place: Place) -> dict[str, Any]:
+        try:
+            packed = self.frame(**place).packed()
+        except ValueError as error:  # more than a view shows
+            packed = Frame([Words([str(error)])], str(error)).packed()
+        return {"place": list(place.values()), **packed}
 
     def _reply(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         """Return the frames of some places."""
         names = [slider.name for slider in self._sliders]
         places = [dict(zip(names, place, strict=True)) for place in asked["places"]]
         buffers: dict[bytes, int] = {}
-        frames = apart([self._packet(place) for place in places], buffers)
+        frames = apart([self._packed(place) for place in places], buffers)
         return {"frames": frames}, list(buffers)
 
     def _everything(self) -> dict[str, Any]:
         frames, values = [], set()
         for place in self._places():
-            frames.append(self._packet(place))
+            frames.append(self._packed(place))
             values |= {panel["data"] for panel in frames[-1]["panels"] if "data" in panel}
             if sum(map(len, values)) > _LARGEST:
                 raise ValueError(
@@ -118,28 +126,33 @@ class View(Explorer):
                 if index != slider.index:
                     yield {**here, slider.name: index}
 
-    def __repr__(self) -> str:
-        """Return what is shown."""
-        return self._name
+    def _release(self) -> None:
+        super()._release()
+        self._show = self._draw = _closed
+        self._canvas.frames = []
 
 
-class _Panels(anywidget.AnyWidget):
-    """What Python and the browser tell each other; what it looks like is in static/panels.js."""
+def _closed(**_place: int) -> Any:
+    raise ValueError("this view is closed; make it anew")
+
+
+class _Panels(Canvas):
+    """The canvas of frames; what it looks like is in static/panels.js."""
 
     _esm = script(
         *("writing.js", "numbers.js", "painting.js", "words.js"),
         *("charts.js", "frames.js", "panels.js"),
     )
-    _css = STATIC / "canvas.css"
+    _css = script("canvas.css")
     names = traitlets.List().tag(sync=True)
     stepped = traitlets.List().tag(sync=True)
-    words = traitlets.Dict().tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)
     frames = traitlets.List().tag(sync=True)
     alone = traitlets.Bool(default_value=False).tag(sync=True)
 
 
-def _canvas(sliders: Sequence[Slider]) -> type[_Panels]:
+@functools.cache
+def _canvas(*names: str) -> type[_Panels]:
     """Return the canvas with a trait for where each slider stands, and how far it goes."""
-    names = [name for slider in sliders for name in (slider.name, f"last_{slider.name}")]
-    return type("_Panels", (_Panels,), {name: traitlets.Int().tag(sync=True) for name in names})
+    traits = [trait for name in names for trait in (name, f"last_{name}")]
+    return type("_Panels", (_Panels,), {name: traitlets.Int().tag(sync=True) for name in traits})

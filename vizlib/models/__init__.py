@@ -20,11 +20,20 @@ from torch import nn
 
 from vizlib import words
 from vizlib.models import _classics
-from vizlib.models._asking import eval_mode, probabilities
+from vizlib.models._asking import as_input, eval_mode, probabilities
 from vizlib.models._network import Network
 from vizlib.models._summary import Layer, Summary, summary
 
-__all__ = ["Layer", "Summary", "build", "eval_mode", "names", "probabilities", "summary"]
+__all__ = [
+    "Layer",
+    "Summary",
+    "as_input",
+    "build",
+    "eval_mode",
+    "names",
+    "probabilities",
+    "summary",
+]
 
 
 def _lenet(name: str = "lenet", shape: tuple[int, ...] = (1, 28, 28)) -> Network:

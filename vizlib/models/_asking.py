@@ -32,6 +32,20 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+def as_input(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return `x` on the device and in the precision of the model's first real parameter.
+
+    Integers and complex numbers among the parameters say nothing about the images; of a network
+    without any other `x` stays as it is.
+
+    >>> as_input(nn.Linear(1, 1).double(), torch.zeros(1, 1)).dtype
+    torch.float64
+    """
+    real = (p for p in model.parameters() if p.is_floating_point())
+    first = next(real, x)
+    return x.to(first.device, first.dtype)
+
+
 def probabilities(scores: torch.Tensor) -> torch.Tensor:
     """Return the probability of each class, float32 in 0…1, from what a network ends in.
 

@@ -29,6 +29,7 @@ def probabilities(
     p: Any,
     *,
     label: int | None = None,
+    classes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -37,7 +38,7 @@ def probabilities(
     - `p`: (K,) or (1, K), each in 0…1 and together 1, as softmax returns them. Of more than 20
       classes only the ten likeliest are drawn, the likeliest first.
     - `label`: the true class, if it is known.
-    - `names`: written instead of P0, P1, …
+    - `classes`, or `names`: written instead of P0, P1, …
     - `title`: without one, the title says whether answer and label agree.
 
     The winner is the dark bar with "answer" above it; the true class has "label" below its name.
@@ -48,7 +49,7 @@ def probabilities(
     >>> probabilities([0.1, 0.7, 0.2], label=1)
     <Figure size 840x385 with 1 Axes>
     """
-    values = _as_probabilities(p)
+    values, names = _as_probabilities(p), classes or names
     verdict = _verdict(_as_names(names, "", len(values)), int(values.argmax()), label)
     names = _as_names(names, "P", len(values))
     drawn = _drawn(values)
@@ -118,13 +119,20 @@ def _verdict(names: Sequence[str], winner: int, label: int | None) -> str:
 
 @styled
 def answers(
-    probabilities: Mapping[str, Any], *, label: int | None = None, title: str | None = None
+    probabilities: Mapping[str, Any],
+    *,
+    label: int | None = None,
+    classes: Sequence[str] = (),
+    headings: Sequence[str] = (),
+    title: str | None = None,
 ) -> Figure:
     """Draw what several networks answer to the same image: one column of bars for each.
 
     - `probabilities`: for each name (K,), each in 0…1, the same classes from every network. Of more
       than 20 classes the ten likeliest of the first network are drawn.
     - `label`: the true class, which is in bold with an arrow.
+    - `classes`: written in place of P0, P1, …
+    - `headings`: written above the columns in place of names and answers.
 
     Above a column stands the name with its answer, and beside each bar its probability. The winner
     is the dark bar.
@@ -150,13 +158,17 @@ def answers(
         title=title,
         columns=len(columns),
     )
-    for own, (name, values) in zip(np.atleast_1d(axes), columns.items(), strict=True):
-        _column(own, name, values, shown)
-        _name_rows(own, shown, label)
+    numbers = range(len(next(iter(columns.values()))))
+    rows = [classes[k] if classes else f"P{k}" for k in shown]
+    winners = [(classes or numbers)[int(values.argmax())] for values in columns.values()]
+    headings = headings or [f"{name}: {each}" for name, each in zip(columns, winners, strict=True)]
+    for own, heading, values in zip(np.atleast_1d(axes), headings, columns.values(), strict=True):
+        _column(own, heading, values, shown)
+        _name_rows(own, rows, [k == label for k in shown])
     return figure
 
 
-def _column(axes: Axes, name: str, values: np.ndarray, shown: np.ndarray) -> None:
+def _column(axes: Axes, heading: str, values: np.ndarray, shown: np.ndarray) -> None:
     winner = int(values.argmax())
     colours = [BLUE if k == winner else LIGHT for k in shown]
     axes.barh(range(len(shown)), values[shown], color=colours, edgecolor=GREY, height=0.75)
@@ -164,14 +176,15 @@ def _column(axes: Axes, name: str, values: np.ndarray, shown: np.ndarray) -> Non
         weight = "bold" if k == winner else "normal"
         axes.text(values[k] + 0.03, row, share(values[k]), va="center", size=8, weight=weight)
     axes.set(xlim=(0, 1.35), ylim=(len(shown) - 0.5, -0.5), xticks=[0, 1])
-    axes.set_title(f"{name}: {winner}", size=10)
+    axes.set_title(heading, size=10)
     axes.grid(visible=False)
 
 
-def _name_rows(axes: Axes, shown: np.ndarray, label: int | None) -> None:
-    axes.set_yticks(range(len(shown)), [f"→ P{k}" if k == label else f"P{k}" for k in shown])
-    for k, text in zip(shown, axes.get_yticklabels(), strict=True):
-        text.set(size=9, weight="bold" if k == label else "normal")
+def _name_rows(axes: Axes, names: Sequence[str], is_label: Sequence[bool]) -> None:
+    marked = zip(names, is_label, strict=True)
+    axes.set_yticks(range(len(names)), [f"→ {name}" if true else name for name, true in marked])
+    for true, text in zip(is_label, axes.get_yticklabels(), strict=True):
+        text.set(size=9, weight="bold" if true else "normal")
 
 
 @styled

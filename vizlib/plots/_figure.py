@@ -40,6 +40,7 @@ LETTER = 0.078
 LINE = 0.17
 
 # Letters that a title's line holds, and inches of the narrowest figure.
+_LETTERS = 100  # of a line of text
 _TITLE_LETTERS = 54
 _NARROWEST = 3.0
 # Greys for the edges of black letters on white, whatever else a picture is made of.
@@ -62,6 +63,8 @@ _OURS = {
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.8,
     "text.color": INK,
+    # A layer's name may have a $ in it, and is no formula.
+    "text.parse_math": False,
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.major.size": 0,
@@ -245,3 +248,17 @@ def _chosen(colours: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nda
         nearest[closer], distance[closer] = number, to_this[closer]
         number += 1
     return np.array(palette), nearest
+
+
+@styled
+def words(lines: Sequence[str], *, title: str | None = None) -> Figure:
+    """Draw lines of text; long ones are broken.
+
+    >>> words(["3·2 + 1 = 7", "torch says 7"], title="the sum")
+    <Figure size 840x133 with 1 Axes>
+    """
+    broken = [part for line in lines for part in textwrap.wrap(line, _LETTERS) or [""]]
+    figure, axes = sheet(WIDTH - 0.1, 0.2 * max(1, len(broken)) + 0.2, title=title)
+    axes.axis("off")
+    axes.text(0, 1, "\n".join(broken), va="top", size=9, transform=axes.transAxes)
+    return figure

@@ -15,7 +15,7 @@ function describe(store, { image, layer, channel, scale: wanted, pixel }, beside
   const limitOf = (i) => Math.max(ownOf(i), second?.ownOf(i) ?? 0);
   const found = {
     image, stage, channel, scale, scene, ownOf, limitOf, limit: limitOf(channel),
-    unit: stage.vector ? "unit" : "channel", all: held.values, values: part(channel),
+    all: held.values, values: part(channel),
     layer: held.all, peak: held.all.peak, colours: store.palette, dead: deadOf(held, stage, part),
     cell: stage.vector || !pixel.length ? null : inside(pixel, stage), other: second,
   };
@@ -87,11 +87,17 @@ const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], Arrow
 
 function render(store, { model, el }) {
   const parts = build(el), { canvas, root, captions } = parts;
-  let width = 0, asked = 0, hit = () => ({}), unmend, now;
+  let width = 0, asked = 0, painted, hit = () => ({}), unmend, now;
 
   const change = (name, value) => {
     model.set(name, value);
-    model.save_changes();
+    tell(() => model.save_changes());
+  };
+
+  // Nobody answers any more: the sliders go back to what is painted.
+  const stay = () => {
+    for (const [name, value] of Object.entries(painted ?? {})) change(name, value);
+    put(parts.status, GONE);
   };
 
   // Coloured anew for another layer, image or scale, not for another channel.
@@ -122,8 +128,17 @@ function render(store, { model, el }) {
     const { image, layer } = place, beside = place.beside - 1;
     paintThumbs(image, fillStrip(parts.strip, store.stages, layer, width, (chosen) => change("layer", chosen)));
     const missing = [image, beside].find((one) => one >= 0 && !store.layers.has(`${one}/${layer}`));
-    mark(root, "aria-busy", missing !== undefined);
-    if (missing !== undefined) return put(captions.children[1], store.error ?? "on its way …");
+    const isComing = missing !== undefined && !store.stages[layer].says;
+    mark(root, "aria-busy", isComing);
+    if (missing !== undefined && !isComing) parts.canvas.width = 0;
+    if (missing !== undefined) {
+      if (store.gone) return stay();
+      put(parts.status, store.stages[layer].says || store.error || "on its way …");
+      for (const caption of captions.children) put(caption, "");
+      for (const row of parts.body.rows) for (const cell of row.cells) put(cell, "");
+      return undefined;
+    }
+    painted = place;
     const sizes = measure(width), style = getComputedStyle(root);
     const colour = { ink: style.color, line: style.getPropertyValue("--line"), font: style.fontFamily };
     const view = now = describe(store, place, beside >= 0 ? beside : null);
@@ -132,10 +147,11 @@ function render(store, { model, el }) {
     }
     hit = paintAll(fit(parts, sizes), view, sizes);
     mark(canvas, "aria-label", spoken(view));
-    put(parts.status, view.cell ? spokenCell(view, view.cell) : "");
+    put(parts.status, store.gone ? GONE : view.cell ? spokenCell(view, view.cell) : "");
     fillCaptions(captions, view);
     fillNumbers(parts.body, view);
-    fillAnswer(parts, view.scene, model.get("labels")[image]);
+    fillAnswer(parts, view.scene, model.get("labels")[image], model.get("classes"));
+    return undefined;
   };
 
   const soon = () => (asked ||= requestAnimationFrame(paint));

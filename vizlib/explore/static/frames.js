@@ -63,8 +63,8 @@ class Frames {
     const missing = beside(place, this.moved, lasts[this.moved]).filter((other) => !this.held.has(String(other)));
     const isUrgent = !this.held.has(String(place));
     if (!missing.length || (!isUrgent && this.bytes > HOLD / 2)) return;
-    this.waiting = true;
-    this.model.send({ places: isUrgent ? [place] : missing.slice(0, AHEAD) });
+    this.waiting = tell(() => this.model.send({ places: isUrgent ? [place] : missing.slice(0, AHEAD) }));
+    this.gone = !this.waiting;
   }
 }
 

@@ -39,10 +39,10 @@ export function decimals(values, fits) {
   return choices.find((n) => n < 9 && [min, max].every((value) => fits(value.toFixed(n)))) ?? null;
 }
 
-// A share with three decimals, not called 0 or 1 where it is not.
+// A probability with three decimals: softmax gives no 0 and no 1.
 export function share(value) {
-  if (value > 0 && value < 0.0005) return "<0.001";
-  return value >= 0.9995 && value < 1 ? ">0.999" : written(value, 1);
+  const text = written(value, 1);
+  return { "0.000": "<0.001", "1.000": ">0.999" }[text] ?? text;
 }
 
 // Zero falls on the middle one of 255 colours, which is white.

@@ -230,8 +230,7 @@ function stepper(name, { model, change, lastOf }) {
     timer = setInterval(() => (model.get(name) < lastOf(name) ? go(1) : stop()), INTERVAL);
   };
   const say = () => {
-    const word = model.get("words")[name]?.[model.get(name)] ?? model.get(name);
-    put(where, `${name} ${word}: step ${model.get(name) + 1} of ${lastOf(name) + 1}`);
+    put(where, `step ${model.get(name) + 1} of ${lastOf(name) + 1}`);
     // A button that is truly disabled would lose the focus of whoever steps from the keyboard.
     back.setAttribute("aria-disabled", String(model.get(name) === 0));
     next.setAttribute("aria-disabled", String(model.get(name) === lastOf(name)));
@@ -244,11 +243,17 @@ function render(frames, { model, el }) {
   status.setAttribute("role", "status");
   const names = model.get("names"), colours = packedPalette(bytes(model.get("palette")));
   const start = names.map((name) => model.get(name));
-  let parts = [], asked = 0, unmend;
+  let parts = [], asked = 0, painted = start, unmend;
 
   const change = (name, value) => {
     model.set(name, value);
-    model.save_changes();
+    tell(() => model.save_changes());
+  };
+  // Nobody answers any more: the sliders go back to what is painted.
+  const stay = () => {
+    names.forEach((name, i) => change(name, painted[i]));
+    for (const one of steppers) one.stop();
+    say(GONE);
   };
   const lastOf = (name) => model.get(`last_${name}`) ?? Infinity;
   const steppers = model.get("stepped").map((name) => stepper(name, { model, change, lastOf }));
@@ -276,10 +281,11 @@ function render(frames, { model, el }) {
     const place = names.map((name) => model.get(name)), frame = frames.get(place);
     if (!frame && model.get("alone")) return alone(place);
     frames.fetch(place, names.map(lastOf));
-    root.setAttribute("aria-busy", String(!frame && !frames.error));
+    root.setAttribute("aria-busy", String(!frame && !frames.error && !frames.gone));
     for (const one of steppers) one.say();
     if (frames.error) return say(frames.error);
-    if (!frame) return undefined;
+    if (!frame) return frames.gone ? stay() : undefined;
+    painted = place;
     follow(frame);
     paintFrame(frame);
     return undefined;

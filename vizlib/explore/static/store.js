@@ -86,13 +86,13 @@ class Store {
     const isUrgent = seen.some((one) => !this.layers.has(`${one}/${layer}`));
     for (const other of new Set([...seen, ...around(image, this.model.get("images"))])) {
       const order = this.stages.map((_, i) => (layer + i) % this.stages.length);
-      const missing = order.filter((one) => !this.layers.has(`${other}/${one}`));
+      const missing = order.filter((one) => !this.stages[one].says && !this.layers.has(`${other}/${one}`));
       if (!missing.length) continue;
       const layers = batch(missing, (one) => this.size(one));
       const bytes = layers.reduce((sum, one) => sum + this.size(one), 0);
       if (!isUrgent && this.bytes + bytes > KEEP) return;
-      this.waiting = true;
-      this.model.send({ image: other, layers });
+      this.waiting = tell(() => this.model.send({ image: other, layers }));
+      this.gone = !this.waiting;
       return;
     }
   }

@@ -83,6 +83,7 @@ function fillBars(list, names, values, label) {
   names.forEach((name, i) => {
     const row = list.children[i], [head, bar, number] = row.children;
     put(head, name);
+    head.title = name;
     bar.style.setProperty("--part", values[i] || 0);
     put(number, share(values[i]));
     row.classList.toggle("winner", i === winner);
@@ -91,17 +92,18 @@ function fillBars(list, names, values, label) {
   return winner;
 }
 
-function fillAnswer({ verdict, answer }, { classes, probabilities }, label) {
-  const names = classes.map((name) => `P${name}`);
-  const winner = fillBars(answer, names, probabilities, classes.indexOf(label));
-  const words = classes.length ? [`answer ${classes[winner]}`] : [];
-  if (label !== undefined) words.push(`label ${label}`);
+// `names` are those of the classes, where they have any.
+function fillAnswer({ verdict, answer }, { classes, probabilities }, label, names) {
+  const bars = classes.map((which) => names[which] ?? `P${which}`), nameOf = (which) => names[which] ?? which;
+  const winner = fillBars(answer, bars, probabilities, classes.indexOf(label));
+  const words = classes.length ? [`answer ${nameOf(classes[winner])}`] : [];
+  if (label !== undefined) words.push(`label ${nameOf(label)}`);
   put(verdict, words.join(", "));
 }
 
-function fillNumbers(body, { stage, channel, unit, values, layer, other }) {
+function fillNumbers(body, { stage, channel, values, layer, other }) {
   const one = stage.vector ? "1" : `${stage.height}×${stage.width}`;
-  const rows = [[stage.name, shapeOf(stage), layer], [`${unit} ${channel}`, one, statistics(values)]];
+  const rows = [[stage.name, shapeOf(stage), layer], [`channel ${channel}`, one, statistics(values)]];
   if (other) rows.push([`of image ${other.image}`, one, statistics(other.values)]);
   body.rows[2].hidden = !other;
   rows.forEach(([name, shape, { min, max, mean, zeros }], i) => {
@@ -114,7 +116,7 @@ function fillNumbers(body, { stage, channel, unit, values, layer, other }) {
 function fillCaptions(captions, { image, stage, channel, values, scale, peak, dead, other }) {
   const name = stage.name.includes(stage.kind) ? stage.name : `${stage.name} (${stage.kind})`;
   const things = (stage.vector ? "value" : "map") + (stage.count === 1 ? "" : "s");
-  const chosen = stage.vector ? `unit ${channel}: ${written(values[0], peak)}` : `channel ${channel}`;
+  const chosen = `channel ${channel}` + (stage.vector ? `: ${written(values[0], peak)}` : "");
   const zero = dead.size ? `, ${dead.size} all zero` : "";
   const texts = other && !stage.vector
     ? [`images ${image}, ${other.image}`, `image ${image}, ${chosen}`, `image ${other.image}, ${chosen}`, SCALES[scale]]
@@ -129,9 +131,9 @@ function spokenCell({ stage, channel, values, peak, other }, [row, column]) {
   return `${stage.name}, channel ${channel}, row ${row}, column ${column}: ${value(values)}${beside}`;
 }
 
-function spoken({ image, stage, channel, unit, scale, limit, other }) {
+function spoken({ image, stage, channel, scale, limit, other }) {
   const end = written(limit, limit), beside = other ? ` beside image ${other.image}` : "";
-  return `image ${image}${beside}, layer ${stage.name}, ${unit} ${channel} of ${stage.count}, ` +
+  return `image ${image}${beside}, layer ${stage.name}, channel ${channel} of ${stage.count}, ` +
     `shape ${shapeOf(stage)}, colours from −${end} to ${end}, ${SCALES[scale]}`;
 }
 

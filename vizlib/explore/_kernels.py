@@ -1,4 +1,4 @@
-"""What is convolved, with which kernels, and how: numbers by hand, or a layer of a network."""
+"""What a convolution reads and makes: numbers by hand, or those of a layer of a network."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vizlib import arithmetic, capture, data
-from vizlib.explore._recordings import Recordings, as_inputs, check_model
+from vizlib.explore._lifetime import kept
+from vizlib.explore._recordings import Recordings
+from vizlib.words import listed, times
 
 Pair = tuple[int, int]
 
@@ -20,12 +23,14 @@ Pair = tuple[int, int]
 EXAMPLE = [[3, 3, 2, 1, 0], [2, 3, 2, 1, 0], [3, 3, 2, 1, 0], [4, 3, 2, 1, 0], [1, 3, 2, 1, 0]]
 _KERNEL = [[1, 0, 2, 0, 1], [0, 0, 1, 2, 0], [2, 2, 2, 0, 1], [0, 0, 1, 2, 0], [1, 0, 2, 0, 1]]
 _OWN = 3
+# What torch.nn.functional.pad calls a padding mode, where the layer calls it otherwise.
+_MODES = {"zeros": "constant"}
 # Layers that make of each value one value.
 _ELEMENTWISE = {"relu", "activation", "norm"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Convolved:
+class Kernels:
     """Kernels (O, C / groups, kh, kw), and for each image the maps (C, H, W) that they read."""
 
     name: str
@@ -48,13 +53,13 @@ class Convolved:
     # The steps of the layers that follow, for image, channel, row and column.
     after: Callable[..., Sequence[arithmetic.Traced]] = lambda *_: ()
 
-    def kernels(self, size: Pair) -> Tensor:
-        """Return the middle of the kernels, (O, C / groups, *size)."""
+    def middle(self, size: Pair) -> Tensor:
+        """Return the middle of each kernel, (O, C / groups, *size)."""
         top, left = ((whole - part) // 2 for whole, part in zip(self.weight.shape[2:], size))  # noqa: B905 - two and two
         return self.weight[:, :, top : top + size[0], left : left + size[1]]
 
 
-def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: Any) -> Convolved:
+def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: Any) -> Kernels:
     """Return numbers as they are, and kernels of any size up to the given one."""
     maps = _numbers("image", EXAMPLE if image is None else image)
     is_line = maps.dim() == 1
@@ -62,7 +67,7 @@ def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: A
     sizes = _sizes(weight.shape[2:])
     opened = sizes[-1] if kernel is not None else sizes[_OWN - 1]
     maps = _maps(maps)
-    return Convolved(
+    return Kernels(
         name=f"{_shape(maps, is_line=is_line)}, kernel {times(opened[is_line:])}",
         maps=lambda _image: maps,
         weight=weight,
@@ -76,7 +81,7 @@ def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: A
     )
 
 
-def of_module(image: Any, module: nn.Conv2d) -> Convolved:
+def of_module(image: Any, module: nn.Conv2d) -> Kernels:
     """Return what one convolution makes of maps (C, H, W)."""
     maps = _maps(_numbers("image", EXAMPLE if image is None else image))
     return _as_set(
@@ -84,14 +89,13 @@ def of_module(image: Any, module: nn.Conv2d) -> Convolved:
     )
 
 
-def of_model(model: nn.Module, images: Any, layer: str | None) -> Convolved:
+def of_model(model: nn.Module, images: Any, layer: str | None) -> Kernels:
     """Return what a layer of a network reads when it sees each of the images, and its kernels."""
-    check_model(model)
     if images is None:
         raise ValueError(
             "a model needs an image: explore.convolution(model, digits.test.images[0])"
         )
-    recordings = Recordings(model, *as_inputs(images))
+    recordings = Recordings(model, images)
     stage = _stage(recordings, layer)
     return _as_set(
         stage.module,
@@ -102,10 +106,10 @@ def of_model(model: nn.Module, images: Any, layer: str | None) -> Convolved:
     )
 
 
-def _as_set(module: nn.Conv2d, **known: Any) -> Convolved:
+def _as_set(module: nn.Conv2d, **known: Any) -> Kernels:
     size = tuple(module.kernel_size)
     padding = {"valid": (0, 0)}.get(module.padding, module.padding)
-    return Convolved(
+    return Kernels(
         # Copies: the network may go on learning.
         weight=module.weight.detach().cpu().float().clone(),
         bias=None if module.bias is None else module.bias.detach().cpu().float().clone(),
@@ -126,33 +130,28 @@ def _stage(recordings: Recordings, layer: str | None) -> capture.Stage:
     names = [s.name for s in recording.kind("conv") if isinstance(s.module, nn.Conv2d)]
     if not names:
         raise ValueError(
-            f"{recordings.name} has no convolution (nn.Conv2d); its layers are "
-            f"{', '.join(recording)}"
+            f"{recordings.name} has no convolution (nn.Conv2d); its layers are {listed(recording)}"
         )
-    stage = recording[layer or names[0]]
+    stage = recording[names[0] if layer is None else layer]
     if stage.name not in names:
         raise ValueError(
             f"layer must be a convolution (nn.Conv2d), but {stage.name} is of the kind "
-            f"{stage.kind!r}; choose from {', '.join(names)}"
+            f"{stage.kind!r}; choose from {listed(names)}"
         )
     return stage
 
 
-@torch.no_grad()
 def _read_by(recordings: Recordings, name: str, image: int) -> Tensor:
-    """Return what a convolution had read: of the outputs before it the one it makes its own of."""
+    """Return what a convolution had read: the image, or what another layer made of it."""
     recording = recordings[image]
-    stage, names = recording[name], list(recording)
-    earlier = [recording[other].output for other in names[: names.index(name)]]
-    for before in [*earlier[::-1], recordings.inputs[image : image + 1]]:
-        if tuple(before.shape) != tuple(stage.input_shape):
-            continue
-        made = stage.module(before.to(stage.module.weight)).cpu()
-        if torch.allclose(made, stage.output, rtol=1e-4, atol=1e-5):
-            return before[0].float()
+    [source, *_] = recording[name].inputs
+    if source == "input":
+        return recordings.inputs[image].float()
+    if source in recording and recording[source].output.shape == recording[name].input_shape:
+        return recording[source].output[0].float()
     raise ValueError(
-        f"what {name} reads is no layer's output, such as a sum that the network makes by itself; "
-        "choose another layer"
+        f"what {name} reads is no layer's output, such as a part that the network cuts out by "
+        "itself; choose another layer"
     )
 
 
@@ -167,9 +166,9 @@ class _Followers:
             if stage.kind not in _ELEMENTWISE:
                 break
             self.last = stage.name
-        self._chain = functools.lru_cache(16)(self._followed)
 
-    def _followed(self, image: int) -> arithmetic.Chain:
+    @kept(16)
+    def _chain(self, image: int) -> arithmetic.Chain:
         recordings = self.recordings
         return arithmetic.Chain(recordings.model, recordings.inputs[image : image + 1], self.last)
 
@@ -178,7 +177,7 @@ class _Followers:
             return ()
         try:
             way = self._chain(image).trace(self.last, *place, until=self.name)
-        except ValueError:  # what is not followed back is looked into all the same
+        except (ValueError, IndexError):  # what is not followed back is shown all the same
             return ()
         # In a network with branches the layers behind this one may read another.
         return way[-2::-1] if way[-1].stage == self.name else ()
@@ -238,11 +237,92 @@ def _pair(name: str, value: Any, *, is_line: bool) -> Pair | str:
     return arithmetic.per_axis(name, value, 2)
 
 
-def times(sizes: Sequence[int]) -> str:
-    """Return sizes as 5×5."""
-    return "×".join(map(str, sizes))
-
-
 def _shape(maps: Tensor, *, is_line: bool = False) -> str:
     sizes = maps.shape if len(maps) > 1 else maps.shape[1 + is_line :]
     return times(sizes)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the kernel slides: what the whole output depends on."""
+
+    image: int
+    kernel: Pair
+    stride: Pair
+    padding: Pair | str
+    dilation: Pair
+
+    @property
+    def sides(self) -> Sequence[Pair]:
+        """The padding before and after the rows, and before and after the columns."""
+        if not isinstance(self.padding, str):
+            return [(side, side) for side in self.padding]
+        # "same": the span of the kernel without one cell, of which the end gets the odd one.
+        totals = [
+            dilation * (size - 1) for size, dilation in zip(self.kernel, self.dilation, strict=True)
+        ]
+        return [(total // 2, total - total // 2) for total in totals]
+
+    def taps(self, row: int, col: int) -> Sequence[Pair]:
+        """Return where the kernel's cells lie for one value of the output, in padded cells."""
+        starts = row * self.stride[0], col * self.stride[1]
+        return [
+            (starts[0] + u * self.dilation[0], starts[1] + v * self.dilation[1])
+            for u in range(self.kernel[0])
+            for v in range(self.kernel[1])
+        ]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is read (C, H, W), the same with its padding, and what is made of it (O, H, W)."""
+
+    kernels: Kernels
+    setting: Setting
+    maps: Tensor
+    padded: Tensor
+    weight: Tensor
+    output: Tensor
+
+    @property
+    def count(self) -> int:
+        """How many values each channel of the output has."""
+        return self.output[0].numel()
+
+    def step(self, k: int, channel: int) -> arithmetic.ConvStep:
+        """Return how value number k of a channel is made, of the last one beyond the end."""
+        row, col = divmod(min(k, self.count - 1), self.output.shape[2])
+        return _step(self.kernels, self.setting, self.maps, self.weight, (channel, row, col))
+
+
+@torch.no_grad()
+def make(kernels: Kernels, setting: Setting) -> Output:
+    """Return the whole output as torch makes it; raise ValueError where it refuses to."""
+    maps, weight = kernels.maps(setting.image), kernels.middle(setting.kernel)
+    exact = maps.double(), weight.double()
+    # The arithmetic refuses what torch does, and says in a sentence why.
+    _step(kernels, setting, *exact, (0, 0, 0))
+    around = [side for pair in reversed(setting.sides) for side in pair]
+    padded = F.pad(maps[None], around, mode=_MODES.get(kernels.mode, kernels.mode))
+    sliding = (setting.stride, 0, setting.dilation, kernels.groups)
+    output = F.conv2d(padded, weight, kernels.bias, *sliding)
+    return Output(kernels, setting, exact[0], padded[0], exact[1], output[0])
+
+
+def _step(
+    kernels: Kernels, setting: Setting, maps: Tensor, weight: Tensor, place: Sequence[int]
+) -> arithmetic.ConvStep:
+    channel, row, col = place
+    return arithmetic.conv2d_step(
+        maps,
+        weight,
+        kernels.bias,
+        row=row,
+        col=col,
+        channel=channel,
+        stride=setting.stride,
+        padding=setting.padding,
+        dilation=setting.dilation,
+        groups=kernels.groups,
+        padding_mode=kernels.mode,
+    )

@@ -1,0 +1,76 @@
+"""Views in windows of every size, and after their kernel has gone."""
+
+from __future__ import annotations
+
+import pytest
+
+VIEWS = """
+import torch
+from vizlib import data, explore, models
+lenet = models.build("lenet", seed=0)
+images = data.load("digits").test.images[:3]
+"""
+# CSS pixels of windows: a projector, a laptop at 125 %, 150 % and 200 % zoom, a phone.
+WINDOWS = [(1920, 1080), (1280, 720), (1093, 614), (853, 480), (640, 360), (390, 800)]
+TRACKS = """() => [...document.querySelectorAll(".vizlib .widget-inline-hbox")].map(slider => {
+  const box = name => slider.querySelector(name).getBoundingClientRect();
+  const edges = ["label", ".noUi-target", ".widget-readout"].map(box);
+  return edges.map(({ left, right, top }) => ({ left, right, width: right - left, top }));
+})"""
+BARS = """() => [...document.querySelectorAll(".jp-OutputArea-output, .vizlib, .vizlib *")]
+  .filter(each => each.scrollHeight > each.clientHeight + 1 && each.clientHeight > 0
+    && ["auto", "scroll"].includes(getComputedStyle(each).overflowY))
+  .map(each => each.className)"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("call", ["layers", "compare"])
+def test_sliders_have_room_in_every_window(run_cells, call):
+    model = "[lenet, lenet]" if call == "compare" else "lenet"
+    notebook = run_cells(VIEWS, f"explore.{call}({model}, images)")
+    page = notebook.page
+    page.wait_for_selector(".vizlib canvas")
+    for width, height in WINDOWS:
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+        page.wait_for_timeout(300)
+        notebook.screenshot(f"room_{call}_{width}")
+        rows = {}
+        for label, track, readout in page.evaluate(TRACKS):
+            assert track["width"] >= 120, (width, track)
+            assert label["right"] <= track["left"], width
+            assert track["right"] <= readout["left"], width
+            rows.setdefault(round(label["top"]), []).append(round(track["width"]))
+        # On one grid all tracks are equally long.
+        assert len({each for row in rows.values() for each in row}) == 1, (width, rows)
+        assert page.evaluate(BARS) == [], width
+    assert notebook.complaints == []
+
+
+RESTART = """async () => {
+  await window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart();
+}"""
+GONE = "The kernel has restarted: run the cell again."
+CALLS = {
+    "switch_off": ("explore.switch_off(models.build('newnet', seed=0), images)", "layer"),
+    "layers": ("explore.layers(lenet, torch.zeros(90, 28, 28, dtype=torch.uint8))", "image"),
+}
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("call", CALLS)
+def test_a_view_whose_kernel_has_restarted_says_so_and_stands_still(run_cells, call):
+    source, slider = CALLS[call]
+    notebook = run_cells(VIEWS, source)
+    page = notebook.page
+    page.wait_for_selector(".vizlib canvas")
+    page.wait_for_timeout(1500)
+    handle = page.get_by_role("slider", name=slider, exact=True)
+    before = handle.get_attribute("aria-valuetext")
+    page.evaluate(RESTART)
+    page.wait_for_timeout(2000)
+    handle.press("End")
+    page.get_by_role("status").get_by_text(GONE).wait_for()
+    page.wait_for_timeout(300)
+    assert handle.get_attribute("aria-valuetext") == before
+    assert [text for text in notebook.complaints if "Uncaught" in text] == []
