@@ -463,8 +463,8 @@ KIND = {
     "test --test-batch-size 99999999999999999999999": "Invalid value for '--test-batch-size'",
     "test --out confusion.pdf": "must end in .png",
     "read . --out seen.jpg": "must end in .png",
-    "train --data digits --out file/below": "nothing can be written to the folder file/below (Not",
-    "train --data digits --out file": "nothing can be written to the folder file (File exists): g",
+    "train --data digits --out file/below": "file/below/checkpoint.pt could not be written: Not a",
+    "train --data digits --out file": "file/checkpoint.pt could not be written: File exists; ",
     "curves file": "file holds no training history",
     "train --weights file": "file is damaged or holds Python objects",
 }

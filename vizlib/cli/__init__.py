@@ -150,7 +150,7 @@ def train(
     )
     target = pick_device("cpu" if no_gpu else device)
     network, digits = _job.untrained(model, seed, weights), data_sets.load(data)
-    folder = _job.folder(out or Path("runs") / model) if save and not dry_run else None
+    folder = (out or Path("runs") / model) if save and not dry_run else None
     history = _job.learn(
         network,
         digits,

@@ -47,18 +47,6 @@ def untrained(name: str, seed: int, start: Path | None) -> nn.Module:
     return weights.load_into(model, start) if start else model
 
 
-def folder(path: Path) -> Path:
-    """Make the folder of a run; say before a training where nothing can be written after it."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()
-    except OSError as error:
-        raise type(error)(
-            f"nothing can be written to the folder {path} ({error.strerror}): give --out another"
-        ) from None
-    return path
-
-
 def learn(
     model: nn.Module,
     digits: Digits,

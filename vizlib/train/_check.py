@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +101,7 @@ def _complaints(parameters: list[nn.Parameter]) -> Iterator[str]:
 
 
 @torch.no_grad()
-def _trial(model: nn.Module, digits: Digits, name: str) -> object:
+def _trial(model: nn.Module, digits: Digits, name: str) -> Any:
     """Return what the network answers to two images, in eval mode."""
     device = next(model.parameters()).device
     images, _ = next(iter(digits.batches("val", 2, device=device)))

@@ -93,7 +93,12 @@ class GraphedStep:
             self._prepare(images, labels, scale)
         if self._launch and self._settings() != self._captured:
             self._give_up("more than the learning rate changes between steps")
-        return self._launched(images, labels) if self._launch else self.step(images, labels, scale)
+        if self._launch is None:
+            return self.step(images, labels, scale)
+        self._fill(images, labels)
+        self._launch()
+        self.step.advance()
+        return self._counts.clone()
 
     def _watched(self, images: Tensor, labels: Tensor, scale: float) -> Tensor:
         """Make an ordinary step, and see whether a graph could stand for it."""
@@ -125,16 +130,13 @@ class GraphedStep:
         with self._filled_rates():
             self._counts.copy_(self.step.learn(self._images, self._labels, scale, self._weight))
 
-    def _launched(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _fill(self, images: Tensor, labels: Tensor) -> None:
         self._images.copy_(images)
         self._labels.copy_(labels)
         for rate, group in zip(self._rates, self.step.optimizer.param_groups, strict=True):
             rate.fill_(group["lr"])
         if self.step.mean:
             self._weight.fill_(self.step.mean.weight())
-        self._launch()
-        self.step.advance()
-        return self._counts.clone()
 
     @contextmanager
     def _filled_rates(self) -> Iterator[None]:
@@ -186,5 +188,5 @@ def _held(model: nn.Module) -> list[Any]:
 
 def _drawn() -> list[Any]:
     """Return where the random numbers on the CPU are, from wherever the network draws them."""
-    numpys = np.random.get_state()  # noqa: NPY002
+    numpys: Any = np.random.get_state()  # noqa: NPY002
     return [torch.get_rng_state().tolist(), random.getstate(), numpys[1].tolist(), numpys[2]]

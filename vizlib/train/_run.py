@@ -87,8 +87,8 @@ class Run:
         """Run the epochs that are left, and leave the model with its best weights."""
         try:
             self._begin()
-            if resume and self.checkpoint.is_file():
-                self._resume()
+            if resume and self.checkpoint and self.checkpoint.is_file():
+                self._resume(self.checkpoint)
             self._epochs(on_epoch, on_step, progress=progress)
         finally:
             self._put_back()
@@ -106,7 +106,7 @@ class Run:
 
     def _begin(self) -> None:
         # Convolutions run up to half again as fast with the channels innermost.
-        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(self.device).to(memory_format=torch.channels_last)
         self.stepped = self.model
         if self.accelerator:
             self.stepped = self.accelerator.prepare_model(self.model)
@@ -128,7 +128,7 @@ class Run:
 
     def _put_back(self) -> None:
         self.model.load_state_dict(self.best)
-        self.model.to(self.home, memory_format=torch.contiguous_format).eval()
+        self.model.to(self.home).to(memory_format=torch.contiguous_format).eval()
 
     def _epochs(self, on_epoch: OnEpoch | None, on_step: OnStep | None, *, progress: bool) -> None:
         bar = tqdm(
@@ -143,7 +143,7 @@ class Run:
             while self.history.epochs < self.plan.epochs:
                 self._epoch(bar, on_step)
                 if self.checkpoint and self.leads:
-                    self._save()
+                    self._save(self.checkpoint)
                 if on_epoch:
                     on_epoch(self.history)
         finally:
@@ -188,9 +188,9 @@ class Run:
 
     def _gathered(self, steps: list[tuple[Tensor, int]]) -> Tensor:
         """Return losses, right answers and images of each step, of all processes, as (steps, 3)."""
-        counts, sizes = zip(*steps, strict=True)
+        sizes = [size for _, size in steps]
         seen = torch.tensor(sizes, dtype=torch.float32, device=self.device)
-        counts = torch.cat([torch.stack(counts), seen[:, None]], dim=1)
+        counts = torch.cat([torch.stack([each for each, _ in steps]), seen[:, None]], dim=1)
         if self.accelerator:
             counts = self.accelerator.reduce(counts, "sum")
         return counts.cpu()
@@ -244,16 +244,16 @@ class Run:
         gpu = [torch.cuda.get_rng_state(self.device)] if is_cuda else []
         return [torch.get_rng_state(), *gpu]
 
-    def _save(self) -> None:
+    def _save(self, path: Path) -> None:
         try:
-            _checkpoint.write(self.checkpoint, self._state())
+            _checkpoint.write(path, self._state())
         except OSError as error:
             tqdm.write(f"{error}. The training goes on, and tries again after the next epoch.")
 
-    def _resume(self) -> None:
+    def _resume(self, path: Path) -> None:
         """Take up the run that the checkpoint holds; ValueError if it was another one."""
-        state = _checkpoint.read(self.checkpoint)
-        history = History.from_json(state["history"], self.checkpoint)
+        state = _checkpoint.read(path)
+        history = History.from_json(state["history"], path)
         self._refuse_other(history, state)
         history.snapshots = state["snapshots"]
         self.model.load_state_dict(state["model"])
@@ -263,10 +263,10 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["order"])
-        cpu, *gpu = state["random"]
+        cpu, *gpus = state["random"]
         torch.set_rng_state(cpu)
-        if gpu and self.device.type == "cuda":
-            torch.cuda.set_rng_state(*gpu, self.device)
+        for gpu in gpus if self.device.type == "cuda" else []:
+            torch.cuda.set_rng_state(gpu, self.device)
         self.kept = history, state["best"]
 
     def _refuse_other(self, history: History, state: dict[str, Any]) -> None:
