@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import torch
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
@@ -30,3 +32,13 @@ def test_its_order_is_the_one_that_is_held():
 
     line = TEXT.split("`vizlib.plots._maps`):")[1].split("|")[0]
     assert re.findall(r"`(\w+)`", line) == ORDER
+
+
+def test_its_explorer_slides_prints_and_writes_a_page(tmp_path):
+    names = {}
+    exec(re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)[1], names)  # noqa: S102 - our own text
+    view = names["ink"](torch.full((3, 28, 28), 51, dtype=torch.uint8))
+    assert repr(view) == "ink(3 images)"
+    assert view.figure().to_png().startswith(b"\x89PNG")
+    page = view.to_html(tmp_path / "ink.html").read_text("utf-8")
+    assert "image 2: 20.00 % of it is ink" in page
