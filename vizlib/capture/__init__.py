@@ -49,7 +49,6 @@ Here they are stages.
 The parts, in the order in which to read them:
 
 - `_kinds`: one table of words says what kind of layer a module or a function is
-- `_names`: how calls are counted, and which ones are asked for
 - `_flow`: names for tensors, so that a step can say what it read
 - `_watch`: the hooks on modules and the mode for functions
 - `_run`: runs a model and puts back what that changed
@@ -67,9 +66,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizlib.capture._chain import is_chain, run_chain
 from vizlib.capture._flow import Constant, Step, Value, tensors
-from vizlib.capture._names import UnknownStageError, no_such
 from vizlib.capture._probe import (
     Contributions,
     TopImages,
@@ -77,13 +74,14 @@ from vizlib.capture._probe import (
     refuse_channel,
     top_images,
 )
-from vizlib.capture._run import moved, run
+from vizlib.capture._run import is_chain, moved, run, run_chain
 from vizlib.capture._stages import (
     Call,
     Channels,
     Program,
     Recording,
     Stage,
+    UnknownStageError,
     channel_axis,
 )
 from vizlib.capture._watch import Watch
@@ -207,7 +205,7 @@ def _recorder(
 
     def keep(call: Call) -> None:
         output = call.output if chosen is None else _some(call, chosen)
-        recording.add(call.name, call.kind, output, call.input_shape, call.module)
+        recording.add(call.name, call.kind, output, call.given, call.module)
 
     watch = Watch(model, keep, layers)
     recording = Recording(watch.flow.steps)
@@ -260,23 +258,17 @@ def edit(model: nn.Module, changes: Mapping[str, Mapping[int, float]]) -> Iterat
     ...     int((model(torch.ones(1, 2)) != 0).sum()) <= 1
     True
     """
-    met: set[str] = set()
-    watch = Watch(model, partial(_changed, changes, met), list(changes), edits=True)
+    watch = Watch(model, partial(_changed, changes), list(changes), edits=True)
     watch.names.refuse_unknown()
     with watch:
         yield watch.model
     if watch.names.seen:
-        watch.names.refuse_unmatched()
-        for name in changes.keys() - met:  # a kind, such as "relu", matches and names no stage
-            raise UnknownStageError(no_such(name, [*watch.names.modules(), *watch.names.seen]))
+        watch.names.refuse_unseen()
 
 
-def _changed(
-    changes: Mapping[str, Mapping[int, float]], met: set[str], call: Call
-) -> Tensor | None:
+def _changed(changes: Mapping[str, Mapping[int, float]], call: Call) -> Tensor | None:
     if call.name not in changes:
         return None
-    met.add(call.name)
     axis = channel_axis(call)
     changed = call.output.clone()
     for channel, factor in changes[call.name].items():

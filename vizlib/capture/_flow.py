@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -17,10 +17,13 @@ class Value(str):
 
     It is one of these:
 
-    - a step's name, `conv1`: the first tensor that the step gave, `chunk[1]` its second one;
-    - `input`, and `input[1]` for a second input;
-    - `unknown`: nobody saw where the tensor comes from (a script, another thread, a constant of
-      the model's that is no parameter), or something wrote on it unseen.
+    - a step's name, `conv1`: the first tensor that the step gave; `chunk[1]` is its second one
+    - `input`, and `input[1]` for a second input
+    - `unknown`, `unknown:2`, …: nobody saw where it comes from (a script, another thread, a
+      constant of the model's that is no parameter), or something wrote on it through a view
+
+    A tensor goes by the last step that gave it or wrote on it. Writes that torch does not count,
+    such as those through numpy or `.data`, stay unseen.
     """
 
     __slots__ = ()
@@ -36,7 +39,8 @@ class Constant(Value):
     __slots__ = ()
 
 
-UNKNOWN = Value("unknown")
+INPUT = "input"
+UNKNOWN = "unknown"
 
 
 class Step(NamedTuple):
@@ -84,13 +88,13 @@ class Flow:
     own count of writes whether it still holds what the step gave.
     """
 
-    def __init__(self, model: nn.Module, *, keeps: bool = False) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._known: dict[int, tuple[ref[Tensor], int, Value]] = {}
         self._constants: dict[int, Constant] | None = None
         self.steps: dict[str, Step] = {}
-        # The tensors that no step gave, by name, where they are kept.
-        self.tensors: dict[str, Tensor] | None = {} if keeps else None
+        # The tensors that were read and that no step gave.
+        self.tensors: dict[str, Tensor] = {}
 
     def step(
         self, name: str, operation: str, function: Callable | None, given: Any, output: Any
@@ -154,16 +158,13 @@ class Flow:
         return self._unknown(tensor) if name is None else self._keep(name, tensor)
 
     def _unknown(self, tensor: Tensor) -> Value:
-        if self.tensors is None:
-            return UNKNOWN
         count = 1 + sum(name.startswith(UNKNOWN) for name in self.tensors)
-        name = UNKNOWN if count == 1 else Value(f"{UNKNOWN}:{count}")
+        name = numbered(UNKNOWN, count)
         self.gave(name, tensor)
-        return self._keep(name, tensor)
+        return self._keep(Value(name), tensor)
 
     def _keep(self, name: Value, tensor: Tensor) -> Value:
-        if self.tensors is not None:
-            self.tensors[str(name)] = tensor.detach()
+        self.tensors[str(name)] = tensor
         return name
 
 
@@ -173,6 +174,11 @@ def _writes(tensor: Tensor) -> int:
         return tensor._version  # noqa: SLF001 - torch's only name for it
     except RuntimeError:
         return _UNCOUNTED
+
+
+def numbered(name: str, count: int) -> str:
+    """Return the name of the first, second … of a name: `relu`, `relu:2`."""
+    return name if count == 1 else f"{name}:{count}"
 
 
 def first_tensor(value: Any) -> Tensor | None:
@@ -196,33 +202,29 @@ def replaced(value: Any, old: Tensor, new: Tensor) -> Any:
 
 def _leaves(value: Any) -> list[Any]:
     found: list[Any] = []
-    mapped(found.append, value)
+    mapped(found.append, value, plain=True)
     return found
 
 
 def mapped(change: Callable[[Any], Any], value: Any, *, plain: bool = False) -> Any:
     """Return a value with every leaf changed: of tuples, lists, dictionaries and dataclasses.
 
-    The containers stay of their own kind, or become `tuple`, `list` and `dict` with `plain`.
+    These stay of their own classes, or become `tuple`, `list` and `dict` with `plain`.
     """
-    kind = type(value)
     if isinstance(value, tuple | list):
         parts = [mapped(change, part, plain=plain) for part in value]
-        if plain or kind in {tuple, list, torch.Size}:
-            return parts if isinstance(value, list) else tuple(parts)
-        return kind(*parts) if hasattr(value, "_fields") else kind(parts)
-    if not isinstance(value, Mapping) and not (is_dataclass(value) and kind is not value):
+        if plain:
+            return tuple(parts) if isinstance(value, tuple) else parts
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    is_record = is_dataclass(value) and not isinstance(value, type)
+    if not is_record and not isinstance(value, Mapping):
         return change(value)
-    held = dict(value) if isinstance(value, Mapping) else _held(value)
-    parts = {name: mapped(change, part, plain=plain) for name, part in held.items()}
-    if plain or kind is dict:
-        return parts
-    if not isinstance(value, Mapping):
-        return replace(value, **parts)
+    held = (
+        {field.name: getattr(value, field.name) for field in fields(value)} if is_record else value
+    )
+    held = {name: mapped(change, part, plain=plain) for name, part in held.items()}
+    if plain or type(value) is dict:
+        return held
     ours = copy(value)
-    ours.update(parts)
+    vars(ours).update(held) if is_record else ours.update(held)
     return ours
-
-
-def _held(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in fields(value)}

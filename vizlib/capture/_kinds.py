@@ -35,7 +35,7 @@ _TABLE = {
     "add": "add",
     "multiply": "mul",
     "mean": "mean",
-    "cat": "cat concat concatenate stack hstack vstack",
+    "cat": "cat stack hstack vstack",
     "resize": "interpolate upsample upsampling_nearest upsampling_bilinear pixel_shuffle "
     "pixel_unshuffle",
     "pad": "pad zero_pad constant_pad reflection_pad replication_pad circular_pad",
@@ -51,46 +51,30 @@ KINDS = {
 _OPERATIONS = {word.replace("_", ""): word for word in KINDS}
 _SIZES = ("1d", "2d", "3d")
 
-# Functions that torch knows under several names.
+# Functions that torch and Python spell in several ways.
 _SAME = {
-    "concat": "cat",
-    "concatenate": "cat",
-    "truediv": "div",
-    "true_divide": "div",
-    "divide": "div",
+    **dict.fromkeys(("concat", "concatenate"), "cat"),
+    **dict.fromkeys(("add", "radd", "iadd"), "add"),
+    **dict.fromkeys(("mul", "rmul", "imul", "multiply"), "mul"),
+    **dict.fromkeys(("sub", "isub", "subtract"), "sub"),
+    **dict.fromkeys(("div", "truediv", "itruediv", "true_divide", "divide"), "div"),
+    **dict.fromkeys(("__bool__", "__float__", "__int__", "__index__", "__complex__"), "item"),
     "rtruediv": "rdiv",
-    "subtract": "sub",
-    "multiply": "mul",
-    "radd": "add",
-    "rmul": "mul",
 }
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
-# These read a number out of a tensor.
-_NUMBERS = {"__bool__", "__float__", "__int__", "__index__", "__complex__"}
-
-
 @cache
-def function(name: str) -> tuple[str, str, str | None]:
-    """Return a function's name, its operation, and its kind if it is a stage.
+def function(name: str) -> tuple[str, str | None]:
+    """Return the operation that a function is, and its kind if it is a stage.
 
-    >>> function("__iadd__"), function("max_pool2d_with_indices")
-    (('add', 'add', 'add'), ('max_pool2d', 'max_pool2d', 'pool'))
-    >>> function("concat"), function("__getitem__")
-    (('concat', 'cat', 'cat'), ('getitem', 'getitem', None))
+    >>> function("__iadd__"), function("max_pool2d_with_indices"), function("__getitem__")
+    (('add', 'add'), ('max_pool2d', 'pool'), ('getitem', None))
     """
-    if name in _NUMBERS:
-        return "item", "item", None
-    word = name.partition(".")[0].strip("_").removeprefix("special_")
+    word = _SAME.get(name) or name.partition(".")[0].strip("_").removeprefix("special_")
     word = word.removesuffix("_with_indices")
-    # x += 1 is __iadd__ in Python; x.add_(1) and 1 + x are additions too.
-    if name.startswith("__i") and word[1:] in KINDS | _SAME:
-        word = word[1:]
-    if word in {"radd", "rmul"}:
-        word = word[1:]
-    operation = _SAME.get(word, word)
-    return word, operation, KINDS.get(word)
+    word = _SAME.get(word, word)
+    return word, KINDS.get(word)
 
 
 @cache
@@ -104,10 +88,8 @@ def word_of_class(name: str) -> str | None:
 @cache
 def _torchs(cls: type[nn.Module]) -> str | None:
     """Return the operation of the layer of torch's own that a class is or derives from."""
-    for base in cls.__mro__:
-        if base.__module__.startswith("torch.nn.modules") and word_of_class(base.__name__):
-            return word_of_class(base.__name__)
-    return None
+    words = (word_of_class(base.__name__) for base in cls.__mro__ if is_torchs(base))
+    return next(filter(None, words), None)
 
 
 def describe(module: nn.Module, *, is_root: bool) -> tuple[str, str | None]:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizlib.capture._flow import first_tensor
 from vizlib.capture._run import run
 from vizlib.capture._stages import Call, channel_axis
 from vizlib.capture._watch import Watch
@@ -118,9 +117,7 @@ def contributions(model: nn.Module, x: Any) -> Contributions:
 
     def keep(call: Call) -> None:
         if isinstance(call.module, nn.Linear):
-            last[:] = [
-                (call.name, call.module, _exact(first_tensor(call.given)), _exact(call.output))
-            ]
+            last[:] = [(call.name, call.module, _exact(call.given), _exact(call.output))]
 
     watch = Watch(model, keep, "linear")
     run(watch, x if isinstance(x, tuple) else (x,), {})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache
 from threading import RLock
 from typing import Any
 
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from vizlib.capture import _kinds
-from vizlib.capture._flow import mapped
+from vizlib.capture._flow import INPUT, Step, Value, mapped, numbered
+from vizlib.capture._stages import Recording
 from vizlib.capture._watch import Watch
 
 # Two threads that set the same buffers aside would each put the other's copies back.
@@ -89,31 +91,23 @@ def _set_tensors_aside(modules: list[nn.Module], undo: ExitStack) -> None:
     The tensors themselves are never written to: autograd may have noted one for a backward pass
     that is still to come. Modules that share one go on sharing its copy.
     """
-    copies: dict[int, Tensor] = {}
-    shrunk = {id(m.weight) for m in modules if vars(m).get("max_norm") is not None}
-    for module in modules:
+    changing = [m for m in modules if m.training or not _kinds.is_torchs(type(m))]
+    aside = [buffer for module in changing for buffer in module.buffers(recurse=False)]
+    aside += [m.weight for m in modules if vars(m).get("max_norm") is not None]
+    copies = {id(tensor): _copy(tensor) for tensor in aside}
+    for module in modules if copies else ():
         if isinstance(module, torch.jit.ScriptModule):
             for buffer in module.buffers(recurse=False):
-                undo.callback(_write_back, buffer, buffer.clone())
-            continue
-        own = vars(module)
-        if own["_buffers"] and (module.training or not _kinds.is_torchs(type(module))):
-            _set_aside(own["_buffers"], set(own["_buffers"]), copies, undo)
-        if shrunk:
-            names = {n for n, weight in own["_parameters"].items() if id(weight) in shrunk}
-            _set_aside(own["_parameters"], names, copies, undo)
+                undo.callback(buffer.copy_, copies[id(buffer)])
+        else:
+            _put_in_place(copies, vars(module)["_buffers"], undo)
+            _put_in_place(copies, vars(module)["_parameters"], undo)
 
 
-def _set_aside(
-    held: dict[str, Tensor | None], names: set[str], copies: dict[int, Tensor], undo: ExitStack
-) -> None:
-    undo.callback(partial(_put_back, held, dict(held)))
-    for name in names:
-        tensor = held[name]
-        if tensor is not None:
-            if id(tensor) not in copies:
-                copies[id(tensor)] = _copy(tensor)
-            held[name] = copies[id(tensor)]
+def _put_in_place(copies: dict[int, Tensor], held: dict[str, Tensor], undo: ExitStack) -> None:
+    undo.callback(held.update, dict(held))
+    undo.callback(held.clear)
+    held.update({name: copies[id(t)] for name, t in held.items() if id(t) in copies})
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -122,11 +116,82 @@ def _copy(tensor: Tensor) -> Tensor:
     return nn.Parameter(copy, tensor.requires_grad) if is_parameter else copy
 
 
-def _put_back(held: dict[str, Tensor | None], before: dict[str, Tensor | None]) -> None:
-    held.clear()
-    held.update(before)
+# --- A chain of torch's own layers ---------------------------------------------------------
+#
+# No function can be called between such layers, so that neither hooks nor a mode are needed; for
+# LeNet these would cost as much as its forward pass. Everything works without this part.
+
+# An instance that holds one of these does not run its class's own code.
+_FOREIGN = {"forward", "_compiled_call_impl"}
+# These may give several tensors, write on their weights, or draw random numbers.
+_OTHERS = ("rnn", "lstm", "gru", "multihead", "embedding", "fractional")
 
 
-def _write_back(buffer: Tensor, before: Tensor) -> None:
-    with torch.no_grad():
-        buffer.copy_(before)
+def is_chain(model: nn.Module) -> bool:
+    """Say whether a model only calls layers of torch's own, in evaluation mode, and nobody watches.
+
+    A chain is an `nn.Sequential`, or of a class derived from it that says so with `is_chain =
+    True`: it may check its input in a method `check`, and does nothing else of its own.
+    """
+    everybodys = vars(nn.modules.module)
+    is_watched = any(everybodys[f"_global_forward_{name}"] for name in ("hooks", "pre_hooks"))
+    return isinstance(model, nn.Module) and not is_watched and _calls_layers(model)
+
+
+def _calls_layers(module: nn.Module) -> bool:
+    if not (_is_container(type(module)) and _is_as_built(module)):
+        return False
+    parts = vars(module)["_modules"].values()
+    return all(
+        (_is_plain(type(part)) and _is_as_built(part)) or _calls_layers(part) for part in parts
+    )
+
+
+@cache
+def _is_container(cls: type[nn.Module]) -> bool:
+    return cls is nn.Sequential or vars(cls).get("is_chain", False)
+
+
+@cache
+def _is_plain(cls: type[nn.Module]) -> bool:
+    """Say whether a class is a layer of torch's that turns one tensor into another, and no more."""
+    word = _kinds.word_of_class(cls.__name__)
+    return _kinds.is_torchs(cls) and word is not None and not word.startswith(_OTHERS)
+
+
+def _is_as_built(module: nn.Module) -> bool:
+    own = vars(module)
+    is_hooked = own["_forward_hooks"] or own["_forward_pre_hooks"]
+    is_other = is_hooked or own["training"] or own.get("return_indices")
+    return not is_other and _FOREIGN.isdisjoint(own)
+
+
+def run_chain(chain: nn.Module, x: Tensor, steps: dict[str, Step], recording: Recording) -> None:
+    """Run a chain, and note and record every layer."""
+    paths: dict[nn.Module, str] = {}
+    calls: Counter[str] = Counter()
+    read = Value(INPUT)
+    for path, module, given, output in _called(chain, x):
+        first_path = paths.setdefault(module, path)
+        calls[first_path] += 1
+        name = numbered(first_path, calls[first_path])
+        operation, kind = _kinds.describe(module, is_root=False)
+        steps[name] = Step(name, operation, (read,), {}, output.shape)
+        recording.add(name, kind, output, given, module)
+        read = Value(name)
+
+
+def _called(chain: nn.Module, x: Any, path: str = "") -> Iterator[tuple[str, nn.Module, Any, Any]]:
+    """Call the layers one by one and yield each with its path, what it was given and gave."""
+    getattr(chain, "check", _accept)(x)
+    for name, part in vars(chain)["_modules"].items():
+        if _is_container(type(part)):
+            x = yield from _called(part, x, f"{path}{name}.")
+        else:
+            given, x = x, part(x)
+            yield f"{path}{name}", part, given, x
+    return x
+
+
+def _accept(_x: Any) -> None:
+    """Take any input."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-from vizlib.capture._flow import Step, first_tensor
-from vizlib.capture._names import UnknownStageError, no_such
+from vizlib import words
+from vizlib.capture._flow import Step, numbered
+from vizlib.capture._kinds import HIDDEN, Layer, function
 
 _functorch = torch._C._functorch  # noqa: SLF001 - torch's only name for it
 
@@ -146,21 +148,15 @@ def _measured(rows: Tensor, ends: tuple[float, float] | None) -> Channels:
 class Call(NamedTuple):
     """A call of a layer as it is met: its stage's name and kind, what it gave and was given.
 
-    `batch` is the number of images that the model was given.
+    `given` is the first tensor that it was given, and `batch` the number of the model's images.
     """
 
     name: str
     kind: str
     output: Tensor
-    given: Any
+    given: Tensor | None
     module: nn.Module | None
     batch: int
-
-    @property
-    def input_shape(self) -> Sequence[int]:
-        """The shape of the first input; a nested tensor has none."""
-        first = first_tensor(self.given)
-        return () if first is None or first.is_nested else first.shape
 
 
 class Recording(Mapping[str, Stage]):
@@ -183,9 +179,10 @@ class Recording(Mapping[str, Stage]):
         return MappingProxyType(self._steps)
 
     def add(
-        self, name: str, kind: str, output: Tensor, shape: Sequence[int], module: nn.Module | None
+        self, name: str, kind: str, output: Tensor, given: Tensor | None, module: nn.Module | None
     ) -> None:
-        """Add a stage, with a copy of what the layer gave and the shape of its first input."""
+        """Add a stage, with a copy of what the layer gave and the shape of what it was given."""
+        shape = () if given is None or given.is_nested else given.shape
         if output.is_cuda:
             self._devices.add(output.device)
         self._rows.append((name, kind, _copied(output), shape, module))
@@ -207,7 +204,7 @@ class Recording(Mapping[str, Stage]):
         """Return the stage called `name`; raise KeyError with the names that there are."""
         stages = self._stages()
         if name not in stages:
-            raise UnknownStageError(no_such(name, stages))
+            raise UnknownStageError.of(name, stages)
         return stages[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -248,3 +245,87 @@ def _whole(output: Tensor) -> Tensor:
     for place, axis in enumerate(axis for axis in axes if axis >= 0):
         output = output.movedim(axis + place, place)
     return output
+
+
+class Names:
+    """Counts the calls of each path, and knows which stages are asked for.
+
+    `wanted` holds names, patterns and kinds; all stages are asked for where it is None.
+    """
+
+    def __init__(self, layers: Iterable[Layer], wanted: str | Sequence[str] | None) -> None:
+        self._layers = list(layers)
+        self.wanted = [wanted] if isinstance(wanted, str) else wanted
+        # The stages so far, asked for or not, with their kinds.
+        self.seen: dict[str, str] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """Count calls from one again."""
+        self._first = {layer.path for layer in self._layers if layer.kind is not None}
+        self._calls = dict.fromkeys(self._first, 1)
+
+    def of(self, path: str, module: nn.Module | None = None) -> str:
+        """Return the name of a call: `relu`, `relu:2`; a module's first call has its path."""
+        if module is not None and path in self._first:
+            self._first.discard(path)
+            return path
+        count = self._calls[path] = self._calls.get(path, 0) + 1
+        return numbered(path, count)
+
+    def wants(self, name: str, kind: str) -> bool:
+        """Say whether a stage is asked for."""
+        return self.wanted is None or any(_matches(entry, name, kind) for entry in self.wanted)
+
+    def refuse_unmatched(self) -> None:
+        """Raise where an entry matched no stage at all."""
+        for entry in self.wanted or []:
+            if not any(_matches(entry, *stage) for stage in self.seen.items()):
+                self._refuse(entry)
+
+    def refuse_unseen(self) -> None:
+        """Raise where an entry is not the very name of a stage."""
+        for entry in self.wanted or []:
+            if entry not in self.seen:
+                self._refuse(entry)
+
+    def refuse_unknown(self) -> None:
+        """Raise where an entry can only be a module and there is none of that name."""
+        for entry in self.wanted or []:
+            base = entry.partition(":")[0]
+            if base not in self._modules() and function(base.rpartition(".")[2])[1] is None:
+                self._refuse(entry)
+
+    def _refuse(self, entry: str) -> None:
+        names = [*dict.fromkeys([*self._modules(), *self.seen])]
+        if entry.partition(":")[0] in names:
+            called = words.listed(self.seen)
+            raise UnknownStageError(f"this forward pass did not call {entry!r}, only {called}")
+        in_order = [*self.seen] if len(self.seen) == len(names) else names
+        raise UnknownStageError.of(entry, in_order)
+
+    def _modules(self) -> list[str]:
+        """Return the names of the stages that the modules can be."""
+        names: list[str] = []
+        for path, _, kind in self._layers:
+            is_inside = names and path.startswith(f"{names[-1]}.")
+            if kind not in {None, HIDDEN} and not is_inside:
+                names.append(path)
+        return names
+
+
+def _matches(entry: str, name: str, kind: str) -> bool:
+    return kind == entry or fnmatchcase(name, entry)
+
+
+class UnknownStageError(KeyError):
+    """No stage has that name; the message lists those that there are."""
+
+    def __str__(self) -> str:
+        """Return the sentence itself, where KeyError would show it in quotes."""
+        return self.args[0]
+
+    @classmethod
+    def of(cls, name: str, names: Iterable[str]) -> UnknownStageError:
+        """Return the error for a name that no stage has."""
+        return cls(words.unknown("stage", name, list(names), "this model has"))

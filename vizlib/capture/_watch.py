@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from vizlib.capture import _kinds
-from vizlib.capture._flow import Constant, Flow, first_tensor, replaced
+from vizlib.capture._flow import INPUT, Constant, Flow, first_tensor, replaced
 from vizlib.capture._kinds import HIDDEN, Layer
-from vizlib.capture._names import Names
-from vizlib.capture._stages import Call
+from vizlib.capture._stages import Call, Names
 
 # Takes a call of a layer; a tensor that it returns goes on in place of the layer's first output.
 Meet = Callable[[Call], Tensor | None]
@@ -32,7 +31,6 @@ _READING = {"item", "tolist", "numpy", "array"}
 # The kind of a module that runs inside of a layer.
 _INSIDE = "inside"
 _NO_STAGE = {None, HIDDEN, _INSIDE}
-_NOTHING = ((), {})
 
 
 @dataclass(slots=True)
@@ -41,13 +39,15 @@ class _Running:
 
     layer: Layer
     args: Any
-    given: tuple[Any, Any] = _NOTHING
+    given: Any = None
 
 
 class Watch:
     """Calls `meet` after every wanted call of a layer of `model`, in the thread that made it.
 
-    A watch that follows the flow also notes every step with the names of what it was given.
+    - `wanted`: names, patterns and kinds of stages; all of them by default
+    - `edits`: what `meet` changes is heard by the other watches of this thread
+    - `inside`: the steps inside of layers are noted too
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Watch:
         self.model = _kinds.unwrapped(model)
         self.layers = _kinds.layers(self.model)
         self.names = Names(self.layers.values(), wanted)
+        self.flow = Flow(self.model)
         self.edits, self.inside = edits, inside
-        # Where the insides of layers are watched too: the step that gave each stage's output.
+        # The step that gave each stage's output: its own, or one inside of the layer.
         self.origins: dict[str, str] = {}
-        self.batch = 0
         self._meet = meet
-        self.flow = None if edits else Flow(self.model, keeps=inside)
+        self._batch = 0
         self._running: list[_Running] = []
         self._thread = get_ident()
         self._hooks = ExitStack()
@@ -82,14 +82,11 @@ class Watch:
             watch.release()
         for watch in (self, *behind):
             watch.hang()
-        self._mode.switch()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._hooks.close()
+        self.release()
         self._mode.watches.remove(self)
-        if get_ident() == self._thread:
-            self._mode.switch()
 
     def release(self) -> None:
         """Take all hooks off."""
@@ -97,17 +94,13 @@ class Watch:
 
     def hang(self) -> None:
         """Hang a hook before and behind every module, behind those that hang there already."""
+        before, behind = nn.Module.register_forward_pre_hook, nn.Module.register_forward_hook
         for module in self.layers:
-            # Scripted modules refuse hooks by these methods of theirs, and call them all the same.
-            for handle in (
-                nn.Module.register_forward_pre_hook(
-                    module, self._enter, prepend=True, with_kwargs=True
-                ),
-                nn.Module.register_forward_hook(
-                    module, self._leave, with_kwargs=True, always_call=True
-                ),
-            ):
-                self._hooks.callback(handle.remove)
+            # Scripted modules refuse hooks by methods of their own, and call them all the same.
+            enter = before(module, self._enter, prepend=True, with_kwargs=True)
+            leave = behind(module, self._leave, always_call=True, with_kwargs=True)
+            self._hooks.callback(enter.remove)
+            self._hooks.callback(leave.remove)
         for module in self.model.modules():
             if isinstance(module, nn.DataParallel):
                 # Copies on other devices run in other threads, where nobody would see them.
@@ -121,9 +114,8 @@ class Watch:
     def _start(self, args: Any, kwargs: Any) -> None:
         """Begin a forward pass."""
         first = first_tensor((args, kwargs))
-        self.batch = len(first) if first is not None and first.dim() else 0
-        if self.flow:
-            self.flow.gave("input", (args, kwargs))
+        self._batch = len(first) if first is not None and first.dim() else 0
+        self.flow.gave(INPUT, (args, kwargs))
         if self.edits:
             self.names.restart()  # each forward pass has a first call of its own
 
@@ -135,36 +127,37 @@ class Watch:
         layer = self.layers[module]
         around = self._running[-1].layer.kind if self._running else None
         if around is not None:
-            layer = Layer(
-                layer.path, layer.operation, HIDDEN if HIDDEN in {layer.kind, around} else _INSIDE
-            )
+            kind = HIDDEN if HIDDEN in {layer.kind, around} else _INSIDE
+            layer = Layer(layer.path, layer.operation, kind)
         running = _Running(layer, args)
         self._running.append(running)
         self._mode.switch()
-        if self.flow and layer.kind not in _NO_STAGE:
+        if layer.kind not in _NO_STAGE:
             running.given = self.flow.read_call(args, kwargs)
 
     def _leave(self, module: nn.Module, args: Any, *kwargs_and_output: Any) -> Any:
         if get_ident() != self._thread or not self._running:
             return None
         running = self._running[-1]
-        layer, given = running.layer, running.given
         # Where the layer raised, there is no output, and torch leaves out the keywords.
         *kwargs, output = kwargs_and_output
-        kwargs = kwargs[0] if kwargs else {}
         try:
-            if layer.kind in _NO_STAGE:
-                return self._leave_other(layer, output)
-            if self.flow and args is not running.args:  # a hook of somebody's changed them
-                given = self.flow.read_call(args, kwargs)
-            return self._note(layer, module, args or kwargs, given, output)
+            return self._left(running, module, args, kwargs[0] if kwargs else {}, output)
         finally:
             self._running.pop()
             self._mode.switch()
 
-    def _leave_other(self, layer: Layer, output: Any) -> None:
-        if layer.kind is HIDDEN and self.flow:
+    def _left(
+        self, running: _Running, module: nn.Module, args: Any, kwargs: Any, output: Any
+    ) -> Any:
+        layer, given = running.layer, running.given
+        if layer.kind is HIDDEN:
             self.flow.gave(layer.path, output, Constant)
+        if layer.kind in _NO_STAGE:
+            return None
+        if args is not running.args:  # a hook of somebody's changed them
+            given = self.flow.read_call(args, kwargs)
+        return self._note(layer, module, first_tensor((args, kwargs)), given, output)
 
     # --- Functions -------------------------------------------------------------------------
 
@@ -173,19 +166,15 @@ class Watch:
         kind = self._running[-1].layer.kind if self._running else HIDDEN
         return kind is None or (self.inside and kind is not HIDDEN)
 
-    def read(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """Return what a function is given, with the names of tensors."""
-        return self.flow.read_call(args, kwargs) if self.flow else _NOTHING
-
     def function(self, func: Callable, args: Any, kwargs: Any, given: Any, output: Any) -> Any:
         """Note a function that a module called, and return what goes on in place of its output."""
         around = self._running[-1].layer
-        name, operation, kind = _kinds.function(_spelling(func))
-        layer = Layer(f"{around.path}.{name}" if around.path else name, operation, kind)
+        word, kind = _kinds.function(_spelling(func))
+        layer = Layer(f"{around.path}.{word}" if around.path else word, word, kind)
         if kind is None or around.kind is not None:
             self._note_step(layer, func, args, given, output)
             return output
-        changed = self._note(layer, func, args or [*kwargs.values()], given, output)
+        changed = self._note(layer, func, first_tensor((args, kwargs)), given, output)
         if changed is None:
             return output
         # Whoever calls `x.relu_()` looks at `x` afterwards, not at what the call gave back.
@@ -193,21 +182,22 @@ class Watch:
 
     def _note_step(self, layer: Layer, func: Callable, args: Any, given: Any, output: Any) -> None:
         """Note what lies between stages."""
-        if self.flow is None:
-            return
         if output is None and args and isinstance(args[0], Tensor):
             output = args[0]  # x[0] = 1 gives nothing back
         tensor = first_tensor(output)
-        is_nothing = tensor is None and layer.operation not in _READING
-        # x.contiguous() may give back x.
+        # x.contiguous() may give back x, and x.data = y is no write that torch counts.
         is_same = args and tensor is args[0] and self.flow.is_unchanged(tensor)
-        is_same = is_same and layer.operation != "setdata"  # torch does not count that as a write
-        if not is_nothing and not is_same:
+        is_nothing = is_same and layer.operation != "setdata"
+        if tensor is None:
+            is_nothing = layer.operation not in _READING
+        if not is_nothing:
             self.flow.step(self.names.of(layer.path), layer.operation, func, given, output)
 
     # --- Stages ----------------------------------------------------------------------------
 
-    def _note(self, layer: Layer, called: Callable, args: Any, given: Any, output: Any) -> Any:
+    def _note(
+        self, layer: Layer, called: Callable, first: Tensor | None, given: Any, output: Any
+    ) -> Any:
         """Note a call of a layer; return what goes on in place of its output, None for itself."""
         tensor = first_tensor(output)
         if tensor is None:
@@ -215,24 +205,22 @@ class Watch:
         module = called if isinstance(called, nn.Module) else None
         name = self.names.of(layer.path, module)
         self.names.seen[name] = layer.kind
-        if self.flow:
-            made = self.flow.find(tensor) if self.inside and module else None
-            if made is None:
-                self.flow.step(name, layer.operation, None if module else called, given, output)
-            self.origins[name] = made or name
+        made = self.flow.find(tensor) if self.inside and module else None
+        if made is None:
+            self.flow.step(name, layer.operation, None if module else called, given, output)
+        self.origins[name] = made or name
         if not self.names.wants(name, layer.kind):
             return None
         with torch._C.DisableTorchFunction():  # noqa: SLF001 - torch's documented name for it
-            changed = self._meet(Call(name, layer.kind, tensor, args, module, self.batch))
+            changed = self._meet(Call(name, layer.kind, tensor, first, module, self._batch))
         return None if changed is None else replaced(output, tensor, changed)
 
 
 def _refuse_others(model: Any) -> None:
     if not isinstance(model, nn.Module):
-        what = model.__name__ if isinstance(model, type) else type(model).__name__
-        hint = "its .module()" if hasattr(model, "module") else "an nn.Module around it"
-        hint = "an object of this class" if isinstance(model, type) else hint
-        raise TypeError(f"only an nn.Module can be watched, and {what} is none: give {hint}")
+        name = getattr(model, "__name__", type(model).__name__)
+        hint = "try its .module()" if hasattr(model, "module") else "put it into an nn.Module"
+        raise TypeError(f"only an nn.Module can be watched, and {name} is none: {hint}")
 
 
 class _Functions(TorchFunctionMode):
@@ -262,7 +250,7 @@ class _Functions(TorchFunctionMode):
         """Let torch compute `func`, and show what it was given and gave."""
         kwargs = kwargs or {}
         watches = [watch for watch in self.watches if watch.hears()]
-        given = [watch.read(args, kwargs) for watch in watches]
+        given = [watch.flow.read_call(args, kwargs) for watch in watches]
         output = func(*args, **kwargs)
         for watch, names in zip(watches, given, strict=True):
             output = watch.function(func, args, kwargs, names, output)
