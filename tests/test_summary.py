@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from vizlib import models
@@ -117,3 +118,132 @@ def test_a_shape_that_does_not_fit_is_named():
         models.summary(nn.Linear(4, 2), (5,))
     with pytest.raises(ValueError, match=r"lenet cannot take an input \(3, 8, 8\): lenet expects"):
         models.summary(models.build("lenet"), (3, 8, 8))
+
+
+class Loop(nn.Module):
+    """A container that is called three times, and a layer that never is."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Sequential(nn.Linear(4, 4)))
+        self.idle = nn.Linear(2, 2)
+
+    def forward(self, x):
+        for _ in range(3):
+            x = self.block(x)
+        return x
+
+
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.two.weight = self.one.weight
+
+    def forward(self, x):
+        return self.two(self.one(x))
+
+
+def pruned() -> nn.Module:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 4))
+    prune.l1_unstructured(model[0], "weight", amount=0.5)
+    return model
+
+
+def holding_a_script() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 4), scripted(nn.Linear(4, 4)))
+
+
+def scripted(model: nn.Module) -> nn.Module:
+    return torch.jit.script(model)
+
+
+def traced() -> nn.Module:
+    return torch.jit.trace(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), torch.zeros(1, 4))
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning"
+)
+@pytest.mark.parametrize(
+    "make",
+    [Loop, Tied, pruned, holding_a_script, traced, lambda: scripted(nn.Linear(4, 4)), Shared],
+    ids=["loop", "tied", "pruned", "part scripted", "traced", "scripted", "shared"],
+)
+def test_rows_add_up_to_the_total(make):
+    model = make()
+    table = models.summary(model, (8,) if make is Shared else (4,))
+    total = sum(parameter.numel() for parameter in model.parameters())
+    assert sum(layer.parameters for layer in table.layers) == table.parameters == total > 0
+
+
+def test_container_that_is_called_again_has_no_row_of_its_own():
+    names = [layer.name for layer in models.summary(Loop(), (4,)).layers]
+    once = ["block.0", "block.1", "block.2.0"]
+    again = [f"{name}:{call}" for call in (2, 3) for name in once]
+    assert names == ["Loop", *once, *again]
+
+
+def test_random_numbers_and_buffers_come_back():
+    class Restless(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+            self.register_buffer("calls", torch.zeros(1))
+
+        def forward(self, x):
+            self.calls += 1
+            return self.fc(x) + torch.randn_like(x)
+
+    model, before = Restless(), torch.get_rng_state()
+    models.summary(model, (4,))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.calls.item() == 0
+
+
+@pytest.mark.parametrize(
+    "first", [torch.tensor(3), torch.ones(1, dtype=torch.cfloat), torch.tensor([True])], ids=str
+)
+def test_numbers_are_in_the_precision_of_the_first_floating_parameter(first):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(first, requires_grad=False)
+            self.fc = nn.Linear(4, 2).double()
+
+        def forward(self, x):
+            assert x.dtype == torch.float64
+            return self.fc(x)
+
+    assert models.summary(Scaled(), (4,)).multiply_adds == 8
+
+
+class Answers(nn.Module):
+    """A linear layer, and something that is done with what it takes and gives."""
+
+    def __init__(self, take=lambda x: x, give=lambda y: y):
+        super().__init__()
+        self.take, self.fc, self.give = take, nn.Linear(4, 2), give
+
+    def forward(self, x):
+        return self.give(self.fc(self.take(x)))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(nn.Embedding(5, 3)),
+        Answers(take=lambda words: words["text"]),
+        Answers(give=lambda y: torch.distributions.Categorical(logits=y)),
+        Answers(give=lambda y: torch.distributions.Normal(y, 1)),
+    ],
+    ids=["embedding", "dictionary", "categorical", "normal"],
+)
+def test_model_that_no_table_can_be_made_of_is_told_in_one_sentence(model):
+    name = type(model).__name__
+    words = rf"{name} cannot take an input \(4,\): .*; a table needs a model that takes torch"
+    with pytest.raises(ValueError, match=words):
+        models.summary(model, (4,))
+    assert not any(module._forward_hooks for module in model.modules())

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from vizlib.models._asking import eval_mode
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,15 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 def summary(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Summary:
     """Run the model once on zeros and return its layers as a table.
 
-    `input_shape` is that of one input without the batch axis, (C, H, W); the networks of
-    `models` know their own. A model with several inputs gets it for each of them. Multiply-adds
-    are those of convolutions and linear layers: one for every weight at every position, biases
-    not counted. A module that holds parameters which no listed layer has stands in the table too,
-    the model itself among them. The model comes back as it was.
+    - `input_shape`: that of one input without the batch axis, (C, H, W); the networks of `models`
+      know their own. A model with several inputs gets it for each of them.
+    - multiply-adds are those of convolutions and linear layers: one for every weight at every
+      position, biases not counted
+    - parameters are counted once, in the layer that holds them. Where that layer never ran, or is
+      a script, they stand with the module around it, so that the rows add up to the total.
 
-    Raises ValueError where the shape is not known, or the model cannot take it.
+    The model comes back as it was, and so do the random numbers. Raises ValueError where the
+    shape is not known, or the model cannot take one batch of such numbers for each input.
 
     >>> from vizlib import models
     >>> table = models.summary(models.build("lenet"))
@@ -88,33 +94,71 @@ def summary(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Sum
         raise ValueError(
             f"{name} does not say what it expects: give input_shape, such as (1, 28, 28)"
         )
-    paths = {id(module): path for path, module in model.named_modules()}
-    calls: Counter[str] = Counter()
-    layers = [
-        _layer(info, paths[info.layer_id] or name, calls)
-        for info in _calls(model, name, tuple(shape))
-        if info.executed and (info.is_leaf_layer or info.leftover_params() > 0)
-    ]
+    zeros = _zeros(model, tuple(shape))
+    try:
+        with _undisturbed(model):
+            layers = _layers(model, name, zeros)
+    except Exception as error:  # noqa: BLE001 - whatever anybody's model may raise
+        raise ValueError(
+            f"{name} cannot take an input {tuple(shape)}: {error.__cause__ or error}; a table "
+            f"needs a model that takes {zeros.dtype} tensors and returns tensors"
+        ) from None
     total = sum(parameter.numel() for parameter in model.parameters())
     return Summary(name, tuple(shape), tuple(layers), total)
 
 
-def _calls(model: nn.Module, name: str, shape: tuple[int, ...]) -> list[Any]:
+def _zeros(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    """Return a batch of one, in the precision and on the device of the model's parameters."""
+    parameters = list(model.parameters())
+    device = next((p.device for p in parameters), torch.device("cpu"))
+    dtype = next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
+    return torch.zeros(1, *shape, device=device, dtype=dtype)
+
+
+def _layers(model: nn.Module, name: str, zeros: Tensor) -> list[Layer]:
     import torchinfo
 
-    first = next(model.parameters(), torch.zeros(0))
-    zeros = torch.zeros(1, *shape, device=first.device, dtype=first.dtype)
-    # torchinfo sets one mode for the whole model afterwards; some layers may have had another.
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        return torchinfo.summary(
-            model, input_data=[zeros] * _inputs(model), device=first.device, verbose=0
-        ).summary_list
-    except RuntimeError as error:
-        raise ValueError(f"{name} cannot take an input {shape}: {error.__cause__}") from None
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    if isinstance(model, torch.jit.ScriptModule):  # nobody sees into it
+        count = sum(parameter.numel() for parameter in model.parameters())
+        return [Layer(name, "script", tuple(model(zeros).shape), count, None)]
+    inputs = [zeros] * _inputs(model)
+    table = torchinfo.summary(model, input_data=inputs, device=zeros.device, verbose=0)
+    infos = [info for info in table.summary_list if info.executed]
+    paths = {id(module): path for path, module in model.named_modules()}
+    counts = _parameters(model, {paths[info.layer_id] for info in infos})
+    calls: Counter[str] = Counter()
+    layers = []
+    for info in infos:
+        path = paths[info.layer_id]
+        parameters = counts.pop(path, 0)
+        if info.is_leaf_layer or parameters:
+            calls[path] += 1
+            layers.append(_layer(info, path or name, calls[path], parameters))
+    return layers
+
+
+def _parameters(model: nn.Module, paths: set[str]) -> Counter[str]:
+    """Return how many parameters each of these modules answers for, by path."""
+    counts: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        path = name.rpartition(".")[0]
+        while path and path not in paths:
+            path = path.rpartition(".")[0]
+        counts[path] += parameter.numel()
+    return counts
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Put modes, buffers and random numbers back when the block ends."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    with eval_mode(model), torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            for buffer, before in buffers:
+                buffer.data.copy_(before)
 
 
 def _inputs(model: nn.Module) -> int:
@@ -123,17 +167,9 @@ def _inputs(model: nn.Module) -> int:
     return max(1, len(needed))
 
 
-def _layer(info: Any, path: str, calls: Counter[str]) -> Layer:
-    calls[path] += 1
-    again = calls[path] > 1
-    parameters = info.num_params if info.is_leaf_layer else info.leftover_params()
-    return Layer(
-        f"{path}:{calls[path]}" if again else path,
-        info.class_name,
-        tuple(info.output_size),
-        0 if again else parameters,
-        _products(info),
-    )
+def _layer(info: Any, name: str, call: int, parameters: int) -> Layer:
+    name = name if call == 1 else f"{name}:{call}"
+    return Layer(name, info.class_name, tuple(info.output_size), parameters, _products(info))
 
 
 def _products(info: Any) -> int | None:
