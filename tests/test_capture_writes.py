@@ -15,6 +15,8 @@ from torch.nn.modules.module import register_module_forward_hook
 from vizlib import capture
 
 torch.manual_seed(0)
+
+
 X = torch.randn(2, 1, 8, 8)
 
 

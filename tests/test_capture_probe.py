@@ -1,0 +1,116 @@
+"""Channels, contributions and top images against numpy, gradients and loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from captured import Calls, answer, last
+from torch import nn
+
+from vizlib import capture, data, models
+
+torch.manual_seed(0)
+
+
+# --- Measures ------------------------------------------------------------------------------
+
+
+def test_channels_against_numpy():
+    output = torch.randn(3, 4, 5, 5).relu()
+    output[:, 2] = 0
+    channels = capture.Stage("relu", "relu", output, (), nn.ReLU()).channels()
+    for c in range(4):
+        values = output.numpy()[:, c]
+        assert channels.min[c] == values.min()
+        assert channels.max[c] == values.max()
+        assert channels.mean[c].item() == pytest.approx(values.mean(), rel=1e-5)
+        assert channels.zeros[c].item() == pytest.approx((values == 0).mean())
+    assert channels.dead.tolist() == [False, False, True, False]
+    assert not channels.saturated.any()
+
+
+@pytest.mark.parametrize(
+    ("model", "ends"),
+    [
+        (nn.Sigmoid(), (0, 1)),
+        (nn.Tanh(), (-1, 1)),
+        (nn.ReLU6(), (0, 6)),
+        (nn.Hardtanh(-2, 3), (-2, 3)),
+        (Calls(lambda _, x: torch.sigmoid(x)), (0, 1)),
+    ],
+)
+def test_saturated_channels(model, ends):
+    x = torch.zeros(1, 3, 10, 10)
+    x[:, 0], x[:, 1] = 100, -100
+    x[:, 2] = sum(ends) / 2 if ends[1] > 1 else 0.3
+    stage = last(capture.record(model, x))
+    assert stage.channels().saturated.tolist() == [True, True, False]
+    x[0, 0, 0] = x[0, 2, 0, 0]  # a tenth of the channel is in the middle now
+    assert last(capture.record(model, x)).channels().saturated.tolist() == [False, True, False]
+
+
+def test_channels_of_tokens_lie_on_the_last_axis():
+    x = torch.randn(2, 5, 3)
+    recording = capture.record(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4)), x)
+    assert recording["0"].channels().mean.shape == (4,)
+    expected = recording["0"].output.mean(dim=(0, 1))
+    assert torch.allclose(recording["0"].channels().mean, expected, atol=1e-6)
+    assert recording["1"].channels().mean.shape == (4,)
+    assert recording["1"].channels(axis=1).mean.shape == (5,)
+
+
+@pytest.mark.parametrize("name", ["lenet", "mlp", "myvggnet"])
+def test_contributions_sum_exactly_to_the_scores(name):
+    model = models.build(name, seed=0).eval()
+    x = torch.randn(5, *model.input_shape)
+    parts = capture.contributions(model, x)
+    scores = answer(model, x)
+    assert torch.equal(parts.logits, scores.double())
+    assert torch.equal(parts.units.sum(-1) + parts.bias + parts.rounding, parts.logits)
+    assert parts.rounding.abs().max() < 1e-5
+    assert parts.stage == [n for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
+
+
+def test_contributions_are_gradient_times_input():
+    model, x = models.build("lenet", seed=0).eval(), torch.randn(1, 1, 28, 28)
+    parts = capture.contributions(model, x)
+    values = nn.Sequential(*list(model)[:-1])(x).detach().requires_grad_()
+    for digit in range(10):
+        (gradient,) = torch.autograd.grad(model[-1](values)[0, digit], values)
+        assert torch.allclose(parts.units[0, digit].float(), (gradient * values)[0], atol=1e-6)
+
+
+def test_contributions_need_a_linear_layer():
+    with pytest.raises(KeyError, match="no stage is called 'linear'"):
+        capture.contributions(models.build("newnet").eval(), torch.zeros(1, 1, 28, 28))
+
+
+def test_top_images_are_those_that_a_loop_finds():
+    model, digits = models.build("lenet", seed=0).train(), data.load("digits")
+    top = capture.top_images(model, digits, "relu2", channel=5, k=7, batch_size=50)
+    assert model.training
+    images = digits.normalize(digits.test.images)
+    with torch.no_grad():
+        maps = model.relu2(model.conv2(model.pool1(model.relu1(model.conv1(images)))))
+    peaks = [float(maps[n, 5].max()) for n in range(len(images))]
+    best = sorted(range(len(images)), key=lambda n: -peaks[n])[:7]
+    assert [round(v, 5) for v in top.values.tolist()] == [round(peaks[n], 5) for n in best]
+    assert torch.equal(top.images, digits.test.images[top.indices])
+    assert torch.equal(top.labels, digits.test.labels[top.indices])
+
+
+def test_top_images_of_a_unit_of_a_linear_layer():
+    model, digits = models.build("mlp", seed=0), data.load("digits")
+    top = capture.top_images(model, digits, "linear3", channel=2, k=3)
+    scores = answer(model.eval(), digits.normalize(digits.test.images))[:, 2]
+    assert torch.allclose(top.values, scores.topk(3).values, atol=1e-5)
+
+
+def test_top_images_of_a_channel_that_there_is_not():
+    model, digits = models.build("lenet"), data.load("digits")
+    with pytest.raises(
+        IndexError, match="channel 6 of 'conv1' was asked for, but it has 6, numbered from 0 to 5"
+    ):
+        capture.top_images(model, digits, "conv1", 6)
+    with pytest.raises(KeyError, match="did you mean 'conv1'"):
+        capture.top_images(model, digits, "konv1", 0)
