@@ -327,3 +327,261 @@ def test_model_on_a_cuda_device():
     model.eval()
     x = torch.randn(4, 1, 28, 28)
     assert torch.equal(last(capture.record(model, x)).output, answer(model, x.cuda()).cpu())
+
+
+# --- Models that nobody here wrote ---------------------------------------------------------
+
+
+class NormAndReLU(nn.BatchNorm2d):
+    """As in timm: a layer of torch's with a layer of its own."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
+class Adapted(nn.Linear):
+    """As in fine-tuning: a linear layer with two small ones beside it."""
+
+    def __init__(self):
+        super().__init__(4, 4)
+        self.down, self.up = nn.Linear(4, 2), nn.Linear(2, 4)
+
+    def forward(self, x):
+        return super().forward(x) + self.up(self.down(x))
+
+
+class Heads(nn.MultiheadAttention):
+    """A class of one's own that adds nothing."""
+
+    def forward(self, x):
+        return super().forward(x, x, x)[0]
+
+
+class MaskedConv(nn.Conv2d):
+    """A layer without layers in it, with a forward of its own."""
+
+    def forward(self, x):
+        return super().forward(x) * 0.5
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "stages"),
+    [
+        (NormAndReLU(3), IMAGE, [("0.batch_norm", "norm"), ("0.act", "relu")]),
+        (
+            Adapted(),
+            torch.ones(1, 4),
+            [("0.linear", "linear"), ("0.down", "linear"), ("0.up", "linear"), ("0.add", "add")],
+        ),
+        (Heads(8, 2), torch.ones(2, 8), [("0", "attention")]),
+        (MaskedConv(3, 2, 3), IMAGE, [("0", "conv")]),
+    ],
+    ids=["norm and relu", "adapter", "attention", "no layer inside"],
+)
+def test_layers_inside_of_a_layer_of_ones_own_are_stages(layer, x, stages):
+    model = nn.Sequential(layer).eval()
+    recording = capture.record(model, x)
+    assert [(stage.name, stage.kind) for stage in recording.values()] == stages
+    assert torch.allclose(last(recording).output, answer(model, x), atol=1e-6)
+    modules = {s.name: s.output for s in recording.values() if s.module is not None}
+    for path, output in hooked(model, x):
+        if path in modules:
+            assert torch.allclose(modules[path], output, atol=1e-6)
+
+
+def test_relu_inside_of_a_layer_is_counted_as_every_hook_does():
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), NormAndReLU(3), nn.Conv2d(3, 2, 3)).eval()
+    relus = [path for path, _ in hooked(model, IMAGE) if path.endswith("act")]
+    recording = capture.record(model, IMAGE)
+    assert [stage.name for stage in recording.kind("relu")] == relus == ["1.act"]
+    assert (recording["1.batch_norm"].output < 0).any()
+
+
+def scripts():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    return {
+        "scripted": torch.jit.script(model),
+        "traced": torch.jit.trace(model, IMAGE),
+        "frozen": torch.jit.freeze(torch.jit.script(model)),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize("how", ["scripted", "traced", "frozen"])
+def test_script_is_one_stage_wherever_it_stands(how):
+    script = scripts()[how]
+    recording = capture.record(script, IMAGE)
+    assert [(s.name, s.kind, s.inputs) for s in recording.values()] == [
+        ("scripted", "scripted", ("input",))
+    ]
+    assert torch.equal(recording["scripted"].output, answer(script, IMAGE))
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), script, nn.Flatten(), nn.Linear(144, 2))
+    assert list(capture.record(model, IMAGE)) == ["0", "1", "2", "3"]
+    for layers in ("0", "1", "scripted", ["3", "1"]):
+        full, some = capture.record(model, IMAGE), capture.record(model, IMAGE, layers=layers)
+        assert len(some) > 0
+        assert all(torch.equal(some[name].output, full[name].output) for name in some)
+    for name in ("0", "1", "3"):
+        with capture.edit(model, {name: {0: 0.0}}):
+            assert not capture.record(model, IMAGE)[name].output[:, 0].any()
+    assert not any(vars(module)["_forward_hooks"] for module in model.modules())
+
+
+@pytest.mark.parametrize("kind", ["exported", "traced by fx"])
+def test_graph_modules_are_recorded_by_their_operations(kind):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)).eval()
+    if kind == "exported":
+        graph = torch.export.export(model, (IMAGE,)).module()
+    else:
+        graph = torch.fx.symbolic_trace(model)
+    recording, expected = capture.record(graph, IMAGE), capture.record(model, IMAGE)
+    stages = [s for s in recording.values() if s.kind in {"conv", "relu", "linear"}]
+    for stage, other in zip(stages, [expected[name] for name in "013"], strict=True):
+        assert stage.kind == other.kind
+        assert torch.allclose(stage.output, other.output, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (lambda x: x, "<lambda> is none: put it into an nn.Module"),
+        (F.relu, "relu is none"),
+        (nn.ReLU, "ReLU is none"),
+        (None, "NoneType is none"),
+    ],
+)
+def test_what_is_no_module_is_told(what, words):
+    for use in (
+        lambda: capture.record(what, IMAGE),
+        lambda: capture.listen(what).__enter__(),
+        lambda: capture.edit(what, {}).__enter__(),
+        lambda: capture.program(what, IMAGE),
+        lambda: capture.contributions(what, IMAGE),
+    ):
+        with pytest.raises(TypeError, match=f"only an nn.Module can be watched, and {words}"):
+            use()
+
+
+def test_exported_program_is_told_what_to_give():
+    exported = torch.export.export(nn.Sequential(nn.ReLU()), (IMAGE,))
+    with pytest.raises(TypeError, match=r"ExportedProgram is none: try its .module\(\)"):
+        capture.record(exported, IMAGE)
+
+
+def penalty(self, x):
+    x = x.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(self.fc(x).sum(), x, create_graph=True)
+    return self.fc(x) + gradient.mean()
+
+
+def test_forward_that_needs_gradients_is_told_to_be_listened_to():
+    model = Calls(penalty, fc=nn.Linear(4, 2))
+    with pytest.raises(RuntimeError) as raised:
+        capture.record(model, torch.ones(1, 4))
+    assert raised.value.__notes__[-1] == (
+        "`record` runs without gradients: run the model inside `listen`."
+    )
+    with capture.listen(model) as recording:
+        model(torch.ones(1, 4))
+    assert list(recording) == ["fc", "fc:2", "mean", "add"]
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (lambda f, x: torch.vmap(f)(x), lambda x, fc: fc(x)),
+        (lambda f, x: torch.vmap(f, in_dims=1)(x.T), lambda x, fc: fc(x)),
+        (lambda f, x: torch.vmap(torch.func.grad(lambda r: f(r).sum()))(x), lambda x, fc: fc(x)),
+        (
+            lambda f, x: torch.vmap(torch.vmap(f), in_dims=1)(torch.stack([x, x], 1)),
+            lambda x, fc: torch.stack([fc(x)] * 2),
+        ),
+    ],
+    ids=["rows", "columns", "gradients", "twice"],
+)
+def test_stage_inside_of_vmap_holds_all_samples(transform, expected):
+    model = Calls(lambda self, x: transform(self.fc, x), fc=nn.Linear(4, 2))
+    x = torch.randn(3, 4)
+    output = capture.record(model, x)["fc"].output
+    with torch.no_grad():
+        assert torch.allclose(output, expected(x, model.fc), atol=1e-6)
+    assert output.sum().isfinite()
+
+
+@pytest.mark.filterwarnings("ignore")  # torch speaks of its own plans for these
+def test_quantized_model_is_recorded_and_measured():
+    from torch.ao import quantization
+
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2)]
+    model = nn.Sequential(quantization.QuantStub(), *layers, quantization.DeQuantStub()).eval()
+    model.qconfig = quantization.get_default_qconfig("fbgemm")
+    quantization.prepare(model, inplace=True)(IMAGE)
+    quantization.convert(model, inplace=True)
+    recording = capture.record(model, IMAGE)
+    assert [s.kind for s in recording.values()][1:5] == ["conv", "relu", "flatten", "linear"]
+    channels = recording["1"].channels()
+    by_hand = answer(model[:2], IMAGE).dequantize()
+    assert torch.equal(channels.max, by_hand.amax((0, 2, 3)))
+    assert torch.equal(last(recording).output, answer(model, IMAGE))
+
+
+def test_complex_and_whole_numbers_are_recorded():
+    def forward(self, x):
+        return torch.fft.irfft2(torch.fft.rfft2(x) * self.weight) * self.count
+
+    model = Calls(forward)
+    model.weight = nn.Parameter(torch.randn(8, 5, dtype=torch.cfloat))
+    model.count = nn.Parameter(torch.tensor(2), requires_grad=False)
+    recording = capture.record(model, IMAGE)
+    assert [s.output.dtype for s in recording.values()] == [torch.cfloat, torch.float32]
+    expected = torch.fft.rfft2(IMAGE) * model.weight.detach()
+    assert torch.allclose(recording["mul"].channels().mean, expected.abs().mean((0, 2, 3)))
+
+
+def test_single_number_is_a_stage_without_channels():
+    model = Calls(lambda self, x: self.fc(x) * x.mean(), fc=nn.Linear(4, 2))
+    recording = capture.record(model, torch.ones(3, 4))
+    assert recording["mean"].output.shape == ()
+    with pytest.raises(ValueError, match="'mean' gave a single number, which has no channels"):
+        recording["mean"].channels()
+    with (
+        pytest.raises(ValueError, match="'mean' gave a single number"),
+        capture.edit(model, {"mean": {0: 0.0}}),
+    ):
+        model(torch.ones(3, 4))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (2, 3, 8, 0)])
+def test_stage_without_values_is_recorded_and_told(shape):
+    recording = capture.record(Calls(lambda _, x: F.relu(x)), torch.zeros(shape))
+    assert recording["relu"].output.shape == shape
+    with pytest.raises(ValueError, match=r"'relu' gave no values: \(\d, 3, 8, \d\)"):
+        recording["relu"].channels()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda y: (y, y + 1),
+        lambda y: [y, None],
+        lambda y: {"logits": y},
+        lambda y: Outputs(3, y),
+        lambda y: torch.return_types.max((y, y + 1)),
+        lambda y: ({"a": [y]}, 4),
+    ],
+    ids=["tuple", "list", "dict", "dataclass", "torch's tuple", "nested"],
+)
+def test_edit_of_a_layer_leaves_what_its_output_is_wrapped_in(wrap):
+    class Leaf(nn.Module):
+        def forward(self, x):
+            return wrap(x * 2)
+
+    model, x = nn.Sequential(Leaf()), torch.ones(1, 3)
+    with capture.edit(model, {"0": {1: 0.0}}):
+        edited = model(x)
+    assert type(edited) is type(model(x))
+    assert repr(edited).replace(" ", "").count("[2.,0.,2.]") == 1

@@ -95,7 +95,7 @@ def _set_tensors_aside(modules: list[nn.Module], undo: ExitStack) -> None:
     aside = [buffer for module in changing for buffer in module.buffers(recurse=False)]
     aside += [m.weight for m in modules if vars(m).get("max_norm") is not None]
     copies = {id(tensor): _copy(tensor) for tensor in aside}
-    for module in modules if copies else ():
+    for module in modules if copies else changing:
         if isinstance(module, torch.jit.ScriptModule):
             for buffer in module.buffers(recurse=False):
                 undo.callback(buffer.copy_, copies[id(buffer)])
