@@ -235,9 +235,7 @@ def _telling(recording: Recording) -> Iterator[None]:
         last = next(reversed(list(recording)), None)
         error.add_note(f"The last layer recorded is {last!r}." if last else "No layer is recorded.")
         if "grad" in str(error):
-            error.add_note(
-                "`record` runs without gradients: run the model inside `listen`."
-            )
+            error.add_note("`record` runs without gradients: run the model inside `listen`.")
         raise
 
 
