@@ -154,7 +154,10 @@ def _filled(formula: str, parameters: dict[str, Any]) -> str:
 
 
 # What a formula takes for granted.
-_USUAL = {"gelu": {"approximate": "none"}, "softplus": {"beta": 1.0, "threshold": 20.0}}
+_USUAL: dict[str, dict[str, Any]] = {
+    "gelu": {"approximate": "none"},
+    "softplus": {"beta": 1.0, "threshold": 20.0},
+}
 
 
 class Activation(Reader):

@@ -24,6 +24,8 @@ from vizlib.words import times
 
 INPUT = "input"
 UNKNOWN = "unknown"
+# The image among the names of steps, one of which may be "input" as well.
+_IMAGE = ""
 # How far a value may be from the network's own, as a share of the layer's largest.
 _NEAR = 1e-3
 
@@ -64,7 +66,8 @@ class Chain:
         self.image = x[0].detach().cpu().double()
         self._recording = recording
         self._constants = dict([*model.named_parameters(), *model.named_buffers()])
-        self._values = {INPUT: self.image[None]}
+        self._order = {name: number for number, name in enumerate(recording.steps)}
+        self._values = {_IMAGE: self.image[None]}
         self._readers: dict[str, Reader] = {}
 
     def receptive_field(self, stage: str, row: int = 0, col: int = 0) -> Box:
@@ -83,8 +86,9 @@ class Chain:
         With `until` it ends with that stage, and what is behind it costs nothing.
         """
         found = []
-        name, at = stage, self._start(stage, channel, row, col)
-        while at is not None and name != INPUT:
+        name = stage
+        at: Place | None = self._start(stage, channel, row, col)
+        while at is not None and name != _IMAGE:
             traced, name, at = self._back(name, at)
             found += [] if traced is None else [traced]
             if traced and traced.stage == until:
@@ -171,7 +175,8 @@ class Chain:
         stage = self._recording.get(name)
         kind = step.operation if stage is None else stage.kind
         # Of a function that multiplies by weights, the rest are those.
-        names = step.inputs[:1] if kind in {"conv", "linear"} else step.inputs
+        given = step.inputs[:1] if kind in {"conv", "linear"} else step.inputs
+        names = tuple(self._called(read, name) for read in given)
         return Node(
             name=name,
             kind=kind,
@@ -185,25 +190,35 @@ class Chain:
             constants=self._constants,
         )
 
+    def _called(self, read: str, reader: str) -> str:
+        """Return what a step reads; a layer may be called as the image is, and comes later."""
+        if (
+            read == "input"
+            and self._order.get(read, len(self._order)) >= self._order[_base(reader)]
+        ):
+            return _IMAGE
+        return read
+
     def _value(self, name: str) -> Tensor:
         """Return all that a step gave, in float64, with the batch's axis."""
         if name not in self._values:
             stage = self._recording.get(name)
             # What lies between two stages is not kept, but made again of what it moves.
             moved = self._reader(name) if stage is None else None
-            self._values[name] = moved.values if isinstance(moved, Moves) else _float64(stage)
+            values = moved.values if isinstance(moved, Moves) else _float64(self._recording[name])
+            self._values[name] = values
         return self._values[name]
 
     def _field(self, stage: str, seen: Seen) -> Box:
         # Where ways part and meet again, a step is asked once for all that was seen of it.
         asked = {stage: seen}
-        for base in reversed(self._recording.steps):
-            for name in [name for name in asked if name != INPUT and _base(name) == base]:
+        for base in reversed(list(self._recording.steps)):
+            for name in [name for name in asked if name != _IMAGE and _base(name) == base]:
                 reader = self._reader(name)
                 befores = reader.seen(asked.pop(name))
                 for source, before in zip(reader.node.names, befores, strict=True):
                     asked[source] = _united(asked.get(source), before)
-        return self._box(asked.get(INPUT, []))
+        return self._box(asked.get(_IMAGE, []))
 
     def _box(self, seen: Seen) -> Box:
         if not all(seen):
@@ -269,7 +284,7 @@ def _number(name: str) -> int:
 
 
 def _sentence(node: Node, reason: str) -> str:
-    before = [name for name in node.names if name != INPUT]
+    before = [name for name in node.names if name != _IMAGE]
     choice = f"a stage up to {before[-1]!r}" if before else "another stage"
     return f"{node.name} {reason}; what is not taken apart cannot be followed back: choose {choice}"
 

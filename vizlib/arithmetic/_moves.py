@@ -87,7 +87,7 @@ class Moves(Reader):
         flat = torch.cat([torch.zeros(1), *(b.flatten() for b in self.node.befores)])
         return flat[self.numbers]
 
-    def step(self, place: Place) -> tuple[float, None]:
+    def step(self, place: Place) -> tuple[float, Step | None]:
         """Return the value that arrives at a place."""
         source = self.source(place, None)
         if source is None:
@@ -95,7 +95,7 @@ class Moves(Reader):
         which, before = source
         return self.node.befores[which][before].item(), None
 
-    def source(self, place: Place, _step: Step | None) -> Source | None:
+    def source(self, place: Place, _step: Any) -> Source | None:
         """Return where it came from."""
         number = int(self.numbers[place]) - 1
         for which, size in enumerate(self.sizes):
@@ -131,7 +131,7 @@ class Mean(Moves):
         last = tensors[0].movedim(self.over, list(range(-len(self.over), 0)))
         return last.reshape(*node.shape, *(self.before.shape[dim] for dim in self.over))
 
-    def step(self, place: Place) -> tuple[float, PoolStep]:  # type: ignore[override]
+    def step(self, place: Place) -> tuple[float, PoolStep]:
         """Return the mean behind one value: average pooling with one window."""
         patch = self.values[place]
         is_map = self.over == list(range(2, self.before.dim()))
@@ -150,7 +150,7 @@ class Mean(Moves):
             sources=places,
         )
 
-    def source(self, place: Place, step: PoolStep) -> Source:  # type: ignore[override]
+    def source(self, place: Place, step: PoolStep) -> Source:
         """Return the largest value of either sign."""
         number = self.numbers[place].flatten()[step.patch.abs().argmax()]
         return 0, place_in(self.before, int(number) - 1)

@@ -12,7 +12,6 @@ from torch import Tensor
 from vizlib.arithmetic._steps import Parts, Place, Step, place_in
 from vizlib.arithmetic._windows import (
     SIDES,
-    Adaptive,
     Axis,
     Sliding,
     Sources,
@@ -21,6 +20,7 @@ from vizlib.arithmetic._windows import (
     one_image,
     outside,
     per_axis,
+    pixels_at,
     refuse_outside,
     whole_number,
     window_at,
@@ -194,7 +194,7 @@ def max_step(maps: Tensor, axes: Sequence[Axis], place: Place) -> PoolStep:
         # As in torch, what is no number wins, and of equals the first.
         ranked = patch.nan_to_num(nan=inf).masked_fill(missing, -inf)
         winner = place_in(patch, int(ranked.argmax()))
-        source = tuple(pixels[i] for pixels, i in zip(sources, winner, strict=True))
+        source = pixels_at(sources, winner)
     total = patch[winner].item() if winner else -inf
     return PoolStep(
         "max", patch, missing, winner, source, None, total, place[0], place[1:], places, sources
@@ -212,10 +212,11 @@ def mean_step(
     """Return one value of average pooling, in any number of dimensions."""
     places, sources, patch = _read(maps, axes, place, empty=0.0)
     missing = outside(sources)
+    divisor: float
     if divisor_override is not None:
         divisor = whole_number("divisor_override", divisor_override, 1)
     elif count_include_pad:
-        divisor = prod(_padded_taps(axis, taps) for axis, taps in zip(axes, places, strict=True))
+        divisor = prod([_padded_taps(axis, taps) for axis, taps in zip(axes, places, strict=True)])
     else:
         divisor = int((~missing).sum())
     total = patch.sum().item() / divisor
@@ -224,11 +225,11 @@ def mean_step(
     )
 
 
-def _padded_taps(axis: Axis, taps: Sequence[int]) -> int:
+def _padded_taps(axis: Axis, taps: Sequence[int | None]) -> int:
     """Return the taps within the padded input: with ceil_mode a window may reach beyond it."""
-    if isinstance(axis, Adaptive):
+    if not isinstance(axis, Sliding):
         return len(taps)
-    return sum(tap < axis.size + axis.after for tap in taps)
+    return sum(tap is not None and tap < axis.size + axis.after for tap in taps)
 
 
 def _read(

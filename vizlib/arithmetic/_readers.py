@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -97,13 +97,13 @@ class Reader:
             raise NoReaderError("reads what no layer gave, such as numbers from outside of torch")
         self.node, self.before = node, node.befores[0]
         # For each axis of `before`, what a position after the layer depends on.
-        self.reach: Sequence[Reach] = [same] * self.before.dim()
+        self.reach: list[Reach] = [same] * self.before.dim()
 
     def step(self, place: Place) -> tuple[float, Step | None]:
         """Return the value at a place, and how it comes about: None where it only moves."""
         raise NotImplementedError
 
-    def source(self, place: Place, _step: Step | None) -> Source | None:
+    def source(self, place: Place, _step: Any) -> Source | None:
         """Return what the value owes most to; None where that is padding."""
         return 0, place
 

@@ -77,10 +77,13 @@ class Sum(Reader):
 
     def source(self, place: Place, step: SumStep) -> Source:
         """Return the larger of the outputs, of either sign; the first of equals."""
-        outputs = [term for term, (which, _) in enumerate(self.terms) if which is not None]
-        largest = max(outputs, key=lambda term: abs(step.terms[term].item()))
-        which, values = self.terms[largest]
-        return which, _within(values, place)
+        outputs = [
+            (abs(term.item()), which, _within(values, place))
+            for term, (which, values) in zip(step.terms, self.terms, strict=True)
+            if which is not None
+        ]
+        _, which, source = max(outputs, key=lambda output: output[0])
+        return which, source
 
     def seen(self, seen: Seen) -> list[Seen]:
         """Return the same positions of each output, and the only one where it is repeated."""

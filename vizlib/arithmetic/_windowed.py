@@ -19,7 +19,7 @@ from vizlib.arithmetic._readers import (
 )
 from vizlib.arithmetic._steps import Place, largest_place
 from vizlib.arithmetic._transposed import transposed_axes, transposed_step
-from vizlib.arithmetic._windows import Adaptive, Axis, Sources, outside
+from vizlib.arithmetic._windows import Adaptive, Axis, outside, pixels_at
 
 
 def under(axis: Axis) -> Reach:
@@ -27,10 +27,6 @@ def under(axis: Axis) -> Reach:
     return lambda kept: {
         pixel for index in kept for pixel in axis.sources(index) if pixel is not None
     }
-
-
-def _pixels(sources: Sources, taps: Place) -> Place:
-    return tuple(pixels[tap] for pixels, tap in zip(sources, taps, strict=True))
 
 
 class Windowed(Reader):
@@ -91,7 +87,7 @@ class Convolution(Windowed):
         best = largest_place(step.products, outside(step.sources))
         if best is None:
             return None
-        pixels = _pixels(step.sources, best[1:])
+        pixels = pixels_at(step.sources, best[1:])
         return 0, (*place[: self.lead], step.channels[best[0]], *pixels)
 
 
@@ -142,4 +138,4 @@ class Pooling(Windowed):
         best = step.winner or largest_place(step.patch, step.is_padding)
         if best is None:
             return None
-        return 0, (*place[: self.lead + 1], *_pixels(step.sources, best))
+        return 0, (*place[: self.lead + 1], *pixels_at(step.sources, best))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vizlib import data
+from vizlib.arithmetic._steps import Place
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 SIDES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -246,6 +247,12 @@ def outside(sources: Sources) -> Tensor:
     for pixels in sources:
         missing = missing[..., None] | torch.tensor([pixel is None for pixel in pixels])
     return missing
+
+
+def pixels_at(sources: Sources, taps: Place) -> Place:
+    """Return the pixels under those taps of a window, none of which lies in padding."""
+    pixels = [axis[tap] for axis, tap in zip(sources, taps, strict=True)]
+    return tuple(pixel for pixel in pixels if pixel is not None)
 
 
 def as_grid(values: Tensor) -> Tensor:

@@ -186,7 +186,7 @@ class Board:
             self.axes.add_patch(frame)
 
 
-def _extent(corner: Corner, shape: Sequence[int], side: float) -> tuple[float, ...]:
+def _extent(corner: Corner, shape: Sequence[int], side: float) -> tuple[float, float, float, float]:
     left, top = corner
     return left, left + shape[1] * side, top + shape[0] * side, top
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,16 +77,15 @@ def convolution(
     >>> convolution(step, image=image, expected=68.0)
     <Figure size 840x448 with 1 Axes>
     """
-    step, known = _found(step, arithmetic.ConvStep, "conv2d_step")
-    image = known.get("image") if image is None else image
-    expected = known.get("expected") if expected is None else expected
-    rows = _Rows(step, None if image is None else _maps(image, step), limit)
+    known = _known(step, arithmetic.ConvStep, "conv2d_step", image, expected, after)
+    own: arithmetic.ConvStep = known.step
+    rows = _Rows(own, _maps(known.image, own), limit)
     board = Board()
-    top = board.heading(title or f"{known.get('name', 'convolution')}: {_where(step)}")
+    top = board.heading(title or f"{known.name or 'convolution'}: {_where(own)}")
     top = rows.draw(board, top)
-    lines = [step.sum_of_channels(rows.shown), *_torch_line(step.total, expected)]
-    lines += _follower_lines(after or known.get("after", ()))
-    bottom = top if output is None else _result(board, output, step, top)
+    lines = [own.sum_of_channels(rows.shown), *_torch_line(own.total, known.expected)]
+    lines += _follower_lines(known.after)
+    bottom = top if output is None else _result(board, output, own, top)
     top = board.lines(lines, top, WIDTH - (0 if output is None else THUMB + GAP))
     return board.finish(board.caption(rows.caption(), max(top, bottom)))
 
@@ -119,15 +118,14 @@ def pooling(
     >>> pooling(arithmetic.pool_step([[1, 5, 0, 2], [3, 4, 9, 1]], row=0, col=1))
     <Figure size 840x367 with 1 Axes>
     """
-    step, known = _found(step, arithmetic.PoolStep, "pool_step")
-    image = known.get("image") if image is None else image
-    expected = known.get("expected") if expected is None else expected
+    known = _known(step, arithmetic.PoolStep, "pool_step", image, expected)
+    own: arithmetic.PoolStep = known.step
     board = Board()
-    top = board.heading(title or f"{known.get('name', step.kind + ' pooling')}: {_where(step)}")
-    bottom = _window(board, step, None if image is None else _maps(image, step), output, top)
-    lines = [step.in_words(), *_winner_line(step), *_torch_line(step.total, expected)]
+    top = board.heading(title or f"{known.name or f'{own.kind} pooling'}: {_where(own)}")
+    bottom = _window(board, own, _maps(known.image, own), output, top)
+    lines = [own.in_words(), *_winner_line(own), *_torch_line(own.total, known.expected)]
     top = board.lines(lines, bottom)
-    return board.finish(board.caption(f"{COLOURS}{_hatching(step)}.", top))
+    return board.finish(board.caption(f"{COLOURS}{_hatching(own)}.", top))
 
 
 class _Rows:
@@ -208,10 +206,22 @@ class _Rows:
         return f"{COLOURS}; darkest: {ends}{_hatching(self.step)}."
 
 
-def _found(step: Any, kind: type, maker: str) -> tuple[Any, dict[str, Any]]:
-    """Return the step, and what a trace knows about it."""
+class _Known(NamedTuple):
+    """A step, and what a trace knows about it."""
+
+    step: Any
+    name: str
+    image: Any
+    expected: float | None
+    after: Sequence[Any]
+
+
+def _known(
+    step: Any, kind: type, maker: str, image: Any, expected: float | None, after: Sequence[Any] = ()
+) -> _Known:
+    """Return the first step of that kind; what was given goes before what a trace knows."""
     if isinstance(step, kind):
-        return step, {}
+        return _Known(step, "", image, expected, after)
     trace = [step] if isinstance(step, arithmetic.Traced) else step
     if not isinstance(trace, list | tuple):
         raise TypeError(
@@ -223,12 +233,19 @@ def _found(step: Any, kind: type, maker: str) -> tuple[Any, dict[str, Any]]:
         stages = ", ".join(traced.stage for traced in trace)
         raise ValueError(f"no {kind.__name__} is in this trace: its stages are {stages}")
     traced = trace[places[0]]
-    known = {"name": traced.stage, "expected": traced.value, "image": traced.before}
-    return traced.step, {**known, "after": trace[: places[0]][::-1]}
+    return _Known(
+        traced.step,
+        traced.stage,
+        traced.before if image is None else image,
+        traced.value if expected is None else expected,
+        after or trace[: places[0]][::-1],
+    )
 
 
-def _maps(image: Any, step: Any) -> np.ndarray:
-    """Return what the layer reads as (C, H, W)."""
+def _maps(image: Any, step: Any) -> np.ndarray | None:
+    """Return what the layer reads as (C, H, W), if it is known."""
+    if image is None:
+        return None
     maps = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image, dtype=float)
     if len(step.places) == 1:
         maps = maps[..., None, :]
@@ -258,7 +275,7 @@ def _torch_line(total: float, expected: float | None) -> list[str]:
 
 def _follower_lines(after: Sequence[Any]) -> list[str]:
     """Return what the layers that follow make of the value, up to the next that mixes many."""
-    lines = []
+    lines: list[str] = []
     for entry in after:
         step, name = getattr(entry, "step", entry), getattr(entry, "stage", "")
         if step is not None and step.mixes:

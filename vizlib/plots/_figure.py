@@ -93,9 +93,10 @@ class Figure(mpl.figure.Figure):
 
     def pixels(self) -> np.ndarray:
         """Return the picture as it is drawn, uint8 (height, width, 4) in RGBA."""
+        canvas: Any = self.canvas
         with _settings():
-            self.canvas.draw()
-        return np.asarray(self.canvas.buffer_rgba()).copy()
+            canvas.draw()
+        return np.asarray(canvas.buffer_rgba()).copy()
 
     def _repr_png_(self) -> str:
         return base64.b64encode(self.to_png()).decode("ascii")
@@ -128,8 +129,9 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
 
 
 def _settings() -> AbstractContextManager[None]:
-    default = {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"}
-    return mpl.rc_context({**default, **_OURS})
+    settings: dict[Any, Any] = {**mpl.rcParamsDefault, **_OURS}
+    del settings["backend"]  # it belongs to the notebook
+    return mpl.rc_context(settings)
 
 
 def sheet(

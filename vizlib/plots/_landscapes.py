@@ -183,7 +183,7 @@ def _tint(colour: str) -> tuple[float, ...]:
 def _borders(axes: Axes, values: np.ndarray, classes: np.ndarray, box: Mapping[str, Any]) -> None:
     """Draw the lines between the regions, smooth ones where there are probabilities."""
     if values.dtype.kind == "f" and classes.max() <= 1:
-        levels = [_HALF]
+        levels = np.array([_HALF])
     else:
         values, levels = classes, np.arange(classes.min(), classes.max()) + 0.5
     if len(levels) and values.min() < levels[0] < values.max():
@@ -217,12 +217,17 @@ def _scatter(
     wrong = _answers(points, classes, extent) != labels
     for k in np.unique(labels):
         own = labels == k
-        look = {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k % len(MARKERS)]}
-        name = names[k] if names else f"class {k}"
-        rings = np.where(wrong[own], 1.8, 0.5)
-        edges = [INK if bad else "white" for bad in wrong[own]]
+        x, y = points[own].T
         axes.scatter(
-            *points[own].T, s=38, linewidths=rings, edgecolors=edges, label=name, zorder=4, **look
+            x,
+            y,
+            s=38,
+            color=PALETTE[k % len(PALETTE)],
+            marker=MARKERS[k % len(MARKERS)],
+            linewidths=[1.8 if bad else 0.5 for bad in wrong[own]],
+            edgecolors=[INK if bad else "white" for bad in wrong[own]],
+            label=names[k] if names else f"class {k}",
+            zorder=4,
         )
     title = f"{wrong.sum()} of {len(labels)} wrong" if given else None
     axes.figure.legend(loc="outside right upper", fontsize=9, title=title)
@@ -296,7 +301,7 @@ def _landscape(axes: Axes, loss: np.ndarray, extent: Sequence[float]) -> None:
     # Squared, so that the lines stay apart around the bottom of a bowl.
     levels = low + (high - low or 1.0) * np.linspace(0, 1, _LEVELS) ** 2
     # Smooth edges have hundreds of greys, which would double the size of a saved lesson.
-    box = {"extent": extent, "origin": "lower", "antialiased": False}
+    box: dict[str, Any] = {"extent": extent, "origin": "lower", "antialiased": False}
     axes.contourf(loss, levels, cmap="Greys", alpha=0.45, **box)
     axes.contour(loss, levels[1:], colors=[_LINES], linewidths=0.6, **box)
     axes.grid(visible=False)

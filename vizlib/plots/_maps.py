@@ -76,7 +76,7 @@ def feature_maps(
     painted, end = (values / ends, 1.0) if scale == "map" else (values, float(ends[0, 0, 0]))
     image = _paint(axes, mosaic.build(painted[:limit]), end)
     mosaic.write(axes, texts) if mosaic.has_room else mosaic.number_rows(axes, mosaic.firsts)
-    _legend(axes, image, mosaic.size[0], signed=values.min() < 0, own=scale == "map")
+    _legend(figure, image, mosaic.size[0], signed=values.min() < 0, own=scale == "map")
     axes.set_xlabel(_meaning(scale), loc="right", fontsize=8)
     if highlight is not None:
         mosaic.frame(axes, _channel(highlight, len(texts)))
@@ -133,12 +133,12 @@ def _meaning(scale: str | float) -> str:
 
 
 def _legend(
-    axes: Axes, image: AxesImage, inches: float, *, signed: bool, own: bool = False
+    figure: Figure, image: AxesImage, inches: float, *, signed: bool, own: bool = False
 ) -> None:
     """Draw the legend, out of the picture's own colours and limits, beside axes so wide."""
     end = image.get_clim()[1]
-    beside = axes.inset_axes([1 + 0.08 / inches, 0, 0.16 / inches, 1])
-    bar = axes.get_figure().colorbar(image, cax=beside)
+    beside = figure.axes[0].inset_axes((1 + 0.08 / inches, 0, 0.16 / inches, 1))
+    bar = figure.colorbar(image, cax=beside)
     number = "own" if own else short(end)
     bar.set_ticks([-end, 0, end], labels=[f"−{number}", "0", f"+{number}"])
     beside.set_ylim(-end if signed else 0, end)
@@ -168,7 +168,7 @@ def _table(
     _number_cells(axes, shape)
     if printed:
         print_cells(axes, rounded(values, 3, end), image.to_rgba(cells, bytes=True))
-    _legend(axes, image, BOX[0], signed=values.min() < 0)
+    _legend(figure, image, BOX[0], signed=values.min() < 0)
     if highlight is not None:
         y, x = divmod(_channel(highlight, len(values)), shape[1])
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=INK, linewidth=2.5))
@@ -225,7 +225,7 @@ def kernels(
     mosaic.number_columns(axes)
     mosaic.number_rows(axes, range(rows))
     axes.set(xlabel="input channel", ylabel="output channel")
-    _legend(axes, image, mosaic.size[0], signed=True)
+    _legend(figure, image, mosaic.size[0], signed=True)
     return figure
 
 

@@ -129,7 +129,7 @@ class Mosaic:
         step = self.scale * (self.height + self.strip)
         some = slice(None, None, ceil(LINE / step))
         middles = [top + (self.height - 1) / 2 for top in tops]
-        axes.set_yticks(middles[some], numbers[some], fontsize=8)
+        axes.set_yticks(middles[some], list(map(str, numbers[some])), fontsize=8)
 
     def number_columns(self, axes: Axes) -> None:
         """Write the number of each column below it, of as many as there is room for."""
@@ -137,7 +137,7 @@ class Mosaic:
         step = self.scale * (self.width + self.gap)
         some = slice(None, None, ceil(3 * LETTER / step))
         middles = [left + (self.width - 1) / 2 for left in lefts]
-        axes.set_xticks(middles[some], range(self.columns)[some], fontsize=8)
+        axes.set_xticks(middles[some], list(map(str, range(self.columns)[some])), fontsize=8)
 
     def frame(self, axes: Axes, tile: int) -> None:
         """Draw a black frame around one tile and its text."""

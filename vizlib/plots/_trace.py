@@ -123,7 +123,7 @@ def _panels(steps: Sequence[arithmetic.Traced], output: Any) -> list[_Panel]:
         channel = getattr(last.step, "channels", [last.place[0]])[0]
         whole, _ = _map(last.before, (channel, *last.place[1:]))
         lines = ("padding", "", "= 0", "the way ends here")
-        panels.append(_Panel(lines, whole, window=two(last.step.places)))
+        panels.append(_Panel(lines, whole, window=_window(last)))
     return panels
 
 
@@ -147,13 +147,18 @@ def _behind(
     reader: arithmetic.Traced, one: arithmetic.Traced, lines: Sequence[str], field: arithmetic.Box
 ) -> _Panel:
     """Return the map that `reader` reads, in which `one` stands."""
-    before = reader.before.numpy()
-    whole, cell = _map(before, reader.source)
+    before = _style.array(reader.before)
+    whole, cell = _map(before, reader.source or ())
     if one.kind != _IMAGE or before.ndim == 1:
-        return _Panel(lines, whole, cell, two(getattr(reader.step, "places", ((), ()))))
+        return _Panel(lines, whole, cell, _window(reader))
     brightness = before.mean(0).reshape(whole.shape)
     window = (range(field.top, field.bottom), range(field.left, field.right))
     return _Panel(lines, brightness, cell, window, is_image=True)
+
+
+def _window(reader: arithmetic.Traced) -> Places:
+    """Return the rows and columns that a layer read, if it has a window."""
+    return two(getattr(reader.step, "places", ((), ())))
 
 
 def _map(values: Any, place: Sequence[int]) -> tuple[np.ndarray, tuple[int, int]]:
