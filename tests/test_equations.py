@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from figures import frames, hatched, panels, said, texts
 from torch import nn
 
 from vizlib import arithmetic, plots
@@ -12,33 +13,6 @@ from vizlib import arithmetic, plots
 IMAGE = [[3, 3, 2, 1, 0], [2, 3, 2, 1, 0], [3, 3, 2, 1, 0], [4, 3, 2, 1, 0], [1, 3, 2, 1, 0]]
 KERNEL = [[0, 1, 2], [2, 2, 0], [0, 1, 2]]
 DPI = 140
-
-
-def texts(figure):
-    return [text.get_text() for axes in figure.axes for text in axes.texts if text.get_text()]
-
-
-def said(figure):
-    return " | ".join(texts(figure)).replace("\u00a0", " ")
-
-
-def frames(figure):
-    """The black frames as (left, top, width, height) in inches from the top left."""
-    found = [p for p in figure.axes[0].patches if not p.get_fill() and p.get_edgecolor()[0] < 0.5]
-    return [(*patch.get_xy(), patch.get_width(), patch.get_height()) for patch in found]
-
-
-def hatched(figure):
-    return [patch for patch in figure.axes[0].patches if patch.get_hatch()]
-
-
-def panels(figure):
-    """Where each painted array stands, (left, top, width, height), and its values."""
-    found = []
-    for image in figure.axes[0].images:
-        left, right, bottom, top = image.get_extent()
-        found.append(((left, top, right - left, bottom - top), image.get_array()))
-    return found
 
 
 def deep(channels=64, seed=0):

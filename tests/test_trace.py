@@ -649,6 +649,22 @@ def test_the_image_has_the_kind_of_the_first_parameter_that_images_may_have(kind
     assert way[-1].value == 0.5
 
 
+def test_a_layer_may_be_called_as_the_image_is():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.input, self.relu = nn.Conv2d(1, 2, 3), nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(self.input(x))
+
+    torch.manual_seed(0)
+    model, x = Named(), torch.randn(1, 1, 5, 5)
+    way = arithmetic.trace(model, x, "relu", 1, 2, 1)
+    assert [one.kind for one in way] == ["relu", "conv", "input"]
+    assert way[1].value == model.input(x)[0, 1, 2, 1].item()
+
+
 # --- What is no chain ----------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from figures import framed, hatched, panels, texts
 from torch import nn
 
 from vizlib import arithmetic, capture, models, plots
@@ -20,36 +21,6 @@ def image():
 @pytest.fixture(scope="module")
 def lenet():
     return models.build("lenet", seed=0)
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.axes[0].texts if text.get_text()]
-
-
-def panels(figure):
-    """Where each painted array stands, (left, top, width, height), and its values."""
-    found = []
-    for picture in figure.axes[0].images:
-        left, right, bottom, top = picture.get_extent()
-        found.append(((left, top, right - left, bottom - top), picture.get_array()))
-    return found
-
-
-def framed(figure, number):
-    """The frames on the panel of that number, in rows and columns of its map: smallest first."""
-    (left, top, width, height), values = panels(figure)[number]
-    found = []
-    for patch in figure.axes[0].patches:
-        x, y = patch.get_xy()
-        inside = left - 0.01 <= x < left + width and top - 0.01 <= y < top + height
-        if inside and not patch.get_fill() and patch.get_edgecolor()[0] < 0.5:
-            side = width / values.shape[1]
-            rows = (y - top) / side, (y - top + patch.get_height()) / side
-            columns = (x - left) / side, (x - left + patch.get_width()) / side
-            found.append(
-                tuple(round(edge, 3) for edge in (rows[0], columns[0], *rows[1:], *columns[1:]))
-            )
-    return sorted(found, key=lambda box: box[2] - box[0])
 
 
 def pixels_that_matter(model, image, stage, place):
@@ -124,7 +95,7 @@ def test_without_its_map_the_value_stands_alone(lenet, image):
 def test_padding_is_hatched():
     model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1))
     figure = plots.trace(arithmetic.trace(model, torch.ones(1, 1, 4, 4), "1", 0, 0, 0))
-    assert len([patch for patch in figure.axes[0].patches if patch.get_hatch()]) == 4 + 4 + 1
+    assert len(hatched(figure)) == 4 + 4 + 1
 
 
 @pytest.mark.parametrize("first", [nn.Identity(), nn.Conv2d(1, 3, 3), nn.AvgPool2d(2)])

@@ -191,13 +191,9 @@ class Chain:
         )
 
     def _called(self, read: str, reader: str) -> str:
-        """Return what a step reads; a layer may be called as the image is, and comes later."""
-        if (
-            read == "input"
-            and self._order.get(read, len(self._order)) >= self._order[_base(reader)]
-        ):
-            return _IMAGE
-        return read
+        """Return what a step reads, where a layer may have the image's name."""
+        made = self._order.get(read, len(self._order))
+        return _IMAGE if read == INPUT and made >= self._order[_base(reader)] else read
 
     def _value(self, name: str) -> Tensor:
         """Return all that a step gave, in float64, with the batch's axis."""
