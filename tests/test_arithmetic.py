@@ -553,6 +553,8 @@ ACTIVATIONS = {
     "silu": F.silu,
     "gelu": F.gelu,
     "hardtanh": F.hardtanh,
+    "hardsigmoid": F.hardsigmoid,
+    "hardswish": F.hardswish,
 }
 
 

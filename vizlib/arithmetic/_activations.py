@@ -15,14 +15,25 @@ from vizlib.arithmetic._steps import Place, Step
 from vizlib.arithmetic._windows import float64
 from vizlib.words import short
 
+
+def _between(x: Tensor, low: float, high: float) -> Tensor:
+    # At the ends the slope is 0, as torch has it.
+    return torch.where((x > low) & (x < high), x, x.clamp(low, high))
+
+
+def _elu(x: Tensor, alpha: float) -> Tensor:
+    return torch.where(x > 0, x, alpha * torch.expm1(torch.where(x > 0, 0 * x, x)))
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    return 1 / (1 + torch.exp(-x.clamp(min=-700)))
+
+
 # Written out rather than called, so that a formula here and torch's own can be compared.
 _FORMULAS: dict[str, tuple[str, Callable[..., Tensor]]] = {
     "identity": ("x", lambda x: x * 1),
     "relu": ("max(0, x)", lambda x: torch.where(x > 0, x, 0 * x)),
-    "relu6": (
-        "min(max(0, x), 6)",
-        lambda x, low=0.0, high=6.0: torch.where((x > low) & (x < high), x, x.clamp(low, high)),
-    ),
+    "relu6": ("min(max(0, x), 6)", lambda x: _between(x, 0.0, 6.0)),
     "leaky_relu": (
         "x, or negative_slope · x below 0",
         lambda x, negative_slope=0.01: torch.where(x > 0, x, negative_slope * x),
@@ -31,41 +42,26 @@ _FORMULAS: dict[str, tuple[str, Callable[..., Tensor]]] = {
         "x, or weight · x below 0",
         lambda x, weight=0.25: torch.where(x > 0, x, weight * x),
     ),
-    "elu": (
-        "x, or alpha · (e^x − 1) below 0",
-        lambda x, alpha=1.0: torch.where(
-            x > 0, x, alpha * torch.expm1(torch.where(x > 0, 0 * x, x))
-        ),
-    ),
+    "elu": ("x, or alpha · (e^x − 1) below 0", lambda x, alpha=1.0: _elu(x, alpha)),
     "selu": (
         "1.0507 · (x, or 1.6733 · (e^x − 1) below 0)",
-        lambda x: (
-            1.0507009873554804934193349852946
-            * torch.where(
-                x > 0,
-                x,
-                1.6732632423543772848170429916717 * torch.expm1(torch.where(x > 0, 0 * x, x)),
-            )
-        ),
+        lambda x: 1.0507009873554804934193349852946 * _elu(x, 1.6732632423543772848170429916717),
     ),
-    "sigmoid": ("1 / (1 + e^−x)", lambda x: 1 / (1 + torch.exp(-x.clamp(min=-700)))),
+    "sigmoid": ("1 / (1 + e^−x)", _sigmoid),
     "tanh": ("(e^2x − 1) / (e^2x + 1)", lambda x: 1 - 2 / (torch.exp(2 * x.clamp(max=350)) + 1)),
-    "softplus": (
-        "log(1 + e^x)",
-        lambda x: torch.logaddexp(x, 0 * x),
-    ),
+    "softplus": ("log(1 + e^x)", lambda x: torch.logaddexp(x, 0 * x)),
     "softsign": ("x / (1 + |x|)", lambda x: x / (1 + x.abs())),
-    "silu": ("x / (1 + e^−x)", lambda x: x / (1 + torch.exp(-x.clamp(min=-700)))),
+    "silu": ("x / (1 + e^−x)", lambda x: x * _sigmoid(x)),
     "gelu": (
         "x · Φ(x), Φ the normal distribution",
         lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2,
     ),
     "hardtanh": (
         "min(max(min_val, x), max_val)",
-        lambda x, min_val=-1.0, max_val=1.0: torch.where(
-            (x > min_val) & (x < max_val), x, x.clamp(min_val, max_val)
-        ),
+        lambda x, min_val=-1.0, max_val=1.0: _between(x, min_val, max_val),
     ),
+    "hardsigmoid": ("min(max(0, x + 3), 6) / 6", lambda x: _between(x + 3, 0.0, 6.0) / 6),
+    "hardswish": ("x · min(max(0, x + 3), 6) / 6", lambda x: x * _between(x + 3, 0.0, 6.0) / 6),
 }
 
 
@@ -115,7 +111,7 @@ def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
     """Return what an activation makes of values `x` of any shape, and its slope at each.
 
     - `name`: identity, relu, relu6, leaky_relu, prelu, elu, selu, sigmoid, tanh, softplus,
-      softsign, silu, gelu or hardtanh.
+      softsign, silu, gelu, hardtanh, hardsigmoid or hardswish.
     - `parameters`: as in torch.nn.functional. prelu has `weight`, leaky_relu `negative_slope`, elu
       `alpha`, hardtanh `min_val` and `max_val`.
 

@@ -213,8 +213,9 @@ class Chain:
                 reader = self._reader(name)
                 befores = reader.seen(asked.pop(name))
                 for source, before in zip(reader.node.names, befores, strict=True):
-                    asked[source] = _united(asked.get(source), before)
-        return self._box(asked.get(_IMAGE, []))
+                    if all(before):
+                        asked[source] = _united(asked.get(source), before)
+        return self._box(asked.get(_IMAGE, [set()]))
 
     def _box(self, seen: Seen) -> Box:
         if not all(seen):
@@ -228,14 +229,18 @@ class Chain:
 def receptive_field(model: nn.Module, x: Any, stage: str, row: int = 0, col: int = 0) -> Box:
     """Return the box of input pixels that the values at `row`, `col` of a stage can depend on.
 
-    By arithmetic over the layers that ran: window by window back to the image (N, C, H, W), which
-    cuts the box off at its edges. The box is (top, left, bottom, right) with bottom and right
-    excluded, as in a slice: `x[..., top:bottom, left:right]`. It is the same for all channels;
+    - `x`: a batch (N, C, H, W), of which the first image is taken.
+    - `stage`: a name that `capture.record` has.
+    - `row`, `col`: the place in its maps; of a signal (C, L) the position is either of them.
+
+    The box is (top, left, bottom, right) with bottom and right excluded, as in a slice:
+    `x[..., top:bottom, left:right]`. It is found by arithmetic over the layers that ran, window by
+    window back to the image, and cut off at the image's edges. It is the same for all channels;
     behind a flatten or a linear layer, where there are no rows, it is all that the maps before saw.
     A value that saw nothing but padding has the empty box (0, 0, 0, 0).
 
-    Raises KeyError for an unknown stage, IndexError for a place that it has not, and ValueError
-    where a layer up to it is of no known kind, or does more than to read one output or to add two.
+    Raises KeyError for an unknown stage, IndexError for a place that it has not, and NoReaderError,
+    a ValueError, where a layer on the way is not taken apart: the sentence says which one and why.
 
     >>> from vizlib import models
     >>> lenet = models.build("lenet", seed=0)
@@ -248,15 +253,23 @@ def receptive_field(model: nn.Module, x: Any, stage: str, row: int = 0, col: int
 def trace(model: nn.Module, x: Any, stage: str, channel: int, row: int = 0, col: int = 0) -> Trace:
     """Return the steps that lead from the image to one value, beginning with that value.
 
-    `x` is a batch (N, C, H, W) of which the first image is taken; of a vector `channel` is the
-    index. Each `Traced` has the layer's step (its patch and products, its winner …), its value as
-    the network computed it and as the step does, and the box of the image that it can depend on.
-    Where a layer reads many values, the way back goes through the one that matters most: the
-    winner of max pooling, otherwise the largest contribution of either sign, the first of equals.
-    Of two outputs that are added, as around a residual block, it goes on to the larger one.
-    The last entry is a pixel of the image, unless the way ended in padding.
+    - `x`: a batch (N, C, H, W), of which the first image is taken.
+    - `stage`: a name that `capture.record` has.
+    - `channel`: the channel, or of a vector the index.
+    - `row`, `col`: the place in the map; of a signal (C, L) the position is either of them.
 
-    Raises as `receptive_field` does, and ValueError for a layer that is not taken apart.
+    Each `Traced` has the layer's step (its patch and products, its winner …), its value as the
+    network computed it and as the step does, and the box of the image that it can depend on. Where
+    a layer reads many values, the way back goes through the one that matters most:
+
+    - the winner of max pooling;
+    - otherwise the largest contribution of either sign, the first of equals;
+    - of two outputs that are added, as around a residual block, the larger one.
+
+    What only moves values (flatten, permute, slices, concatenation) is followed to where the value
+    stood before. The last entry is a pixel of the image, unless the way ended in padding.
+
+    Raises as `receptive_field` does.
 
     >>> from vizlib import models
     >>> image = torch.tensor([[3.0, 3, 2, 1, 0], [2, 3, 2, 1, 0], [3, 3, 2, 1, 0],

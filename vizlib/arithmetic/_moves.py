@@ -33,6 +33,7 @@ _MOVES: dict[str, Callable[..., Any]] = {
     **{name: getattr(F, name) for name in _FUNCTIONAL.split()},
     "getitem": operator.getitem,
 }
+_SIDE_BY_SIDE = {"cat", "concat", "concatenate"}
 # Modules of these kinds move values, whatever torch calls them.
 _KINDS = {"flatten", "dropout", "identity", "cat", "pad", "resize"}
 _NEAREST = {"nearest", "nearest-exact"}
@@ -106,14 +107,27 @@ class Moves(Reader):
 
     def seen(self, seen: Seen) -> list[Seen]:
         """Return the places that these came from."""
+        if self.node.operation in _SIDE_BY_SIDE:
+            return self._parted(seen)
         numbers = self.numbers
         for axis, kept in enumerate(seen):
-            numbers = numbers.index_select(axis, torch.tensor(sorted(kept), dtype=torch.long))
-        found, numbers = [], numbers.unique() - 1
+            if len(kept) < numbers.shape[axis]:
+                numbers = numbers.index_select(axis, torch.tensor(sorted(kept), dtype=torch.long))
+        found, numbers = [], numbers.flatten() - 1
         for before, size in zip(self.node.befores, self.sizes, strict=True):
             own = numbers[(numbers >= 0) & (numbers < size)]
-            found.append([set(axis.tolist()) for axis in torch.unravel_index(own, before.shape)])
+            places = torch.unravel_index(own, before.shape)
+            found.append([set(axis.unique().tolist()) for axis in places])
             numbers = numbers[numbers >= size] - size
+        return found
+
+    def _parted(self, seen: Seen) -> list[Seen]:
+        """Return the places in outputs that were put side by side; faster than by numbers."""
+        axis, start, found = (self.node.setting("dim") or 0) % len(seen), 0, []
+        for before in self.node.befores:
+            own = {at - start for at in seen[axis]} & set(range(before.shape[axis]))
+            found.append([*seen[:axis], own, *seen[axis + 1 :]])
+            start += before.shape[axis]
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -77,14 +77,15 @@ def convolution(
     >>> convolution(step, image=image, expected=68.0)
     <Figure size 840x448 with 1 Axes>
     """
-    known = _known(step, arithmetic.ConvStep, "conv2d_step", image, expected, after)
-    own: arithmetic.ConvStep = known.step
-    rows = _Rows(own, _maps(known.image, own), limit)
+    own, name, image, expected, after = _known(
+        step, arithmetic.ConvStep, "conv2d_step", image, expected, after
+    )
+    rows = _Rows(own, _maps(image, own), limit)
     board = Board()
-    top = board.heading(title or f"{known.name or 'convolution'}: {_where(own)}")
+    top = board.heading(title or f"{name or 'convolution'}: {_where(own)}")
     top = rows.draw(board, top)
-    lines = [own.sum_of_channels(rows.shown), *_torch_line(own.total, known.expected)]
-    lines += _follower_lines(known.after)
+    lines = [own.sum_of_channels(rows.shown), *_torch_line(own.total, expected)]
+    lines += _follower_lines(after)
     bottom = top if output is None else _result(board, output, own, top)
     top = board.lines(lines, top, WIDTH - (0 if output is None else THUMB + GAP))
     return board.finish(board.caption(rows.caption(), max(top, bottom)))
@@ -118,12 +119,11 @@ def pooling(
     >>> pooling(arithmetic.pool_step([[1, 5, 0, 2], [3, 4, 9, 1]], row=0, col=1))
     <Figure size 840x367 with 1 Axes>
     """
-    known = _known(step, arithmetic.PoolStep, "pool_step", image, expected)
-    own: arithmetic.PoolStep = known.step
+    own, name, image, expected, _ = _known(step, arithmetic.PoolStep, "pool_step", image, expected)
     board = Board()
-    top = board.heading(title or f"{known.name or f'{own.kind} pooling'}: {_where(own)}")
-    bottom = _window(board, own, _maps(known.image, own), output, top)
-    lines = [own.in_words(), *_winner_line(own), *_torch_line(own.total, known.expected)]
+    top = board.heading(title or f"{name or f'{own.kind} pooling'}: {_where(own)}")
+    bottom = _window(board, own, _maps(image, own), output, top)
+    lines = [own.in_words(), *_winner_line(own), *_torch_line(own.total, expected)]
     top = board.lines(lines, bottom)
     return board.finish(board.caption(f"{COLOURS}{_hatching(own)}.", top))
 
@@ -206,22 +206,12 @@ class _Rows:
         return f"{COLOURS}; darkest: {ends}{_hatching(self.step)}."
 
 
-class _Known(NamedTuple):
-    """A step, and what a trace knows about it."""
-
-    step: Any
-    name: str
-    image: Any
-    expected: float | None
-    after: Sequence[Any]
-
-
 def _known(
     step: Any, kind: type, maker: str, image: Any, expected: float | None, after: Sequence[Any] = ()
-) -> _Known:
-    """Return the first step of that kind; what was given goes before what a trace knows."""
+) -> tuple[Any, str, Any, float | None, Sequence[Any]]:
+    """Return the first step of that kind, its stage's name, and what a trace knows of the rest."""
     if isinstance(step, kind):
-        return _Known(step, "", image, expected, after)
+        return step, "", image, expected, after
     trace = [step] if isinstance(step, arithmetic.Traced) else step
     if not isinstance(trace, list | tuple):
         raise TypeError(
@@ -233,13 +223,9 @@ def _known(
         stages = ", ".join(traced.stage for traced in trace)
         raise ValueError(f"no {kind.__name__} is in this trace: its stages are {stages}")
     traced = trace[places[0]]
-    return _Known(
-        traced.step,
-        traced.stage,
-        traced.before if image is None else image,
-        traced.value if expected is None else expected,
-        after or trace[: places[0]][::-1],
-    )
+    image = traced.before if image is None else image
+    expected = traced.value if expected is None else expected
+    return traced.step, traced.stage, image, expected, after or trace[: places[0]][::-1]
 
 
 def _maps(image: Any, step: Any) -> np.ndarray | None:
