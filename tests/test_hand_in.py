@@ -1,6 +1,7 @@
 """What a student hands in, and the table that a teacher makes of it."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -129,6 +130,37 @@ def test_other_files_are_left_out_and_named(tmp_path):
     assert result.exit_code == 0
     assert "notes.json is no file" in result.stderr
     assert "notes" not in result.stdout
+
+
+def test_what_is_no_plain_file_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.json").mkdir()
+    check("06.1", 10)
+    summary(folder=tmp_path)
+    result = grade(tmp_path)
+    assert result.exit_code == 0
+    assert "pipe.json is no file" in result.stderr
+    assert "folder.json is no file" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["(" * 100_000, "9" * 10_000, 10**400, float("inf"), {"a": 1}, [[[1]]], None, True, "ln 0"],
+)
+def test_strange_answers_in_a_file_are_wrong_and_no_more(last, tmp_path):
+    attempt = {"first": last, "last": last, "right": True}
+    answers = dict.fromkeys(["06.1", "06.a", "11.4", "01.3"], attempt)
+    kept = {"what": "answers to the lessons of vizlib", "who": "x", "answers": answers}
+    (tmp_path / "answers.json").write_text(json.dumps(kept))
+    points = json.loads(grade(tmp_path, "--json").stdout)["x (answers)"]
+    assert sum(one["right"] + one["foreseen"] for one in points.values()) == 0
+
+
+def test_a_name_writes_nothing_else_on_the_screen(tmp_path):
+    check("06.1", 10)
+    summary("Eve\x1b[2J\nAda", folder=tmp_path)
+    assert "\x1b" not in grade(tmp_path).stdout
+    assert len(grade(tmp_path).stdout.splitlines()) == 2
 
 
 def test_a_folder_without_such_files_is_said(tmp_path):

@@ -55,7 +55,7 @@ def _read(folder: Path) -> Iterator[tuple[str, HandIn]]:
         except ValueError as error:
             typer.echo(f"vizlib: {error}: left out", err=True)
         else:
-            place = str(path.relative_to(folder).with_suffix(""))
+            place = "".join(filter(str.isprintable, str(path.relative_to(folder).with_suffix(""))))
             yield f"{handed.who} ({place})" if handed.who else place, handed
 
 

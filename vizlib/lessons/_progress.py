@@ -129,17 +129,18 @@ def read_hand_in(path: str | Path) -> HandIn:
     """
     path = Path(path)
     wrong = ValueError(f"{path.name} is no file that lessons.summary() has written")
-    if path.stat().st_size > LARGEST:
+    # A pipe would keep its reader waiting.
+    if not path.is_file() or path.stat().st_size > LARGEST:
         raise wrong
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         answers = {name: Attempt(**given) for name, given in table["answers"].items()}
         who = table["who"]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise wrong from None
     if table.get("what") != MARK or not isinstance(who, str):
         raise wrong
-    return HandIn(who[:80], answers)
+    return HandIn("".join(filter(str.isprintable, who))[:80], answers)
 
 
 def _safe(who: str) -> str:
