@@ -38,7 +38,7 @@ def learnt(activation, rate, steps):
 
 
 def said(view, **place):
-    return view._show(**{**view.place, **place})
+    return view.frame(**place)
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
@@ -54,7 +54,8 @@ def test_every_step_is_the_one_that_sgd_takes(activation, rate):
             torch.testing.assert_close(gradient.values[0], gradients[number])
             torch.testing.assert_close(products.values, inputs.values * weight.values)
         losses.append(loss)
-        assert words.title == f"step {at}: loss {loss:.4g}".replace("-", "−")
+        after = "before the first step" if at == 0 else f"after {at} step{'s' * (at > 1)}"
+        assert words.title == f"{after}: loss {loss:.4g}".replace("-", "−")
         assert chart.at == at
     np.testing.assert_allclose(chart.series["loss"], losses, rtol=1e-9)
     assert said(view).counts == {"step": 13}
@@ -125,8 +126,8 @@ def test_it_slides_without_a_kernel(browser, tmp_path):
     view = explore.backpropagation(X, NEURONS, TARGET, activation="relu", steps=5)
     page = browser.new_page(viewport={"width": 1280, "height": 720})
     page.goto(f"file://{view.to_html(tmp_path / 'learning.html')}")
-    page.get_by_text("step 0: loss 2.25").wait_for()
+    page.get_by_text("before the first step: loss 2.25").wait_for()
     page.get_by_role("button", name="Next").click()
     loss = list(learnt("relu", 0.01, 1))[1][2]
-    page.get_by_text(f"step 1: loss {loss:.4g}").wait_for()
+    page.get_by_text(f"after 1 step: loss {loss:.4g}").wait_for()
     page.close()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from vizlib import explore, models, plots
+from vizlib import data, explore, models, plots
 
 IMAGES = torch.randn(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 SIGNALS = torch.randn(2, 1, 128, generator=torch.Generator().manual_seed(1))
@@ -240,6 +240,19 @@ def test_a_network_may_bring_its_classes(animals):
     animals.classes = tuple(CLASSES)
     assert winners(animals)[0] in explore.compare([animals], IMAGES).frame().says
     assert explore.switch_off(animals, IMAGES).frame().panels[2].packed()["names"] == CLASSES
+
+
+def test_a_network_keeps_the_names_that_it_was_trained_with():
+    mlp, names = models.build("mlp", seed=0), [f"digit {number}" for number in range(10)]
+    explore.training(mlp, data.load("digits"), classes=names)
+    says = explore.compare([mlp], data.load("digits").test.images[:1]).frame().says
+    assert says.startswith("mlp: digit ")
+
+
+def test_a_score_has_the_name_of_its_class(animals):
+    view = explore.pixel(animals, IMAGES, classes=CLASSES, state="layer=2 channel=1")
+    assert view.frame().says.startswith("2[1] (dog) sees 28×28 pixels: ")
+    assert "(dog)" not in view.frame(layer=1).says
 
 
 @pytest.mark.parametrize("explorer", [explore.layers, explore.switch_off, explore.compare])

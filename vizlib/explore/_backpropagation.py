@@ -13,6 +13,7 @@ from vizlib.explore._lifetime import kept
 from vizlib.explore._panels import Frame, Lines, Maps, Panel, Words
 from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
+from vizlib.words import counted
 
 _RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 # A loss of so much, or so many times the first one, has left the map: later steps show nothing new.
@@ -59,8 +60,7 @@ def backpropagation(
             f"rate must be above 0 and steps at least 1, but they were {rate:g} and {steps}"
         )
     learning = _Learning(inputs, neurons, target, activation, rate, steps)
-    count = len(neurons)
-    name = f"backpropagation({count} neuron{'s' * (count > 1)})"
+    name = f"backpropagation({counted(len(neurons), 'neuron')})"
     return View(name, learning.sliders, learning.show, learning.draw, state=state)
 
 
@@ -108,7 +108,7 @@ class _Learning:
         rows = [panel for number in range(len(now.neurons)) for panel in _row(made, at, number)]
         chart = Lines({"loss": losses}, along="step", at=at, height=_CHART, below=True)
         told = [*now.forwards(), *now.backwards()]
-        loss = f"step {at}: loss {plots.short(now.loss, 4)}"
+        loss = f"{_after(at)}: loss {plots.short(now.loss, 4)}"
         words = Words([*told, _next(now, self.rates[rate])], title=loss, width=_ROOM)
         says = f"{loss}, rate {self.rates[rate]:g}"
         return Frame([*rows, chart, words], says, {"step": len(made)})
@@ -116,12 +116,16 @@ class _Learning:
     def draw(self, *, step: int, rate: int) -> plots.Figure:
         """Return a step for print."""
         made, at = self._at(step, rate)
-        return plots.backpropagation(made[at], title=f"step {at}, rate {self.rates[rate]:g}")
+        return plots.backpropagation(made[at], title=f"{_after(at)}, rate {self.rates[rate]:g}")
 
     def _at(self, step: int, rate: int) -> tuple[list[arithmetic.Backpropagation], int]:
         """Return all steps of a rate, and the number of this one or of the last."""
         made = self.made(self.rates[rate])
         return made, min(step, len(made) - 1)
+
+
+def _after(steps: int) -> str:
+    return f"after {counted(steps, 'step')}" if steps else "before the first step"
 
 
 def _row(made: Sequence[arithmetic.Backpropagation], at: int, number: int) -> list[Panel]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vizlib import arithmetic, plots
+from vizlib.explore._images import as_classes, class_name
 from vizlib.explore._panels import Frame, Maps, Panel, Picture, Words, folded, product
 from vizlib.explore._recordings import Recordings
 from vizlib.explore._sliders import Slider, read
@@ -29,12 +30,17 @@ from vizlib.words import counted, short
 _ALL, _ONE, _PAIR, _CELL, _PATCH, _IMAGE, _SMALL, _WORDS = 162, 170, 202, 34, 132, 150, 114, 480
 
 
-def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
+def pixel(
+    model: nn.Module,
+    images: Any,
+    *,
+    classes: Sequence[str] | None = None,
+    state: str | None = None,
+) -> View:
     """Return sliders for one value of any layer, and the way from there back to the image.
 
-    `images` are uint8 (N, H, W) in 0…255, normalized as MNIST is (`data.MEAN`, `data.STD`), or
-    floats (N, C, H, W) that are normalized already, or one image (H, W). The model is run in eval
-    mode and comes back as it was.
+    `images` and `classes` are as in `layers`. The model is run in eval mode and comes back as it
+    was.
 
     Above are all maps of the layer, the chosen one in a black frame, and that one large, with the
     value in a black frame: a click on a cell goes there. A vector is folded into a square, row by
@@ -66,7 +72,7 @@ def pixel(model: nn.Module, images: Any, *, state: str | None = None) -> View:
     >>> pixel(lenet, blank, state="layer=pool2 channel=5 row=3").state
     'image=0 layer=pool2 channel=5 row=3 col=0'
     """
-    traces = Traces(Recordings(model, images))
+    traces = Traces(Recordings(model, images, as_classes(classes, model)))
     name = f"pixel({traces.recordings.name}, {counted(len(traces.recordings), 'image')})"
     pixel = _Pixel(traces)
     return View(name, _sliders(traces, state), pixel.show, pixel.draw, state=state)
@@ -203,7 +209,13 @@ class _Pixel:
             return self.traces.names[spot.layer]
         field = traces[0][0].field
         sees = f"sees {field.height}×{field.width} pixels" if field.width else "sees no pixel"
-        return f"{place_of(traces[0][0])} {sees}"
+        return f"{place_of(traces[0][0])}{self._class(spot)} {sees}"
+
+    def _class(self, spot: _Spot) -> str:
+        """Return the name of the class whose score the value is, if it is one and has a name."""
+        recordings = self.traces.recordings
+        is_score = spot.layer == len(recordings.names) - 1 and recordings.classes
+        return f" ({class_name(recordings.classes, spot.where[0])})" if is_score else ""
 
     def _lines(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> list[str]:
         """Tell the way back; of two images also by how much they differ."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vizlib import plots, recipes, train
 from vizlib.data import Digits
-from vizlib.explore._images import check_model, name_of
+from vizlib.explore._images import as_classes, check_model, name_of
 from vizlib.explore._lifetime import is_shown
 from vizlib.explore._panels import Frame, Lines, Words
 from vizlib.explore._view import View
@@ -25,14 +25,21 @@ _POINTS = 20  # of the loss in each epoch
 _PAUSE = 0.3  # seconds at least between two pictures
 
 
-def training(model: nn.Module, digits: Digits, **fit_arguments: Any) -> Training:
+def training(
+    model: nn.Module,
+    digits: Digits,
+    *,
+    classes: Sequence[str] | None = None,
+    **fit_arguments: Any,
+) -> Training:
     """Return the live curves of a training that begins with `.start()`.
 
     `fit_arguments` are those of `train.fit`, such as `epochs=3`. `.start()` shows the view below
     the cell, trains, redraws the same picture a few times a second, and returns the history, which
     is `.history` from the first epoch on. Interrupting it (the notebook's stop button) keeps the
     best weights and the history so far. To watch a training that you start yourself, show the view
-    and give its `on_epoch` and `on_step` to `train.fit`.
+    and give its `on_epoch` and `on_step` to `train.fit`. `classes` are the names of the classes:
+    the network keeps them as `model.classes`, and every explorer shows them.
 
     At the left is the loss in nats: training, a mean over each twentieth of an epoch, and
     validation, at the end of each epoch. At the right are the accuracies after each epoch. The
@@ -49,6 +56,8 @@ def training(model: nn.Module, digits: Digits, **fit_arguments: Any) -> Training
     1
     """
     check_model(model)
+    if classes is not None:
+        model.classes = as_classes(classes, model)
     return Training(model, digits, fit_arguments)
 
 
