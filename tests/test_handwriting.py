@@ -1,12 +1,16 @@
 """Handwriting: MNIST's geometry, every format, every kind of photograph, and kind refusals."""
 
 import io
+import os
 import struct
+import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import photos
 import pytest
+import scans
 import torch
 from PIL import Image
 
@@ -323,6 +327,38 @@ def test_what_is_no_picture_at_all(tmp_path):
         handwriting.prepare(tmp_path / "nowhere.jpg")
 
 
+def test_no_other_program_is_started(tmp_path, monkeypatch):
+    """An EPS by any name would make Pillow start Ghostscript; a stand-in tells whether it did."""
+    started, ghostscript = tmp_path / "started", tmp_path / "gs"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {started}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\nshowpage\n"
+    for picture in (write(tmp_path / "photo.png", eps), eps, io.BytesIO(eps)):
+        with pytest.raises(ValueError, match="in no format that is read here"):
+            handwriting.prepare(picture)
+    assert not started.exists()
+
+
+@pytest.mark.parametrize("kind", ["PPM", "PCX", "TGA", "ICO", "SGI"])
+def test_formats_that_are_not_named_are_not_tried(kind):
+    file = saved(Image.fromarray(seven()).convert("RGB"), kind)
+    with pytest.raises(ValueError, match="in no format that is read here"):
+        handwriting.prepare(file)
+
+
+def test_pipes_devices_and_huge_files_are_told_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    huge = tmp_path / "huge.png"
+    with huge.open("wb") as file:
+        file.truncate(3_000_000_000)
+    for path in (tmp_path / "pipe.png", "/dev/zero", huge):
+        begun = time.process_time()
+        with pytest.raises(ValueError, match=Path(path).name):
+            handwriting.prepare(path)
+        assert time.process_time() - begun < 1
+
+
 # --- Reading ---------------------------------------------------------------------------------
 
 
@@ -349,3 +385,66 @@ def test_the_model_comes_back_in_its_mode(newnet):
 def test_photographs_are_read(condition, newnet):
     answers = [handwriting.read(newnet, photos.take(condition, d, 1)).digit for d in range(10)]
     assert sum(answer == digit for digit, answer in enumerate(answers)) >= 9
+
+
+@pytest.mark.parametrize("kind", scans.KINDS)
+def test_scans_drawings_and_screenshots_are_read(kind, newnet):
+    answers = [handwriting.read(newnet, scans.draw(kind, d, seed=3)).digit for d in range(10)]
+    assert sum(answer == digit for digit, answer in enumerate(answers)) >= 9
+
+
+def tight(digit, seed):
+    """A digit as wide a pen drew as the narrowest look sees, with two strokes cut by the border."""
+    sheet = scans.Sheet((196, 235), 205, np.random.default_rng([seed, digit]))
+    for stroke in photos.STROKES[digit][0]:
+        sheet.line([(58 + 80 * x, 55 + 125 * y) for x, y in stroke], 15, 70)
+    sheet.line([(-8, 70), (14, 90), (12, 140)], 15, 70)
+    sheet.line([(185, 190), (200, 120)], 15, 70)
+    sheet.blurred(2)
+    return sheet.picture(3)
+
+
+def test_the_whole_digit_is_taken_and_not_a_part():
+    for digit in range(10):
+        top, left, bottom, right = handwriting.prepare(tight(digit, 0)).box
+        ways = np.concatenate(photos.STROKES[digit][0])
+        assert abs((bottom - top) - 125 * np.ptp(ways[:, 1]) - 15) < 25
+        assert abs((right - left) - 80 * np.ptp(ways[:, 0]) - 15) < 25
+
+
+def test_gaps_are_closed_in_hard_pixels_and_not_in_mnists():
+    hard = np.zeros((28, 28), np.uint8)
+    hard[4:11, 13:15] = hard[14:24, 13:15] = 255
+    assert (handwriting.prepare(hard).image[4:24, 14] > 0).all()
+    soft = hard.copy()
+    soft[4:11, [12, 15]] = soft[14:24, [12, 15]] = 120
+    assert (handwriting.prepare(soft).image[4:24, 14] == 0).any()
+
+
+@pytest.mark.parametrize("kind", scans.NUMBERS)
+def test_every_digit_of_a_number_is_read_in_order(kind, newnet):
+    digits = [4, 0, 7, 2, 9, 1][: 2 if kind == "collage" else 6]
+    picture, boxes = scans.number(kind, digits, seed=5)
+    readings = handwriting.read_all(newnet, picture)
+    assert [reading.digit for reading in readings] == digits
+    assert {reading.others for reading in readings} == {len(digits) - 1}
+    for reading, (left, top, width, height) in zip(readings, boxes, strict=True):
+        row, column = top + height / 2, left + width / 2
+        assert reading.box[0] < row < reading.box[2]
+        assert reading.box[1] < column < reading.box[3]
+    assert handwriting.read(newnet, picture).others == len(digits) - 1
+
+
+def test_a_box_counts_pixels_of_the_picture_as_it_was_given(tmp_path):
+    large = Image.fromarray(seven()).resize((2000, 2400), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "large.jpg")
+    for picture in (large, np.asarray(large), tmp_path / "large.jpg"):
+        box = handwriting.prepare(picture).box
+        assert np.abs(np.subtract(box, (600, 600, 1800, 1350))).max() < 120
+
+
+def test_one_digit_has_no_others(newnet):
+    (reading,) = handwriting.read_all(newnet, seven())
+    assert (reading.digit, reading.others) == (7, 0)
+    assert reading.box == handwriting.read(newnet, seven()).box
+    assert handwriting.from_ink(255 - seven()).box is None

@@ -111,7 +111,7 @@ def read(
 ) -> None:
     """Read photographs of handwritten digits.
 
-    One digit in each, dark on bright or bright on dark, upright and with some room around it.
+    A digit or several in each, dark on bright or bright on dark, upright and with some room around.
     --out draws what the network saw. The exit code is 1 where a file could not be read.
 
     \b
@@ -167,6 +167,9 @@ def _read(network: nn.Module, path: Path) -> tuple[Any, dict[str, Any]]:
         return None, {"file": str(path), "digit": None, "error": told, "unread": True}
     shares = [round(value, 6) for value in reading.probabilities.tolist()]
     row = {"file": str(path), "digit": reading.digit, "probabilities": shares}
+    if reading.others:
+        every = handwriting.read_all(network, path)
+        row["digits"] = [{"digit": each.digit, "box": list(each.box)} for each in every]
     return reading.prepared.image, row
 
 
@@ -190,6 +193,9 @@ def _read_report(facts: dict[str, Any]) -> str:
 def _read_line(row: dict[str, Any]) -> str:
     if row["digit"] is None:
         return f"{row['file']}: {row['error']}"
+    if "digits" in row:
+        every = ", ".join(f"{each['digit']} at {tuple(each['box'])}" for each in row["digits"])
+        return f"{row['file']}: {len(row['digits'])} digits (top, left, bottom, right): {every}"
     order = sorted(range(10), key=row["probabilities"].__getitem__, reverse=True)
     first, second = (f"{k} ({share(row['probabilities'][k])})" for k in order[:2])
     verdict = "" if row.get("right", True) else f"  wrong: it is a {row['label']}"

@@ -37,9 +37,10 @@ def upload(
     says which. The rest is `layers`: white is zero, blue positive and orange negative, and the blue
     bar is the answer.
 
-    A picture that cannot be read is answered by a sentence, and the last good one stays.
-    `.prepared` is what became of it. `classes` are as in `layers`. `state` opens the layers at a
-    place, such as "layer=conv2".
+    Of several digits, the one that most looks like a digit is shown, and all are read, each with
+    its box in pixels of the picture. A picture that cannot be read is answered by a sentence, and
+    the last good one stays. `.prepared` is what became of it. `classes` are as in `layers`. `state`
+    opens the layers at a place, such as "layer=conv2".
 
     Raises what `handwriting.prepare` raises for `path`, and TypeError or ValueError where the
     model is no network, or none for images of 28×28, or `state` is no place in it.
@@ -62,7 +63,7 @@ class Upload(Reader):
     def __init__(self, model: nn.Module, classes: Sequence[str] | None, state: str | None) -> None:
         """Begin without a photograph."""
         super().__init__(model, _Drop(), classes, state)
-        self._ticket, self._parts = None, []
+        self._model, self._ticket, self._parts = model, None, []
         self._front.on_msg(weakly(self._receive))
 
     def read(self, picture: Any) -> None:
@@ -70,7 +71,15 @@ class Upload(Reader):
         prepared = handwriting.prepare(picture)
         with self._front.hold_sync():
             self._show(prepared)
+            chances = self.probabilities
+            if prepared.others and chances is not None and len(chances) == _CLASSES:
+                self._front.answer += self._all_digits(picture)
             self._front.error = ""
+
+    def _all_digits(self, picture: Any) -> str:
+        readings = handwriting.read_all(self._model, picture)
+        places = (f"{each.digit} at {each.box}" for each in readings)
+        return f". All digits (top, left, bottom, right): {', '.join(places)}"
 
     def _receive(self, _front: object, content: dict[str, Any], buffers: list[Any]) -> None:
         """Put together the parts of a file, as one message may not be as large as a photograph."""

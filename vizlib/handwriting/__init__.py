@@ -27,19 +27,16 @@ from scipy import ndimage
 from torch import nn
 
 from vizlib import data, models
-from vizlib.handwriting import _digit, _photo
+from vizlib.handwriting import _digit, _mnist, _photo
+from vizlib.handwriting._mnist import SIDE as SIDE
+from vizlib.handwriting._mnist import by_mass
 
 STEPS = (
     *("grey", "uneven light removed", "white on black", "cropped", "specks dropped"),
     *("scaled to 20", "centred by mass"),
 )
-BOX, SIDE = 20, 28
-# Widths of MNIST's strokes, in its pixels: nineteen of twenty lie in the first range, all in the
-# second, which is for digits as small as MNIST's: too few pixels to draw anew without need.
-WIDTHS, ALL_WIDTHS = (1.8, 4.8), (1.0, 6.0)
-_EDGE = 0.5  # an edge runs where half of a pixel is covered
 _OWN = 2  # pixels: the soft edge of a stroke is no wider
-_LARGE = 160  # pixels: a digit of that length can be made a little thicker
+Box = tuple[int, int, int, int]
 
 
 class NoDigitError(ValueError):
@@ -53,19 +50,38 @@ class Prepared:
     `image` is uint8 (28, 28), white on black. `steps` has an array uint8 (H, W) for each name in
     `STEPS`, in that order, for looking at: the first three are the whole picture, the next two
     the digit's place in it, then at most 20×20, then `image`. A drawing (`from_ink`) needs three.
+
+    `box` is the digit's (top, left, bottom, right) in pixels of the picture, None in a drawing, and
+    `others` counts the other digits beside it.
     """
 
     image: np.ndarray = field(repr=False)
     steps: dict[str, np.ndarray] = field(repr=False)
+    box: Box | None = None
+    others: int = 0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network took a picture for: `digit` 0…9, `probabilities` float32 (10,), the input."""
+    """What a network took a digit for: `digit` 0…9, `probabilities` float32 (10,), its input.
+
+    `box` is the digit's (top, left, bottom, right) in pixels of the picture, `others` counts the
+    other digits in it.
+    """
 
     digit: int
     probabilities: torch.Tensor
     prepared: Prepared = field(repr=False)
+
+    @property
+    def box(self) -> Box | None:
+        """The digit's top, left, bottom and right, in pixels of the picture."""
+        return self.prepared.box
+
+    @property
+    def others(self) -> int:
+        """How many other digits there are in the picture, which `read_all` reads."""
+        return self.prepared.others
 
 
 def prepare(image: Any) -> Prepared:
@@ -73,29 +89,50 @@ def prepare(image: Any) -> Prepared:
 
     `image` is a path, bytes, an open file, a Pillow image, or an array or tensor (H, W),
     (H, W, 3) or (H, W, 4). It shows one digit, dark on bright or bright on dark, upright and with
-    some room around it. MNIST's own images come back as they were, but for their faintest pixels.
+    some room around it; of several, the one that most looks like a digit is taken. MNIST's own
+    images come back as they were, but for their faintest pixels.
 
-    Raises ValueError where there is no ink, where a file is damaged or of no known format, or has
-    more than 128 million pixels; FileNotFoundError; TypeError where `image` is no picture at all.
+    Raises ValueError where there is no ink, where a file is damaged, of no known format, a folder,
+    a device, over 200 MB or over 128 million pixels; FileNotFoundError; TypeError where `image` is
+    no picture at all.
 
     >>> prepare(np.full((100, 100), 255, np.uint8))
     Traceback (most recent call last):
     vizlib.handwriting.NoDigitError: there is no digit in the array of shape (100, 100): ...
     """
-    grey, name = _photo.read_grey(image)
-    found = _digit.find(grey)
-    if found is None:
+    return prepared_from(image, 1)[0]
+
+
+def prepared_from(image: Any, most: int | None = None) -> list[Prepared]:
+    """Prepare all digits in a picture, or so many: the one that most looks like one first."""
+    photo = _photo.read_grey(image)
+    digits = _digit.find(photo.values)
+    masks = digits.masks[:most] if digits else []
+    cuts = [cut for mask in masks if (cut := _digit.seen_closely(digits, mask))]
+    if not cuts:
         raise NoDigitError(
-            f"there is no digit in {name}: write one large digit with a dark pen on bright paper, "
-            "or with chalk on a board, and leave some room around it"
+            f"there is no digit in {photo.name}: write one large digit with a dark pen on bright "
+            "paper, or with chalk on a board, and leave some room around it"
         )
-    scaled = in_box(found.digit)
-    centred = by_mass(scaled)
-    ink = found.ink
-    even = 1 - ink if found.dark else ink
-    arrays = (grey / 255, even, ink, ink[found.place], found.digit, scaled, centred)
-    steps = {name: in_bytes(array) for name, array in zip(STEPS, arrays, strict=True)}
-    return Prepared(steps[STEPS[-1]], steps)
+    return [laid_out(photo, digits, *cut) for cut in cuts]
+
+
+def laid_out(
+    photo: _photo.Photo, digits: _digit.Digits, place: _digit.Place, digit: np.ndarray
+) -> Prepared:
+    """Make of a digit's ink what MNIST would have, and keep each step of the way."""
+    scaled = _mnist.whole(_mnist.in_box(digit))
+    centred, ink = by_mass(scaled), digits.ink
+    even = 1 - ink if digits.dark else ink
+    arrays = (photo.values / 255, even, ink, ink[place], digit, scaled, centred)
+    steps = {name: _mnist.in_bytes(array) for name, array in zip(STEPS, arrays, strict=True)}
+    size = photo.longest / max(photo.values.shape)
+    tight = _digit.box_of(digit > _mnist.EDGE)
+    (top, bottom), (left, right) = (
+        (round((around.start + own.start) * size), round((around.start + own.stop) * size))
+        for around, own in zip(place, tight, strict=True)
+    )
+    return Prepared(steps[STEPS[-1]], steps, (top, left, bottom, right), len(digits.masks) - 1)
 
 
 def from_ink(ink: Any) -> Prepared:
@@ -112,16 +149,16 @@ def from_ink(ink: Any) -> Prepared:
     (20, 2)
     """
     cover = np.asarray(ink, np.float32) / 255
-    inked = cover >= _EDGE
+    inked = cover >= _mnist.EDGE
     if not inked.any():
         raise NoDigitError("there is no ink in the drawing: draw one digit, as large as you like")
     # An eraser leaves faint edges behind, which would count as ink when the drawing is cropped.
     place = _digit.grown_box(_digit.box_of(inked), _OWN)
     near = ndimage.binary_dilation(inked[place], iterations=_OWN)
-    cropped = trimmed(cover[place] * near)
-    scaled = in_box(cropped)
+    cropped = _mnist.trimmed(cover[place] * near)
+    scaled = _mnist.in_box(cropped)
     arrays = {"cropped": cropped, "scaled to 20": scaled, "centred by mass": by_mass(scaled)}
-    steps = {name: in_bytes(array) for name, array in arrays.items()}
+    steps = {name: _mnist.in_bytes(array) for name, array in arrays.items()}
     return Prepared(steps[STEPS[-1]], steps)
 
 
@@ -134,73 +171,41 @@ def in_colour(image: Any) -> np.ndarray:
     >>> in_colour(np.zeros((30, 40), np.uint8)).shape
     (30, 40, 3)
     """
-    values, _ = _photo.read_colours(image)
+    values = _photo.read_colours(image).values
     values = values if values.ndim > len("HW") else np.stack([values] * len("RGB"), axis=-1)
-    return in_bytes(values / 255)
+    return _mnist.in_bytes(values / 255)
 
 
 def read(model: nn.Module, image: Any) -> Reading:
-    """Prepare a picture and ask the model, in eval mode, what it is.
+    """Prepare a picture and ask the model, in eval mode, what its digit is.
 
     The model comes back in the mode it was in. Raises what `prepare` raises.
     """
-    prepared = prepare(image)
+    return answers(model, prepared_from(image, 1))[0]
+
+
+def read_all(model: nn.Module, image: Any) -> list[Reading]:
+    """Read every digit in a picture: row by row, and from left to right.
+
+    Each reading has its `box` (top, left, bottom, right) in pixels of the picture. Takes and raises
+    what `prepare` does.
+
+    >>> from vizlib import weights
+    >>> two = np.full((90, 120), 230, np.uint8)
+    >>> two[15:75, 26:34] = two[15:75, 86:94] = 40
+    >>> [(reading.digit, reading.box[1]) for reading in read_all(weights.load("lenet"), two)]
+    [(1, 26), (1, 86)]
+    """
+    found = prepared_from(image)
+    order = _digit.reading_order([prepared.box for prepared in found])
+    return answers(model, [found[k] for k in order])
+
+
+def answers(model: nn.Module, found: list[Prepared]) -> list[Reading]:
+    """Ask the model what each of the digits is."""
     device = next(model.parameters()).device
+    x = data.normalize(np.stack([prepared.image for prepared in found]))
     with torch.no_grad(), models.eval_mode(model):
-        scores = model(data.normalize(prepared.image).to(device))[0]
-    probabilities = models.probabilities(scores).cpu()
-    return Reading(int(probabilities.argmax()), probabilities, prepared)
-
-
-def in_bytes(values: np.ndarray) -> np.ndarray:
-    """Turn 0…1 into uint8 0…255."""
-    return np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)
-
-
-def in_box(digit: np.ndarray) -> np.ndarray:
-    """Scale ink (h, w) until its longer side is 20, each pixel the mean of what it covers."""
-    digit = trimmed(even_stroke(trimmed(digit)))
-    longer = max(digit.shape)
-    shape = [max(1, round(side * BOX / longer)) for side in digit.shape]
-    return _photo.resized(digit, shape)
-
-
-def trimmed(digit: np.ndarray) -> np.ndarray:
-    """Cut off the rows and columns without ink."""
-    inked = digit > 1 / 255
-    rows, columns = np.flatnonzero(inked.any(1)), np.flatnonzero(inked.any(0))
-    return digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
-def even_stroke(digit: np.ndarray) -> np.ndarray:
-    """Make strokes thicker or thinner where no pen of MNIST's would have drawn them so.
-
-    Each edge moves by half of what is missing or too much, on an image large enough for that.
-    """
-    width = _digit.stroke_width(digit > _EDGE) * BOX / max(digit.shape)
-    small = max(digit.shape) <= SIDE
-    wanted = float(np.clip(width, *(ALL_WIDTHS if small else WIDTHS)))
-    if wanted == width:
-        return digit
-    large = _LARGE / max(digit.shape)
-    shape = [max(1, round(side * large)) for side in digit.shape]
-    inside = np.pad(_photo.resized(digit, shape), _LARGE // 8) > _EDGE
-    inner, outer = (ndimage.distance_transform_edt(side) for side in (inside, ~inside))
-    # A dot is all edge: its middle stays.
-    moved = max((wanted - width) / 2 * _LARGE / BOX, _EDGE - inner.max())
-    return np.clip(inner - outer + moved + _EDGE, 0, 1)
-
-
-def by_mass(digit: np.ndarray) -> np.ndarray:
-    """Lay ink of at most 20×20 into 28×28, its centre of mass at the middle of rows and columns.
-
-    By whole pixels, so that the grey ones stay what they are: row and column 14, give or take half.
-    """
-    image = np.zeros((SIDE, SIDE), digit.dtype)
-    masses = ndimage.center_of_mass(digit)
-    starts = [
-        int(np.clip(np.floor(SIDE / 2 - mass + 0.5), 0, SIDE - side))
-        for mass, side in zip(masses, digit.shape, strict=True)
-    ]
-    image[tuple(slice(s, s + n) for s, n in zip(starts, digit.shape, strict=True))] = digit
-    return image
+        scores = model(x.to(device))
+    chances = models.probabilities(scores).cpu()
+    return [Reading(int(p.argmax()), p, each) for p, each in zip(chances, found, strict=True)]

@@ -1,7 +1,7 @@
-"""Which of the marks in a picture is the digit, and where its strokes run.
+"""Which of the marks in a picture are digits, and where their strokes run.
 
-First a look from afar at both, dark marks on bright and bright ones on dark, for whatever most
-looks like a digit. Then a close one at that place, which knows how wide the strokes are.
+First a look from afar, at dark marks on bright and at bright ones on dark, for whatever most looks
+like a digit. What is like it is another digit. Then a close look at each place.
 """
 
 from __future__ import annotations
@@ -16,38 +16,47 @@ from vizlib.handwriting import _ink
 
 OWN_SIZE = 28  # pixels: a digit that is no larger is as grey at its edges as MNIST's
 REACH, MASS = 0.25, 0.03  # a quarter of a digit's length away, a piece has 3 % of its ink
+APART = 0.1  # two marks as long as a digit are one only where they are nearer than that
 PALER = 0.4  # times as strong as the digit is what does not belong to it
 FAINT, CONTRAST = 0.25, 2.2  # a digit that is fainter is this much stronger than all the rest
 THIN, THICK = 0.06, 0.2  # widths of most strokes, as shares of the digit's length
 SMALL = 0.2  # of the picture's shorter side
 WINDOWS = (1 / 3, 1 / 8, 1 / 20)  # of it again: the widest strokes that a look can see
+TALLER = 1.8  # times as tall may one digit of a number be as another
+PALE = 0.27  # times as strong as nearly the strongest is the edge of a mark
+FRAME = 0.5  # of the picture's shorter side is the least length of a printed frame
+BORDER = 0.15  # times as likely is a digit that touches the border
+CONVINCING = 0.45  # likeness: no narrower window sees more
 Place = tuple[slice, slice]
-_BINS = 128  # of a histogram
-_FEW_PIXELS = 4  # no digit has so few
 _MARKS = 3  # that are looked at, of each kind
 _UNLIKELY = 0.6  # what speaks against the polarity that most of the picture speaks for
 
 
-class Mark(NamedTuple):
-    """What may be the digit: how much it looks like one, on what, seen how, where, bool (H, W)."""
+class Look(NamedTuple):
+    """One way to look at a picture: for dark marks or bright ones, through a window."""
 
-    likeness: float
     dark: bool
     window: int
-    mask: np.ndarray
+    ink: np.ndarray
+    labels: np.ndarray
 
 
-class Found(NamedTuple):
-    """The digit: dark on bright or not, all ink, its place, and its own ink there, 0…1."""
+class Digits(NamedTuple):
+    """The digits in a picture: dark on bright or not, all ink (H, W), and a mask for each.
+
+    The first mask is the one that most looks like a digit. In `masks`, seen from afar, a pixel is
+    `step` pixels of the picture; `clean` is the ink without the lines and squares on the paper.
+    """
 
     dark: bool
     ink: np.ndarray
-    place: Place
-    digit: np.ndarray
+    clean: np.ndarray
+    step: int
+    masks: list[np.ndarray]
 
 
-def find(grey: np.ndarray) -> Found | None:
-    """Return the digit in a picture (H, W) of 0…255, or None where there is none.
+def find(grey: np.ndarray) -> Digits | None:
+    """Return the digits in a picture (H, W) of 0…255, or None where there is none.
 
     The close look takes nothing much wider than the strokes for ink, and nothing that the look
     from afar did not see: no fold of the paper, no shadow.
@@ -56,13 +65,11 @@ def find(grey: np.ndarray) -> Found | None:
     afar = seen_from_afar(shrunk(grey, step))
     if afar is None:
         return None
-    strokes, window = round(3 * step * stroke_width(afar.mask)) + 3, step * afar.window
+    look, masks = afar
+    strokes, window = round(3 * step * stroke_width(masks[0])) + 3, step * look.window
     window = strokes if strokes < window / 2 else window
-    ink = _ink.absorbed(grey, dark=afar.dark, window=window)
-    clean = _ink.between(ink, _ink.printed(ink))
-    there = afar.mask.repeat(step, 0).repeat(step, 1)[: grey.shape[0], : grey.shape[1]]
-    mask = seen_closely(clean, there)
-    return None if mask is None else Found(afar.dark, ink, *cut_out(clean, mask))
+    ink = _ink.absorbed(grey, dark=look.dark, window=window)
+    return Digits(look.dark, ink, _ink.between(ink, _ink.printed(ink)), step, masks)
 
 
 def shrunk(grey: np.ndarray, step: int) -> np.ndarray:
@@ -73,32 +80,31 @@ def shrunk(grey: np.ndarray, step: int) -> np.ndarray:
     return wide.reshape(wide.shape[0] // step, step, -1, step).mean((1, 3))
 
 
-def seen_from_afar(grey: np.ndarray) -> Mark | None:
-    """Return what looks most like a digit, dark on bright or bright on dark."""
-    voted = _ink.is_dark_on_bright(grey)
-    small = min(grey.shape) < _ink.RESOLVED
-    looks = [
-        mark
-        for dark in ([voted] if small else [voted, not voted])
-        for mark in marks(grey, dark=dark, trust=1 if dark == voted else _UNLIKELY)
-    ]
-    return max(looks, key=lambda mark: mark.likeness, default=None)
+# --- From afar ----------------------------------------------------------------------------------
 
 
-def marks(grey: np.ndarray, *, dark: bool, trust: float) -> Iterator[Mark]:
-    """Yield the largest and most central marks, each with what belongs to it.
+def seen_from_afar(grey: np.ndarray) -> tuple[Look, list[np.ndarray]] | None:
+    """Return the look that shows a digit best, and the masks (H, W) of the digits in it.
 
-    A wide window sees broad strokes whole, a narrow one sees no table under the sheet, and the
-    narrowest no shadow of a hand.
+    A wide window sees broad strokes whole. Only where that shows nothing that is clearly a digit,
+    a narrower one is tried, which sees no table under the sheet, and then the narrowest, which sees
+    no shadow of a hand, but would take the corners of a broad stroke for a digit.
     """
-    bright = grey if dark else 255 - grey
-    edges, lines = _ink.steps(bright), None
+    seen: list[tuple[float, Look, np.ndarray]] = []
     for window in windows(grey):
-        ink = _ink.absorbed(grey, dark=dark, window=window)
-        lines = _ink.printed(ink) if lines is None else lines
-        clean = _ink.between(ink, lines)
-        for mask in large_and_central(clean):
-            yield Mark(trust * likeness(mask, ink, edges, bright), dark, window, mask)
+        for trust, dark in polarities(grey):
+            look = looked_at(grey, dark=dark, window=window)
+            bright = grey if dark else 255 - grey
+            seen += [
+                (trust * likeness(mask, look.ink, bright), look, mask)
+                for mask in large_and_central(look)
+            ]
+        if any(score > CONVINCING for score, *_ in seen):
+            break
+    if not seen:
+        return None
+    _, look, mask = max(seen, key=lambda mark: mark[0])
+    return look, [mask, *others(mask, look)]
 
 
 def windows(grey: np.ndarray) -> list[int]:
@@ -108,9 +114,52 @@ def windows(grey: np.ndarray) -> list[int]:
     return [max(15 if share == WINDOWS[0] else 9, int(side * share)) for share in shares]
 
 
-def large_and_central(ink: np.ndarray) -> Iterator[np.ndarray]:
+def polarities(grey: np.ndarray) -> list[tuple[float, bool]]:
+    """Return whether to look for dark marks or bright ones, and how far to trust what is seen."""
+    voted = _ink.is_dark_on_bright(grey)
+    return [(1, voted), (_UNLIKELY, not voted)][: 1 if min(grey.shape) < _ink.RESOLVED else 2]
+
+
+def looked_at(grey: np.ndarray, *, dark: bool, window: int) -> Look:
+    """Look at a picture (H, W) of 0…255."""
+    ink = _ink.absorbed(grey, dark=dark, window=window)
+    clean = _ink.between(ink, _ink.printed(ink))
+    return Look(dark, window, clean, labelled(clean))
+
+
+def labelled(ink: np.ndarray) -> np.ndarray:
+    """Number the marks (H, W) from 1, and give 0 to all that is much fainter than ink is."""
+    inked = ink > _ink.FAINTEST
+    if not inked.any():
+        return inked.astype(int)
+    least = max(_ink.FAINTEST, PALE * np.percentile(ink[inked], 95))
+    return without_frames(ndimage.label(ink > least, np.ones((3, 3)))[0])
+
+
+def without_frames(labels: np.ndarray) -> np.ndarray:
+    """Drop marks that have others inside: the frame of a cell, the cells of a form."""
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if length_of(box) > FRAME * min(labels.shape):
+            near = labels[box]
+            own = near == number
+            if 10 * (near[inside(own)] > 0).sum() > own.sum():
+                near[own] = 0
+    return labels
+
+
+def inside(frame: np.ndarray) -> np.ndarray:
+    """Return what a mark (H, W) encloses; one that keeps to its sides need not be closed."""
+    inner = tuple(slice(side // 10, side - side // 10) for side in frame.shape)
+    if not frame[inner].any():
+        within = np.zeros_like(frame)
+        within[inner] = min(frame.shape) > max(frame.shape) / 3
+        return within
+    return ndimage.binary_fill_holes(frame) & ~frame
+
+
+def large_and_central(look: Look) -> Iterator[np.ndarray]:
     """Yield where the largest and most central marks are, each with what belongs to it."""
-    labels = labelled(ink)
+    ink, labels = look.ink, look.labels
     boxes = dict(enumerate(ndimage.find_objects(labels), start=1))
     least = max(4, min(ink.shape) / 40)
     large = [number for number, box in boxes.items() if box and length_of(box) >= least]
@@ -118,65 +167,99 @@ def large_and_central(ink: np.ndarray) -> Iterator[np.ndarray]:
     large.sort(key=lambda n: -masses[n] * centrality(boxes[n], ink.shape))
     inner = [number for number in large if not at_border(boxes[number], ink.shape)]
     for number in dict.fromkeys(inner[:_MARKS] + large[:2]):
-        yield with_neighbours(labels, ink, number)
+        yield with_neighbours(labels, ink, number, boxes[number])
 
 
-def labelled(ink: np.ndarray, most: float = 1) -> np.ndarray:
-    """Number the marks (H, W), from 1, that are in part as strong as ink is here; 0 elsewhere.
-
-    As ink is, or as `most`, where something stronger is near.
-    """
-    strengths = ink[ink > _ink.FAINTEST]
-    if strengths.size < _FEW_PIXELS:
-        return np.zeros(ink.shape, int)
-    strong = min(otsu(strengths), most)
-    labels, count = ndimage.label(ink > max(_ink.FAINTEST, strong / 2), np.ones((3, 3)))
-    sure = np.zeros(count + 1, bool)
-    sure[labels[ink >= strong]] = True
-    sure[0] = False
-    return labels * sure[labels]
-
-
-def likeness(mask: np.ndarray, ink: np.ndarray, edges: np.ndarray, bright: np.ndarray) -> float:
-    """Return how much a mark looks like a digit, of which only the order counts.
+def likeness(mask: np.ndarray, ink: np.ndarray, bright: np.ndarray) -> float:
+    """Return how much a mark looks like a digit.
 
     All around there is an edge as strong as its ink, which what lies between strokes, or between
     a stroke and a shadow, does not have. It stands out and is darker than what is around, which
     the paper in a loop is not. It is near the middle of the picture, is not small, is made of
-    strokes, is no blot and no outline of a sheet, and does not go on outside.
+    strokes, is no blot and no frame, and does not go on outside.
     """
     box = box_of(mask)
     around = grown_box(box, length_of(box) // 2 + 2)
-    outside = ~ndimage.binary_dilation(mask[around], iterations=3)
-    rest = ink[around][outside]
+    shape = ink.shape
+    mask, ink, bright = mask[around], ink[around], bright[around]
+    outside = ~ndimage.binary_dilation(mask, iterations=3)
+    rest = ink[outside]
     rival = np.percentile(rest, 98) if rest.size else 0
-    lighter = (bright[around][outside] > np.median(bright[mask])).mean() if rest.size else 1
+    lighter = (bright[outside] > np.median(bright[mask])).mean() if rest.size else 1
     strength = ink[mask].mean()
-    outline = edges[mask & ~ndimage.binary_erosion(mask)]
+    outline = _ink.steps(bright)[mask & ~ndimage.binary_erosion(mask)]
     bounded = (outline >= 0.7 * min(strength, outline.max())).mean()
     width = stroke_width(mask) / length_of(box)
     strokes = min(1, width / THIN) ** 2 * np.exp(-10 * max(0, width - THICK))
-    place = centrality(box, ink.shape) * np.exp(-float(at_border(box, ink.shape)))
-    place *= min(1, length_of(box) / min(ink.shape) / SMALL)
+    place = centrality(box, shape) * (BORDER if at_border(box, shape) else 1)
+    place *= min(1, length_of(box) / min(shape) / SMALL)
     return float((strength / (rival + 0.05)) ** 0.5 * (lighter * bounded) ** 3 * strokes * place)
 
 
-def seen_closely(ink: np.ndarray, there: np.ndarray) -> np.ndarray | None:
-    """Return where the digit is, bool (H, W), that was seen from afar in about that place."""
-    box = box_of(there)
-    around = grown_box(box, length_of(box) // 2 + 2)
-    near = ink[around]
-    labels = labelled(near, float(near[there[around]].mean()))
-    shares = np.bincount(labels[there[around]], near[there[around]], labels.max() + 1)
-    shares[0] = 0
-    if not shares.any():
+def others(digit: np.ndarray, look: Look) -> Iterator[np.ndarray]:
+    """Yield the other digits: as high as the first, about as strong, and whole in the picture."""
+    labels = look.labels * ~digit
+    height, strength = height_of(digit), look.ink[digit].mean()
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None or not (labels[box] == number).any():
+            continue
+        if TALLER * (box[0].stop - box[0].start) < height or at_border(box, labels.shape):
+            continue
+        mask = with_neighbours(labels, look.ink, number, box)
+        labels[mask] = 0
+        alike = 1 / TALLER < height_of(mask) / height < TALLER
+        if alike and look.ink[mask].mean() > 0.5 * strength:
+            yield mask
+
+
+def height_of(mask: np.ndarray) -> int:
+    rows = box_of(mask)[0]
+    return rows.stop - rows.start
+
+
+def reading_order(boxes: list[tuple[int, int, int, int]]) -> list[int]:
+    """Return the numbers of boxes (top, left, bottom, right), row by row and from left to right.
+
+    A row goes on where the next box's middle is as high as the last one is: it may slope.
+    """
+    rows: list[list[int]] = []
+    for k in sorted(range(len(boxes)), key=lambda k: boxes[k][1]):
+        middle = (boxes[k][0] + boxes[k][2]) / 2
+        row = next((r for r in rows if boxes[r[-1]][0] < middle < boxes[r[-1]][2]), None)
+        rows.append([k]) if row is None else row.append(k)
+    rows.sort(key=lambda row: sum(boxes[k][0] for k in row) / len(row))
+    return [k for row in rows for k in row]
+
+
+# --- Closely ------------------------------------------------------------------------------------
+
+
+def seen_closely(digits: Digits, afar: np.ndarray) -> tuple[Place, np.ndarray] | None:
+    """Return the place of a digit and its ink there, 0…1, that was seen from afar near there.
+
+    The edges of its strokes are as sharp as those of ink, where there are pixels enough to tell.
+    """
+    step, box = digits.step, box_of(afar)
+    box = grown_box(box, length_of(box) // 2 + 9)
+    around = tuple(slice(side.start * step, side.stop * step) for side in box)
+    near = digits.clean[around]
+    there = afar[box].repeat(step, 0).repeat(step, 1)[: near.shape[0], : near.shape[1]]
+    strength = np.median(near[there])
+    labels, count = ndimage.label(near > max(_ink.FAINTEST, strength / 2), np.ones((3, 3)))
+    wide = ndimage.binary_dilation(there, iterations=2 * step)
+    masses = np.bincount(labels.ravel(), minlength=count + 1)
+    own = np.bincount(labels[wide], minlength=count + 1) > masses / 2
+    own[0] = False
+    digit = own[labels]
+    if not digit.any() or not stands_out(digit, near):
         return None
-    digit = with_neighbours(labels, near, int(shares.argmax()))
-    if not stands_out(digit, near):
-        return None
-    mask = np.zeros(ink.shape, bool)
-    mask[around] = digit
-    return mask
+    length = length_of(box_of(digit))
+    inner = grown_box(box_of(digit), 2 + length // 20)
+    cover = near[inner] * ndimage.binary_dilation(digit[inner], iterations=2)
+    rows, columns = (
+        slice(a.start + i.start, a.start + i.stop) for a, i in zip(around, inner, strict=True)
+    )
+    return (rows, columns), sharpened(cover, length)
 
 
 def box_of(mask: np.ndarray) -> Place:
@@ -197,19 +280,9 @@ def stroke_width(inside: np.ndarray) -> float:
     On a stroke of width w the distance to its nearer edge goes from 0 up to w / 2: w is four
     times the mean. (Pixels are counted to their centres, which adds about a quarter.)
     """
+    inside = inside[box_of(inside)]
     distances = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     return 4 * (float(distances[inside].mean()) - 0.25)
-
-
-def cut_out(ink: np.ndarray, mask: np.ndarray) -> tuple[Place, np.ndarray]:
-    """Return the digit's place with a margin, and its ink there, without what is not its own.
-
-    The edges of its strokes are as sharp as those of ink, where there are pixels enough to tell.
-    """
-    length = length_of(box_of(mask))
-    place = grown_box(box_of(mask), 2 + length // 20)
-    near = ndimage.binary_dilation(mask[place], iterations=2)
-    return place, sharpened(ink[place] * near, length)
 
 
 def sharpened(ink: np.ndarray, length: int) -> np.ndarray:
@@ -234,25 +307,6 @@ def stands_out(mask: np.ndarray, ink: np.ndarray) -> bool:
     return bool(strength > FAINT or strength > CONTRAST * np.percentile(ink[~mask], 98))
 
 
-def otsu(values: np.ndarray) -> float:
-    """Return the threshold that splits values in 0…1 into two classes farthest apart (Otsu, 1979).
-
-    Where all are about the same there is one class, and the threshold is its least.
-
-    >>> 0.2 < otsu(np.array([0.1, 0.15, 0.2, 0.8, 0.9])) <= 0.8
-    True
-    """
-    if np.ptp(values) < 1 / _BINS:
-        return float(values.min())
-    counts, edges = np.histogram(values, _BINS, (0, 1))
-    middles = (edges[1:] + edges[:-1]) / 2
-    below, mass = counts.cumsum(), (counts * middles).cumsum()
-    above = below[-1] - below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gap = (mass / below - (mass[-1] - mass) / above) ** 2 * below * above
-    return float(edges[1:][np.nanargmax(gap)])
-
-
 def length_of(box: tuple[slice, slice]) -> int:
     """Return the longer side of a box in pixels."""
     return max(side.stop - side.start for side in box)
@@ -271,10 +325,11 @@ def at_border(box: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
     return any(side.start <= 1 or side.stop >= length - 1 for side, length in pairs)
 
 
-def with_neighbours(labels: np.ndarray, ink: np.ndarray, main: int) -> np.ndarray:
+def with_neighbours(labels: np.ndarray, ink: np.ndarray, main: int, box: Place) -> np.ndarray:
     """Add what is near: the bar of a 5, the pieces of a broken stroke; the farther, the larger."""
-    box = ndimage.find_objects(labels)[main - 1]
-    longest = length_of(box)
+    # A small picture shows one digit, however small the pieces of its strokes are.
+    whole = OWN_SIZE if min(ink.shape) < _ink.RESOLVED else 0
+    longest = max(length_of(box), whole)
     around = grown_box(box, longest)
     mask = np.zeros_like(labels, bool)
     mask[around] = grown(labels[around], ink[around], main, longest)
@@ -283,15 +338,19 @@ def with_neighbours(labels: np.ndarray, ink: np.ndarray, main: int) -> np.ndarra
 
 def grown(labels: np.ndarray, ink: np.ndarray, main: int, longest: int) -> np.ndarray:
     """Return the main mark with all that is near it, and near what was near, and so on."""
-    lengths = [0, *(length_of(box) if box else 0 for box in ndimage.find_objects(labels))]
+    lengths = np.array([0, *(length_of(box) if box else 0 for box in ndimage.find_objects(labels))])
     masses = np.bincount(labels.ravel(), ink.ravel())
     strengths = masses / np.maximum(np.bincount(labels.ravel()), 1)
-    alike = (np.array(lengths) <= 1.5 * longest) & (strengths >= PALER * strengths[main])
-    digit, marked, last = labels == main, labels > 0, 0
-    while digit.sum() > last:
+    alike = (lengths > 0) & (lengths <= 1.5 * longest) & (strengths >= PALER * strengths[main])
+    alike[main] = False
+    digit, last = labels == main, 0
+    while digit.sum() > last and alike.any():
         last = digit.sum()
+        marked = alike[labels]
         gaps = np.full(len(lengths), np.inf)
         np.minimum.at(gaps, labels[marked], ndimage.distance_transform_edt(~digit)[marked])
-        share = gaps / (REACH * longest)
-        digit |= (alike & (share <= 1) & (masses >= MASS * masses[main] * share))[labels]
+        share = gaps / np.where(lengths > 0.6 * longest, APART, REACH) / longest
+        near = alike & (share <= 1) & (masses >= MASS * masses[main] * share)
+        digit |= near[labels]
+        alike &= ~near
     return digit

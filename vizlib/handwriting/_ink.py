@@ -12,9 +12,10 @@ import functools
 import numpy as np
 from scipy import ndimage
 
-FAINTEST = 0.08  # of the light missing: fainter marks are shades of the paper
+FAINTEST = 0.03  # of the light missing: fainter marks are shades of the paper
 RESOLVED = 64  # pixels: below, printed lines and strokes are equally thin
 COARSE = 270  # pixels: enough to see what is a line and what a digit
+_PALEST = 0.04  # of the light missing in a printed line, once it is averaged
 _LEAST_BLUR = 0.3  # pixels: less changes nothing
 _DARKEST = 1.4  # times what most are, are lines where they are darkest
 _LINES, _THROUGH = 5, 2  # parallel ones: no digit has so many, or so many that fill the picture
@@ -141,17 +142,17 @@ def ruling(ink: np.ndarray, least: int) -> np.ndarray:
     across half of the picture. Then so are shorter pieces that end at a stroke.
     """
     thin = ink - ndimage.grey_opening(ink, (max(4, min(ink.shape) // 30), 1))
-    width = ink.shape[1]
+    width, longer = ink.shape[1], max(ink.shape)
     straight = openings(thin, max(8, width // 4))
-    labels, _ = ndimage.label(straight > FAINTEST / 2)
+    labels, _ = ndimage.label(straight > _PALEST)
     spans = [(across.start, across.stop) for _, across in ndimage.find_objects(labels)]
     through = [n for n, (a, b) in enumerate(spans, 1) if a <= width / 50 and b >= width * 0.98]
-    long = [n for n, (a, b) in enumerate(spans, 1) if b - a >= width / 2]
+    long = [n for n, (a, b) in enumerate(spans, 1) if b - a >= longer / 2]
     kept = long if len(long) >= _LINES else through if len(through) >= least else []
     if not kept:
         return np.zeros_like(ink)
     if len(kept) >= _LINES:
-        kept = [n for n, (a, b) in enumerate(spans, 1) if b - a >= width / 5]
+        kept = [n for n, (a, b) in enumerate(spans, 1) if b - a >= longer / 5]
     # A straight stroke may run along a printed line, which is no darker for it.
     printed = np.isin(labels, kept)
     return np.minimum(straight, _DARKEST * np.median(straight[printed])) * printed
@@ -165,10 +166,14 @@ def openings(ink: np.ndarray, length: int) -> np.ndarray:
     """
     tolerant = ndimage.maximum_filter1d(ink, 3, axis=0)
     best = np.zeros_like(ink)
+    inked = np.nonzero(tolerant > _PALEST)
     for slope in _SLOPES:
+        levels = (inked[0] - np.round(slope * inked[1]).astype(int)) % len(ink)
+        if np.bincount(levels, minlength=1).max(initial=0) < 0.9 * length:
+            continue
         level = ndimage.uniform_filter1d(sheared(tolerant, slope), length // 8)
-        inked = (level > FAINTEST / 2).astype(np.float32)
-        rows = ndimage.uniform_filter1d(inked, length).max(1) > 1 - 0.5 / length
+        covered = (level > _PALEST).astype(np.float32)
+        rows = ndimage.uniform_filter1d(covered, length).max(1) > 1 - 0.5 / length
         if rows.any():
             opened = np.zeros_like(level)
             opened[rows] = ndimage.grey_opening(level[rows], (1, length))

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ from vizlib import files
 
 SIDE = 800  # pixels: a digit of a tenth of that is still four times as large as MNIST's
 MOST_PIXELS = 128_000_000  # above what phones take today, and 400 MB once it is unpacked
-MOST_BYTES = 200_000_000
+MOST_BYTES = 200_000_000  # of a file
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
+KEPT = ("L", "RGB", "RGBA")
 WHITE = 255
 _PLANE, _COLOURED = 2, 3  # axes of an image without colours, and with them
 _MODES = {2: "LA", 3: "RGB", 4: "RGBA"}
@@ -26,21 +28,35 @@ _CHANNELS = {1, *_MODES}
 _RETRY = "save it anew as JPEG or PNG and try that"
 
 
-def read_grey(image: Any) -> tuple[np.ndarray, str]:
-    """Return the picture as float32 (H, W) in 0…255, no side over `SIDE`, and what to call it."""
-    values, name = read_colours(image)
-    return in_grey(values), name
+class Photo(NamedTuple):
+    """A picture no side of which is over `SIDE`, float32 (H, W) or (H, W, 3) in 0…255.
+
+    `name` is what to call it in a sentence, `longest` the longer side in pixels as it was given.
+    """
+
+    values: np.ndarray
+    name: str
+    longest: int
 
 
-def read_colours(image: Any) -> tuple[np.ndarray, str]:
-    """Return the same before it is made grey, (H, W) or (H, W, 3), and what to call it."""
+def read_grey(image: Any) -> Photo:
+    """Return a picture as (H, W)."""
+    photo = read_colours(image)
+    return photo._replace(values=in_grey(photo.values))
+
+
+def read_colours(image: Any) -> Photo:
+    """Return a picture before it is made grey."""
     if isinstance(image, np.ndarray | torch.Tensor):
-        return colours(from_array(image)), f"the array of shape {tuple(image.shape)}"
+        name = f"the array of shape {tuple(image.shape)}"
+        longest = max(channels_last(as_array(image)).shape[:2])
+        return Photo(colours(from_array(image)), name, longest)
     name = name_of(image)
     with warnings.catch_warnings():
         # Pillow warns of large pictures and of odd metadata; the limit is ours, and pixels count.
         warnings.simplefilter("ignore")
-        return colours(from_file(image, name)), name
+        picture, longest = from_file(image, name)
+        return Photo(colours(picture), name, longest)
 
 
 def name_of(image: Any) -> str:
@@ -61,28 +77,30 @@ def name_of(image: Any) -> str:
 # --- Files ------------------------------------------------------------------------------------
 
 
-def from_file(image: Any, name: str) -> Image.Image:
-    """Open, turn upright and shrink; raise ValueError where that cannot be done."""
+def from_file(image: Any, name: str) -> tuple[Image.Image, int]:
+    """Open, shrink and turn upright; raise ValueError where that cannot be done."""
+    if isinstance(image, str | PathLike):
+        image = files.check_readable(Path(image), MOST_BYTES).read_bytes()
     with one_sentence(name):
         picture = image if isinstance(image, Image.Image) else opened(image)
+    longest = max(picture.size)
     if not 0 < picture.width * picture.height <= MOST_PIXELS:
         raise ValueError(wrong_size(name, f"{picture.width:,} × {picture.height:,}"))
     with one_sentence(name):
-        picture = upright(picture)
-    if picture.mode.startswith(("I", "F")):
-        return from_array(np.asarray(picture))
-    return shrunk(picture)
+        if picture is not image:  # JPEG can be unpacked at a half, a quarter or an eighth
+            picture.draft(None, tuple(side * SIDE // longest for side in picture.size))
+        picture.load()
+        small = reduced(picture)
+        # What a camera says about itself may be damaged where the pixels are sound.
+        with contextlib.suppress(Exception):
+            small = ImageOps.exif_transpose(small)
+    return shrunk(small) if small.mode in KEPT else from_array(np.asarray(small)), longest
 
 
 def opened(file: Any) -> Image.Image:
-    """Read a file's header, and ask for few pixels: JPEG can be unpacked at a half or a quarter."""
-    if isinstance(file, str | PathLike):
-        file = files.check_readable(Path(file), MOST_BYTES).read_bytes()
+    """Read a file's header, in the formats that are named: others start programs (Ghostscript)."""
     held = isinstance(file, bytes | bytearray | memoryview)
-    picture = Image.open(io.BytesIO(file) if held else file)
-    if picture.width * picture.height <= MOST_PIXELS:
-        picture.draft(None, (SIDE, SIDE))
-    return picture
+    return Image.open(io.BytesIO(file) if held else file, formats=FORMATS)
 
 
 def wrong_size(name: str, found: str) -> str:
@@ -109,15 +127,22 @@ def one_sentence(name: str) -> Iterator[None]:
         raise ValueError(f"{name} is damaged and cannot be read ({error}): {_RETRY}") from None
 
 
-def upright(picture: Image.Image) -> Image.Image:
-    """Return the picture as it was held, in mode L, RGB, RGBA, or in I or F as it was."""
-    picture.load()
-    # What a camera says about itself may be damaged where the pixels are sound.
-    with contextlib.suppress(Exception):
-        picture = ImageOps.exif_transpose(picture)
-    if picture.has_transparency_data:
-        return picture.convert("RGBA")
-    return picture if picture.mode.startswith(("L", "I", "F")) else picture.convert("RGB")
+def reduced(picture: Image.Image) -> Image.Image:
+    """Return the picture in mode L, RGB or RGBA, or in I or F as it was, at about twice `SIDE`.
+
+    Band by band, as a picture of a hundred megapixels is not to be copied whole.
+    """
+    if picture.has_transparency_data and picture.mode != "RGBA":
+        picture = picture.convert("RGBA")
+    elif not (picture.mode in KEPT or picture.mode.startswith(("I", "F"))):
+        picture = picture.convert("RGB")
+    factor = max(picture.size) // (2 * SIDE)
+    if factor <= 1 or picture.mode not in KEPT:
+        return picture
+    bands = [picture.getchannel(band).reduce(factor) for band in picture.getbands()]
+    small = Image.merge(picture.mode, bands)
+    small.info = picture.info
+    return small
 
 
 def shrunk(picture: Image.Image) -> Image.Image:
@@ -138,12 +163,19 @@ def from_array(array: np.ndarray | torch.Tensor) -> Image.Image:
     What goes no further than 1 counts from 0 to 1, the rest from 0 to 255, or to the greatest
     integer where that is beyond. Raises ValueError for other shapes and values.
     """
-    array = np.asarray(array.detach().cpu() if torch.is_tensor(array) else array)
-    values = to_bytes(channels_last(array))
+    pixels = channels_last(as_array(array))
+    # A large one is not to be copied whole.
+    step = max(1, max(pixels.shape[:2]) // (2 * SIDE))
+    values = to_bytes(pixels[::step, ::step])
     if values.ndim == _PLANE:
         return shrunk(Image.fromarray(values))
     picture = Image.fromarray(values.astype(np.uint8), _MODES[values.shape[-1]])
     return shrunk(picture.convert("RGBA") if picture.mode == "LA" else picture)
+
+
+def as_array(array: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return an array of the same values."""
+    return np.asarray(array.detach().cpu() if torch.is_tensor(array) else array)
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:
