@@ -1,4 +1,4 @@
-"""A photograph or a drawing of a digit, turned into the 28×28 that MNIST would have had.
+"""A photograph or a drawing of digits, turned into the 28×28 that MNIST would have had of each.
 
 >>> stroke = np.full((90, 60), 230, np.uint8)
 >>> stroke[15:75, 26:34] = 40
@@ -10,10 +10,21 @@
 1
 
 A network that has seen white digits on black, all of one size and in the middle, takes black ink
-on white paper for nothing it knows. The steps between are those by which MNIST itself was made
-(LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, 1998):
-the digit is scaled, its proportions kept, until its longer side is 20 pixels, which makes grey
-pixels of black and white ones, and is then laid into 28×28 with its centre of mass in the centre.
+on white paper for nothing it knows. What is done, in order, with a picture of each step:
+
+1. *grey*: one brightness a pixel, the colours weighed so that ink and paper differ most.
+2. *uneven light removed*: each pixel is divided by the brightness of the paper around it, as ink
+   takes away a share of the light, in the shade as well.
+3. *white on black*: dark marks on bright and bright ones on dark are looked for, through a wide
+   window first, which sees broad strokes whole; through a narrower one, which sees no shadow, only
+   where that shows nothing like a digit. Printed lines and frames are no marks.
+4. *cropped*: the mark that most looks like a digit, and what is near it: the bar of a 5.
+5. *specks dropped*: its own ink alone, as sharp at the edges as ink is.
+6. *scaled to 20* and
+7. *centred by mass*, which are the steps by which MNIST itself was made (LeCun, Bottou, Bengio and
+   Haffner, Gradient-based learning applied to document recognition, 1998): the digit is scaled, its
+   proportions kept, until its longer side is 20 pixels, which makes grey pixels of black and white
+   ones, and is then laid into 28×28 with its centre of mass in the centre.
 """
 
 from __future__ import annotations

@@ -104,7 +104,14 @@ def seen_from_afar(grey: np.ndarray) -> tuple[Look, list[np.ndarray]] | None:
     if not seen:
         return None
     _, look, mask = max(seen, key=lambda mark: mark[0])
+    wholes = [other for _, same, other in seen if same is look and is_part(mask, other)]
+    mask = max(wholes, key=np.sum, default=mask)
     return look, [mask, *others(mask, look)]
+
+
+def is_part(mark: np.ndarray, whole: np.ndarray) -> bool:
+    """Tell whether a mark, such as the bar of a 5, belongs to one that is whole in the picture."""
+    return bool(whole[mark].all()) and not at_border(box_of(whole), whole.shape)
 
 
 def windows(grey: np.ndarray) -> list[int]:
@@ -213,6 +220,7 @@ def others(digit: np.ndarray, look: Look) -> Iterator[np.ndarray]:
 
 
 def height_of(mask: np.ndarray) -> int:
+    """Return how many rows a mask has."""
     rows = box_of(mask)[0]
     return rows.stop - rows.start
 
@@ -331,6 +339,10 @@ def with_neighbours(labels: np.ndarray, ink: np.ndarray, main: int, box: Place) 
     whole = OWN_SIZE if min(ink.shape) < _ink.RESOLVED else 0
     longest = max(length_of(box), whole)
     around = grown_box(box, longest)
+    # What is cut off by the border belongs to something outside, if the mark itself is not cut.
+    cut = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])
+    if not whole and main not in cut:
+        labels = np.where(np.isin(labels, cut), 0, labels)
     mask = np.zeros_like(labels, bool)
     mask[around] = grown(labels[around], ink[around], main, longest)
     return mask
