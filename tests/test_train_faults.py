@@ -197,6 +197,17 @@ def test_numbers_of_numpy_are_numbers(few):
     assert history.epochs == 1
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 17])
+def test_a_last_batch_of_one_image_is_told_where_it_cannot_be_normalized(batch_size, few):
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Linear(784, 10))
+    before = model[1].running_mean.clone()
+    with pytest.raises(ValueError, match=f"in batches of {batch_size} the last is alone: choose"):
+        fit(model, few, batch_size=batch_size)
+    assert torch.equal(model[1].running_mean, before)
+    assert fit(model, few, batch_size=8, epochs=1).epochs == 1
+    assert fit(linear(), few, batch_size=17, epochs=1).epochs == 1
+
+
 class OnlyWhenItTrains(nn.Module):
     def __init__(self):
         super().__init__()

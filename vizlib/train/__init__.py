@@ -104,7 +104,7 @@ def fit(
     accelerator = _accelerator()
     target = accelerator.device if accelerator else pick_device(device)
     with _training_allowed(target):
-        check_model(model, digits)
+        check_model(model, digits, plan.batch_size)
     run = Run(
         model,
         digits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -63,7 +64,7 @@ def _check_split(name: str, split: Split) -> None:
         raise ValueError(f"the split {name!r} {complaint}")
 
 
-def check_model(model: nn.Module, digits: Digits) -> None:
+def check_model(model: nn.Module, digits: Digits, batch_size: int) -> None:
     """Raise TypeError for what is no network, and ValueError for one that cannot learn these."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, but was a {type(model).__name__}")
@@ -79,6 +80,20 @@ def check_model(model: nn.Module, digits: Digits) -> None:
         )
     for part in ("train", "val"):
         check_labels(digits.split(part).labels, scores.shape[1], name, part)
+    if (len(digits.train) - 1) % batch_size == 0:
+        _check_single(deepcopy(model).train(), digits, batch_size, name)
+
+
+def _check_single(model: nn.Module, digits: Digits, batch_size: int, name: str) -> None:
+    """Raise ValueError if the last batch is one image, and one BatchNorm too few."""
+    images, _ = next(iter(digits.batches("train", 1, device=next(model.parameters()).device)))
+    try:
+        model(images)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} cannot learn from one image alone ({error}), and of {len(digits.train):,} "
+            f"images in batches of {batch_size} the last is alone: choose another batch_size"
+        ) from None
 
 
 def _complaints(parameters: list[nn.Parameter]) -> Iterator[str]:
