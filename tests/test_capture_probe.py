@@ -106,7 +106,7 @@ def test_top_images_of_a_unit_of_a_linear_layer():
     assert torch.allclose(top.values, scores.topk(3).values, atol=1e-5)
 
 
-def test_top_images_of_a_channel_that_there_is_not():
+def test_top_images_of_an_unknown_channel_and_stage():
     model, digits = models.build("lenet"), data.load("digits")
     with pytest.raises(
         IndexError, match="channel 6 of 'conv1' was asked for, but it has 6, numbered from 0 to 5"
@@ -114,3 +114,61 @@ def test_top_images_of_a_channel_that_there_is_not():
         capture.top_images(model, digits, "conv1", 6)
     with pytest.raises(KeyError, match="did you mean 'conv1'"):
         capture.top_images(model, digits, "konv1", 0)
+
+
+def test_top_images_of_any_pair_of_images_and_labels():
+    digits = data.load("digits")
+    lenet = models.build("lenet", seed=0)
+    pair = digits.test.images, digits.test.labels
+    of_bytes = capture.top_images(lenet, pair, "conv1", 2, k=5, batch_size=40)
+    inputs = (data.normalize(pair[0]), pair[1])
+    of_floats = capture.top_images(lenet, inputs, "conv1", 2, k=5)
+    assert torch.equal(of_bytes.indices, of_floats.indices)
+    assert torch.equal(of_bytes.images, pair[0][of_bytes.indices])
+    assert torch.equal(of_floats.images, inputs[0][of_bytes.indices])
+    colour, labels = torch.randn(6, 3, 8, 8), torch.arange(6)
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    top = capture.top_images(model, (colour, labels), "0", 1, k=9)
+    peaks = answer(model[0], colour)[:, 1].amax((1, 2))
+    assert torch.equal(top.labels, peaks.argsort(descending=True))
+    assert torch.allclose(top.values, peaks.sort(descending=True).values)
+
+
+@pytest.mark.parametrize(
+    ("model", "stage", "words"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 2, 3)), "0", r"the model cannot take images \(6, 3, 8, 8\): "),
+        (
+            Calls(lambda _, x: x.mean()),
+            "mean",
+            "'mean' gave a single number, which has no channels",
+        ),
+        (
+            Calls(lambda _, x: x.view(2, 9, 64).relu()),
+            "relu",
+            r"'relu' gave \(2, 9, 64\): no values for each of 6 images",
+        ),
+    ],
+    ids=["other images", "one number", "batch folded"],
+)
+def test_top_images_of_ones_own_model_are_refused_in_a_sentence(model, stage, words):
+    with pytest.raises(ValueError, match=words):
+        capture.top_images(model, (torch.randn(6, 3, 8, 8), torch.arange(6)), stage, 0)
+
+
+def test_contributions_multiply_out_the_last_layer_alone(monkeypatch):
+    """Those of the others would take a thousand times the memory of the network."""
+    made = []
+    double = torch.Tensor.double
+    monkeypatch.setattr(torch.Tensor, "double", lambda t: made.append(t.numel()) or double(t))
+    model = Calls(
+        lambda self, x: self.head(self.body(x).mean(1)),
+        body=nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 64)),
+        head=nn.Linear(64, 3),
+    )
+    parts = capture.contributions(model, x := torch.randn(1, 50, 64))
+    assert parts.stage == "head"
+    assert parts.units.shape == (1, 3, 64)
+    values = answer(model.body, x).mean(1)
+    assert torch.allclose(parts.units[0].float(), values * model.head.weight.detach(), atol=1e-6)
+    assert max(made) <= 50 * 256  # what goes into a layer, and never its products

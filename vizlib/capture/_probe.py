@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from vizlib.capture._run import run
-from vizlib.capture._stages import Call, channel_axis
+from vizlib.capture._stages import Call, channel_axis, real
 from vizlib.capture._watch import Watch
-from vizlib.data import Digits
+from vizlib.data import Digits, normalize
 from vizlib.models import eval_mode
 
 
@@ -19,8 +19,9 @@ from vizlib.models import eval_mode
 class TopImages:
     """The images that excite a channel most, the strongest first.
 
-    `indices` (k,) are their places in the split, `values` (k,) the channel's greatest value on
-    each; `images` uint8 (k, 28, 28) and `labels` int64 (k,) are as in the data set.
+    - `indices` (k,): their places in the split
+    - `values` (k,): the channel's greatest value on each
+    - `images`, `labels`: as in the data set, uint8 (k, 28, 28) and int64 (k,)
     """
 
     indices: Tensor
@@ -31,7 +32,7 @@ class TopImages:
 
 def top_images(
     model: nn.Module,
-    digits: Digits,
+    digits: Digits | tuple[Tensor, Tensor],
     stage: str,
     channel: int,
     k: int = 9,
@@ -39,10 +40,15 @@ def top_images(
     split: str = "test",
     batch_size: int = 256,
 ) -> TopImages:
-    """Return the `k` images of a split on which a channel's greatest value is greatest.
+    """Return the `k` images on which a channel's greatest value is greatest.
+
+    - `digits`: a data set, of which the images of `split` are looked at, or any pair of images and
+      labels (N,): bytes (N, 28, 28), normalized as MNIST's are, or floats (N, C, H, W)
+    - `stage`, `channel`: a stage's name as `record` gives it, and which of its channels
 
     Runs the model in evaluation mode, in batches, and leaves it as it was. Raises
-    UnknownStageError for a stage and IndexError for a channel that the model does not have.
+    UnknownStageError for a stage and IndexError for a channel that the model does not have, and
+    ValueError for images that the model cannot take, or a stage with no value for each image.
 
     >>> from vizlib import data, models
     >>> lenet, digits = models.build("lenet", seed=0), data.load("digits")
@@ -50,13 +56,18 @@ def top_images(
     >>> top.images.shape, bool((top.values.diff() <= 0).all())
     (torch.Size([4, 28, 28]), True)
     """
+    if isinstance(digits, Digits):
+        part, normalized = digits.split(split), digits.normalize
+        images, labels = part.images, part.labels
+    else:
+        (images, labels), normalized = digits, normalize
     with eval_mode(model):
         parts = [
-            _excitation(model, x, stage, channel) for x, _ in digits.batches(split, batch_size)
+            _excitation(model, normalized(x) if x.dtype == torch.uint8 else x, stage, channel)
+            for x in images.split(batch_size)
         ]
-    values = torch.cat(parts)
-    values, indices = values.topk(min(k, len(values)))
-    return TopImages(indices, values, *digits.split(split)[indices])
+    values, indices = torch.cat(parts).topk(min(k, len(images)))
+    return TopImages(indices, values, images[indices], labels[indices])
 
 
 def _excitation(model: nn.Module, x: Tensor, stage: str, channel: int) -> Tensor:
@@ -66,11 +77,18 @@ def _excitation(model: nn.Module, x: Tensor, stage: str, channel: int) -> Tensor
     def measure(call: Call) -> None:
         axis = channel_axis(call)
         refuse_channel(call.name, channel, call.output.shape[axis])
-        values = call.output.select(axis, channel)
-        found.append(values.reshape(len(values), -1).amax(1).cpu())
+        if len(call.output) != len(x) or call.output.numel() == 0:
+            shape = tuple(call.output.shape)
+            raise ValueError(f"{call.name!r} gave {shape}: no values for each of {len(x)} images")
+        values = real(call.output).select(axis, channel)
+        found.append(values.reshape(len(x), -1).amax(1).cpu())
 
     watch = Watch(model, measure, stage)
-    run(watch, (x,), {})
+    try:
+        run(watch, (x,), {})
+    except RuntimeError as error:
+        shape = tuple(x.shape)
+        raise ValueError(f"the model cannot take images {shape}: {error}") from error
     watch.names.refuse_unmatched()
     return found[0]
 

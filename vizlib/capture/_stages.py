@@ -93,15 +93,19 @@ class Stage:
         axis = channel_axis(self) if axis is None else axis
         if self.output.numel() == 0:
             raise ValueError(f"{self.name!r} gave no values: {tuple(self.output.shape)}")
-        output = self.output.dequantize() if self.output.is_quantized else self.output
-        output = output.abs() if output.is_complex() else output
-        return _measured(output.movedim(axis, 0).flatten(1).float(), self._ends())
+        return _measured(real(self.output).movedim(axis, 0).flatten(1), self._ends())
 
     def _ends(self) -> tuple[float, float] | None:
         if isinstance(self.module, nn.Hardtanh):
             return self.module.min_val, self.module.max_val
         words = type(self.module).__name__ if self.module else self.name.partition(":")[0]
         return _ENDS.get(words.rpartition(".")[2].lower())
+
+
+def real(output: Tensor) -> Tensor:
+    """Return values as floats, and of complex ones the absolute values."""
+    output = output.dequantize() if output.is_quantized else output
+    return output.abs() if output.is_complex() else output.float()
 
 
 def channel_axis(stage: Stage | Call) -> int:
