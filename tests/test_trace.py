@@ -649,6 +649,18 @@ def test_the_image_has_the_kind_of_the_first_parameter_that_images_may_have(kind
     assert way[-1].value == 0.5
 
 
+def test_a_layer_at_rest_gives_back_what_it_read():
+    class Skips(nn.Module):
+        def forward(self, x):
+            return x if not self.training else torch.zeros_like(x)
+
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Conv2d(1, 2, 3), Skips(), nn.ReLU()), torch.randn(1, 1, 5, 5)
+    way = arithmetic.trace(model, x, "2", 1, 2, 1)
+    assert [one.stage for one in way] == ["2", "1", "0", "input"]
+    assert way[1].value == way[2].value
+
+
 def test_a_layer_may_be_called_as_the_image_is():
     class Named(nn.Module):
         def __init__(self):

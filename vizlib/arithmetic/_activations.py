@@ -135,14 +135,14 @@ def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
 
 
 def _parameters(function: Callable[..., Tensor]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Return the names of what a formula can be set to, and what it is set to by itself."""
+    """Return the names of a formula's settings, and their usual values."""
     defaults = function.__defaults__ or ()
     names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
     return names, defaults
 
 
 def _filled(formula: str, parameters: dict[str, Any]) -> str:
-    """Put the numbers in place of their names, where there is one for all values."""
+    """Replace the name of each setting by its number, if there is one number for all values."""
     for name, value in parameters.items():
         if not torch.is_tensor(value) or value.numel() == 1:
             formula = formula.replace(name, f"{float(value):.4g}".replace("-", "−"))

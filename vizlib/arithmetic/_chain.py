@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -83,7 +85,7 @@ class Chain:
     ) -> Trace:
         """Return what `trace` does, without running the model again.
 
-        With `until` it ends with that stage, and what is behind it costs nothing.
+        With `until` the way ends with that stage; the stages before it are not looked at.
         """
         found = []
         name = stage
@@ -162,13 +164,15 @@ class Chain:
                 raise NoReaderError(_sentence(node, str(error))) from None
         return self._readers[name]
 
-    @staticmethod
-    def _taken_apart(node: Node, name: str) -> Reader:
+    def _taken_apart(self, node: Node, name: str) -> Reader:
         if only_moves(node):
             return Moves(node, output=_number(name))
-        if node.kind not in READERS:
-            raise NoReaderError(f"is of the kind {node.kind!r}")
-        return READERS[node.kind](node)
+        if node.kind in READERS:
+            return READERS[node.kind](node)
+        # Such as a layer that skips blocks at random while it learns, and rests otherwise.
+        if name in self._recording and _are_equal(self._value(name), node.befores):
+            return Moves(replace(node, kind="identity"))
+        raise NoReaderError(f"is of the kind {node.kind!r}")
 
     def _node(self, name: str) -> Node:
         step = self._recording.steps[_base(name)]
@@ -296,6 +300,10 @@ def _sentence(node: Node, reason: str) -> str:
     before = [name for name in node.names if name != _IMAGE]
     choice = f"a stage up to {before[-1]!r}" if before else "another stage"
     return f"{node.name} {reason}; what is not taken apart cannot be followed back: choose {choice}"
+
+
+def _are_equal(values: Tensor, befores: Sequence[Tensor]) -> bool:
+    return len(befores) == 1 and torch.equal(values, befores[0])
 
 
 def _float64(stage: capture.Stage) -> Tensor:

@@ -40,12 +40,12 @@ _NEAREST = {"nearest", "nearest-exact"}
 
 
 def only_moves(node: Node) -> bool:
-    """Say whether a step's values are values before it."""
+    """Say whether a step only moves values."""
     return node.operation in _MOVES or node.kind in _KINDS
 
 
 class Moves(Reader):
-    """A layer each of whose values is a value before it, or padding."""
+    """A layer that makes no new values: each of its values is one that it read, or padding."""
 
     def __init__(self, node: Node, output: int = 0) -> None:
         """Move numbers as the layer moves values; `output` is which of its outputs is meant."""
@@ -71,7 +71,7 @@ class Moves(Reader):
 
     @torch.no_grad()
     def _moved(self, tensors: list[Tensor]) -> Any:
-        """Do with other tensors what the layer did."""
+        """Do to other tensors what the layer did to its own."""
         node, given = self.node, iter(tensors)
         arguments = _filled(node.arguments, given)
         options = _filled(dict(node.options), given)

@@ -13,7 +13,7 @@ from vizlib.explore._lifetime import kept
 from vizlib.explore._panels import Frame, Lines, Maps, Panel, Words
 from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
-from vizlib.words import counted
+from vizlib.words import counted, short
 
 _RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
 # A loss of so much, or so many times the first one, has left the map: later steps show nothing new.
@@ -108,7 +108,7 @@ class _Learning:
         rows = [panel for number in range(len(now.neurons)) for panel in _row(made, at, number)]
         chart = Lines({"loss": losses}, along="step", at=at, height=_CHART, below=True)
         told = [*now.forwards(), *now.backwards()]
-        loss = f"{_after(at)}: loss {plots.short(now.loss, 4)}"
+        loss = f"{_after(at)}: loss {short(now.loss, 4)}"
         words = Words([*told, _next(now, self.rates[rate])], title=loss, width=_ROOM)
         says = f"{loss}, rate {self.rates[rate]:g}"
         return Frame([*rows, chart, words], says, {"step": len(made)})
@@ -156,6 +156,6 @@ def _row(made: Sequence[arithmetic.Backpropagation], at: int, number: int) -> li
 
 def _next(step: arithmetic.Backpropagation, rate: float) -> str:
     weight, gradient = step.neurons[0].weights[0].item(), step.neurons[0].weight_gradient[0].item()
-    made = plots.short(weight - rate * gradient, 4)
-    sign, taken = "−" if gradient >= 0 else "+", f"{rate:g} · {plots.short(abs(gradient), 4)}"
-    return f"next step: w1[0] = {plots.short(weight, 4)} {sign} {taken} = {made}"
+    made = short(weight - rate * gradient, 4)
+    sign, taken = "−" if gradient >= 0 else "+", f"{rate:g} · {short(abs(gradient), 4)}"
+    return f"next step: w1[0] = {short(weight, 4)} {sign} {taken} = {made}"

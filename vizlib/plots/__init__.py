@@ -20,7 +20,6 @@ from vizlib.plots._lines import curves, lines
 from vizlib.plots._maps import feature_maps, kernels
 from vizlib.plots._style import colours, largest
 from vizlib.plots._trace import trace
-from vizlib.words import short
 
 __all__ = [
     "Figure",
@@ -43,7 +42,6 @@ __all__ = [
     "pooling",
     "probabilities",
     "regions",
-    "short",
     "steps",
     "together",
     "trace",

@@ -164,7 +164,7 @@ class Board:
         self.axes.add_patch(patch)
 
     def _grid(self, corner: Corner, shape: Sequence[int], side: float) -> None:
-        """Draw lines between the cells, around small ones only where all of them end."""
+        """Draw lines between the cells; around small cells only one frame."""
         (left, top), (height, width) = corner, shape
         xs, ys = left + np.arange(width + 1) * side, top + np.arange(height + 1) * side
         if side < _LINED:
@@ -192,7 +192,7 @@ def _extent(corner: Corner, shape: Sequence[int], side: float) -> tuple[float, f
 
 
 def _letter_size(side: float, letters: int) -> float:
-    """Return the points in which so many letters fit a cell."""
+    """Return the size in points at which so many letters fit a cell."""
     return min(12.0, side * _POINTS * 0.88 / (0.62 * letters))
 
 
@@ -227,7 +227,7 @@ class Thumb:
 
     def __init__(self, size: Sequence[int], places: Places, inches: float = THUMB) -> None:
         """Take the positions of the window's taps along each axis."""
-        known = [[p for p in positions if p is not None] for positions in two(places)]
+        known = [[p for p in positions if p is not None] for positions in rows_and_columns(places)]
         pairs = list(zip(size, known, strict=True))
         self.starts = [min(0, *taps, 0) for _, taps in pairs]
         self.shape = tuple(
@@ -255,7 +255,7 @@ class Thumb:
     def frame(
         self, board: Board, corner: Corner, window: Sequence[tuple[int, int]], *, line: float = 2
     ) -> None:
-        """Frame the rows and the columns from … up to … of a map at that corner, if there are."""
+        """Draw a frame around rows and columns of a map at that corner, if a window is given."""
         if len(window) == len(self.shape):
             (top, bottom), (left, right) = window
             x = corner[0] + (left - self.starts[1]) * self.side
@@ -263,7 +263,7 @@ class Thumb:
             board.frame((x, y), (right - left) * self.side, (bottom - top) * self.side, line=line)
 
 
-def two(places: Places) -> Places:
+def rows_and_columns(places: Places) -> Places:
     """Return positions for rows and columns; a signal is one row."""
     return places if len(places) > 1 else ((0,), *places)
 
@@ -274,7 +274,7 @@ def grid(values: np.ndarray) -> np.ndarray:
 
 
 def end_of(values: np.ndarray) -> float:
-    """Return the number for the darkest colours; where all is zero, 1."""
+    """Return the value that gets the darkest colour; where all values are zero, 1."""
     return largest(values) or 1.0
 
 

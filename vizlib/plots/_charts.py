@@ -218,7 +218,7 @@ def compare(
     if not shares or not all(0 <= share <= 1 for share in shares.values()):
         raise ValueError(f"accuracies are shares in 0…1, one for each network, but were {shares}")
     if costs is not None:
-        return _against(shares, costs, cost, title)
+        return _accuracy_over_cost(shares, costs, cost, title)
     names = sorted(shares, key=shares.__getitem__)
     title = title or "accuracy on the test split"
     figure, axes = sheet(WIDTH - 0.1, 0.5 + 0.35 * len(names), title=title)
@@ -239,7 +239,7 @@ def compare(
     return figure
 
 
-def _against(
+def _accuracy_over_cost(
     shares: Mapping[str, float], costs: Mapping[str, float], cost: str, title: str | None
 ) -> Figure:
     if costs.keys() != shares.keys() or not all(value > 0 for value in costs.values()):
@@ -291,7 +291,7 @@ def confusion(
     bare(axes)
     for k in range(len(counts)):
         axes.add_patch(Rectangle((k - 0.5, k - 0.5), 1, 1, facecolor=GAP))
-    _rule(axes, len(counts))
+    _grid_lines(axes, len(counts))
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="answer", ylabel="label")
@@ -311,7 +311,7 @@ def _as_counts(matrix: Any) -> np.ndarray:
     return counts
 
 
-def _rule(axes: Axes, count: int) -> None:
+def _grid_lines(axes: Axes, count: int) -> None:
     """Draw thin lines between the cells of a table."""
     edges = np.arange(count + 1) - 0.5
     axes.set_xticks(edges, minor=True)

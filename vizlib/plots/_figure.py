@@ -103,16 +103,16 @@ class Figure(mpl.figure.Figure):
 
 
 def _tell_notebook() -> None:
-    """Have IPython, if this is a notebook, show our figures our way even beside pyplot's."""
+    """Tell IPython, if this is a notebook, to show our figures as we do, with pyplot or without."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None:
         shell.display_formatter.formatters["image/png"].for_type(Figure, Figure._repr_png_)
 
 
 def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
-    """Let `draw` draw in this style, whatever matplotlib was set to, and leave its settings be.
+    """Draw in this style, whatever matplotlib is set to, and change none of its settings.
 
-    The layout is found once and kept: found again at every drawing, it would creep by a pixel.
+    The layout is found once and kept: found again at every drawing, it would move by a pixel.
     """
 
     @functools.wraps(draw)

@@ -97,7 +97,7 @@ def _curve(axes: Axes, step: arithmetic.ActivationStep, *, letters: int, at: flo
 
 
 def _cut_at_jumps(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Part a curve where it jumps: a slanting line would show slopes that it does not have."""
+    """Cut a curve where it jumps: a slanting line would show a slope that is not there."""
     jumps = np.flatnonzero(np.abs(np.diff(y)) > _JUMP * (np.ptp(y) or 1.0)) + 1
     return np.insert(x, jumps, np.nan), np.insert(y, jumps, np.nan)
 
@@ -133,7 +133,7 @@ def regions(
     <Figure size 700x490 with 1 Axes>
     """
     classes = _classes(predictions)
-    left, right, bottom, top = _four(extent)
+    left, right, bottom, top = _as_extent(extent)
     figure, axes = sheet(4.9 if points is not None else 3.7, 3.4, title=title)
     count = int(max(classes.max(), 1, *np.ravel([] if labels is None else labels))) + 1
     tints = ListedColormap([_tint(PALETTE[k % len(PALETTE)]) for k in range(count)])
@@ -141,16 +141,16 @@ def regions(
     axes.imshow(classes, cmap=tints, vmin=-0.5, vmax=count - 0.5, aspect="auto", **box)
     _borders(axes, _style.array(predictions), classes, box)
     for w1, w2, b in np.reshape([] if lines is None else lines, (-1, 3)):
-        _dashed(axes, w1, w2, b, extent)
+        _neuron_line(axes, w1, w2, b, extent)
     if points is not None:
         _scatter(axes, _style.array(points), labels, classes, extent, names)
     axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
     axes.grid(visible=False)
     axes.set_box_aspect((top - bottom) / (right - left))
-    return _settled(figure)
+    return _laid_out(figure)
 
 
-def _settled(figure: Figure) -> Figure:
+def _laid_out(figure: Figure) -> Figure:
     """Lay the figure out until nothing is cut off: axes of a fixed shape need some rounds."""
     FigureCanvasAgg(figure)
     for _ in range(_ROUNDS):
@@ -170,7 +170,7 @@ def _classes(predictions: Any) -> np.ndarray:
     return np.asarray(values if whole.all() else values >= _HALF, dtype=int)
 
 
-def _four(extent: Sequence[float]) -> tuple[float, ...]:
+def _as_extent(extent: Sequence[float]) -> tuple[float, ...]:
     if len(extent) != 4 or extent[0] >= extent[1] or extent[2] >= extent[3]:  # noqa: PLR2004
         raise ValueError(f"extent must be (left, right, bottom, top), but was {tuple(extent)}")
     return tuple(extent)
@@ -190,7 +190,7 @@ def _borders(axes: Axes, values: np.ndarray, classes: np.ndarray, box: Mapping[s
         axes.contour(values, levels, colors=[INK], linewidths=1.2, **box)
 
 
-def _dashed(axes: Axes, w1: float, w2: float, b: float, extent: Sequence[float]) -> None:
+def _neuron_line(axes: Axes, w1: float, w2: float, b: float, extent: Sequence[float]) -> None:
     left, right, bottom, top = extent
     if abs(w2) >= abs(w1):
         xs = np.array([left, right])
@@ -209,12 +209,12 @@ def _scatter(
     names: Sequence[str] | None,
 ) -> None:
     given = labels is not None
-    labels = _style.array(labels).astype(int) if given else _answers(points, classes, extent)
+    labels = _style.array(labels).astype(int) if given else _classes_at(points, classes, extent)
     if points.ndim != _PLANE or points.shape[1] != _PLANE or len(labels) != len(points):
         raise ValueError(
             f"points must be (N, 2) with N labels, but were {points.shape} with {len(labels)}"
         )
-    wrong = _answers(points, classes, extent) != labels
+    wrong = _classes_at(points, classes, extent) != labels
     for k in np.unique(labels):
         own = labels == k
         x, y = points[own].T
@@ -233,8 +233,8 @@ def _scatter(
     axes.figure.legend(loc="outside right upper", fontsize=9, title=title)
 
 
-def _answers(points: np.ndarray, classes: np.ndarray, extent: Sequence[float]) -> np.ndarray:
-    """Return the class of the cell that each point lies in, −1 outside."""
+def _classes_at(points: np.ndarray, classes: np.ndarray, extent: Sequence[float]) -> np.ndarray:
+    """Return for each point the class of the cell that it lies in; −1 outside."""
     left, right, bottom, top = extent
     columns = np.floor((points[:, 0] - left) / (right - left) * classes.shape[1]).astype(int)
     rows = np.floor((points[:, 1] - bottom) / (top - bottom) * classes.shape[0]).astype(int)
@@ -272,7 +272,7 @@ def contours(
     """
     losses = losses if isinstance(losses, Mapping) else {"": losses}
     paths = paths if isinstance(paths, Mapping) else dict.fromkeys(losses, paths)
-    extent = _four(extent)
+    extent = _as_extent(extent)
     width = 3.5 if len(losses) == 1 else WIDTH
     share = width / max(len(losses), 1)
     height = 3.4 if len(losses) == 1 else min(3.1, share + 0.7)
@@ -286,7 +286,7 @@ def contours(
         own.set_box_aspect(1)
         own.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     np.atleast_1d(axes)[0].set_ylabel(names[1])
-    return _settled(figure)
+    return _laid_out(figure)
 
 
 def _as_losses(loss: Any) -> np.ndarray:

@@ -137,7 +137,7 @@ def _begin_at(axes: Axes, lowest: float | None, shares: Sequence[float]) -> None
 def name_at_the_right(
     axes: Axes, ends: Sequence[float], names: Sequence[str], marks: Sequence[float]
 ) -> None:
-    """Put each line's marks and name at the right, as near to the value it ends at as fits."""
+    """Put the marks and the name of each line at the right, near the value where it ends."""
     low, high = axes.get_ylim()
     places = _spread([(max(low, end) - low) / (high - low) for end in ends], 1 / 14)
     for number, (y, name) in enumerate(zip(places, names, strict=True)):

@@ -135,7 +135,7 @@ def _meaning(scale: str | float) -> str:
 def _legend(
     figure: Figure, image: AxesImage, inches: float, *, signed: bool, own: bool = False
 ) -> None:
-    """Draw the legend, out of the picture's own colours and limits, beside axes so wide."""
+    """Draw the legend beside axes of that width, from the colours and limits of the picture."""
     end = image.get_clim()[1]
     beside = figure.axes[0].inset_axes((1 + 0.08 / inches, 0, 0.16 / inches, 1))
     bar = figure.colorbar(image, cax=beside)
@@ -181,7 +181,7 @@ def _table_shape(count: int, *, printed: bool) -> tuple[int, int]:
 
 
 def _number_cells(axes: Axes, shape: tuple[int, int]) -> None:
-    """Number rows by their first value, and columns by what is to be added."""
+    """Number each row by its first value, and each column by what to add to that."""
     rows, columns = shape
     some = slice(None, None, ceil(rows / 16)), slice(None, None, ceil(columns / 16))
     plus = "+" if rows > 1 else ""
@@ -213,14 +213,14 @@ def kernels(
     """
     values = _as_kernels(weight)
     if values.shape[1] == 1:
-        return feature_maps(values[:, 0], scale=_or_layer(scale), title=title, limit=limit)
+        return feature_maps(values[:, 0], scale=_given_or_layer(scale), title=title, limit=limit)
     shown = values[:limit, :limit]
     rows, columns, *shape = shown.shape
     mosaic = Mosaic(rows * columns, tuple(shape), columns, box=_KERNELS)
     part = f"{rows} × {columns} of {len(values)} × {values.shape[1]}"
     heading = [title, part if shown.size < values.size else None]
     figure, axes = mosaic.sheet(": ".join(filter(None, heading)), right=_LEGEND + 0.5, below=0.4)
-    end = float(_ends(values[None], _or_layer(scale)).item())
+    end = float(_ends(values[None], _given_or_layer(scale)).item())
     image = _paint(axes, mosaic.build(shown.reshape(-1, *shape)), end)
     mosaic.number_columns(axes)
     mosaic.number_rows(axes, range(rows))
@@ -229,7 +229,7 @@ def kernels(
     return figure
 
 
-def _or_layer(scale: float | None) -> str | float:
+def _given_or_layer(scale: float | None) -> str | float:
     return "layer" if scale is None else scale
 
 

@@ -38,7 +38,7 @@ _GLARE = 0.05
 
 
 def line(number: int) -> dict[str, Any]:
-    """Return the look of the line with that number: no two share colour, dash and marker."""
+    """Return colour, dash and marker of a line by its number: no two lines share all three."""
     turn = number + number // len(PALETTE)
     return {
         "color": PALETTE[number % len(PALETTE)],
@@ -59,7 +59,7 @@ def array(values: Any) -> np.ndarray:
 
 
 def finite(values: np.ndarray, what: str) -> np.ndarray:
-    """Return the values; raise ValueError where some are no numbers (nan or infinite)."""
+    """Return the values; raise ValueError where some are nan or infinite."""
     lost = values.size - int(np.isfinite(values).sum())
     if lost:
         raise ValueError(

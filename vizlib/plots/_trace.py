@@ -12,7 +12,7 @@ import numpy as np
 
 from vizlib import arithmetic
 from vizlib.plots import _style
-from vizlib.plots._board import MARGIN, Board, Places, Thumb, end_of, grid, two
+from vizlib.plots._board import MARGIN, Board, Places, Thumb, end_of, grid, rows_and_columns
 from vizlib.plots._figure import WIDTH, Figure, styled
 from vizlib.plots._style import GREY
 from vizlib.words import short
@@ -110,7 +110,7 @@ class _Panel:
 
 
 def _fitted(text: str, size: float, letters: int) -> float:
-    """Return the points in which a text is as wide as a column, which so many letters fill."""
+    """Return the size in points at which a text fits a column of `letters` letters."""
     return size * min(1, letters / max(len(text), 1))
 
 
@@ -158,7 +158,7 @@ def _behind(
 
 def _window(reader: arithmetic.Traced) -> Places:
     """Return the rows and columns that a layer read, if it has a window."""
-    return two(getattr(reader.step, "places", ((), ())))
+    return rows_and_columns(getattr(reader.step, "places", ((), ())))
 
 
 def _map(values: Any, place: Sequence[int]) -> tuple[np.ndarray, tuple[int, int]]:
