@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from vizlib.plots._figure import DPI, WIDTH, Figure
-from vizlib.plots._style import GREY, INK, LIGHT, SIGNED, colours, largest, letters_on
+from vizlib.plots._style import GREY, INK, LIGHT, SIGNED, colours, largest, letters_on, symmetric
 from vizlib.words import short
 
 # Inches: around all, between columns, for a row's heading, and what a whole map may take.
@@ -101,16 +101,8 @@ class Board:
         from_top: bool = True,
     ) -> None:
         """Write a line with its top at `top`, or with its middle there."""
-        self.axes.text(
-            left,
-            top,
-            text,
-            size=size,
-            weight="bold" if bold else "normal",
-            color=color,
-            ha=align,
-            va="top" if from_top else "center",
-        )
+        weight, va = "bold" if bold else "normal", "top" if from_top else "center"
+        self.axes.text(left, top, text, size=size, weight=weight, color=color, ha=align, va=va)
 
     def cells(
         self,
@@ -133,15 +125,9 @@ class Board:
         """
         hatched = np.zeros(values.shape, bool) if hatched is None else hatched
         shown = np.ma.MaskedArray(values, mask=hatched | ~np.isfinite(values))
-        self.axes.imshow(
-            shown,
-            extent=_extent(corner, values.shape, side),
-            cmap=SIGNED,
-            vmin=-end,
-            vmax=end,
-            aspect="auto",
-            zorder=1,
-        )
+        box = _extent(corner, values.shape, side)
+        norm = symmetric(end)
+        self.axes.imshow(shown, cmap=SIGNED, norm=norm, extent=box, aspect="auto", zorder=1)
         for row, column in zip(*hatched.nonzero(), strict=True):
             self._hatch(corner[0] + column * side, corner[1] + row * side, side)
         self._grid(corner, values.shape, side)
@@ -151,16 +137,8 @@ class Board:
             print_cells(self.axes, texts, colours(shown.filled(0), end), corner, side, size)
 
     def _hatch(self, left: float, top: float, side: float) -> None:
-        patch = Rectangle(
-            (left, top),
-            side,
-            side,
-            facecolor="#f4f4f4",
-            edgecolor="#b5b5b5",
-            linewidth=0,
-            hatch="/////",
-            zorder=1,
-        )
+        patch = Rectangle((left, top), side, side, fc="#f4f4f4", ec="#b5b5b5", lw=0, zorder=1)
+        patch.set_hatch("/////")
         self.axes.add_patch(patch)
 
     def _grid(self, corner: Corner, shape: Sequence[int], side: float) -> None:
@@ -180,9 +158,7 @@ class Board:
     def frame(self, corner: Corner, width: float, height: float, *, line: float = 2) -> None:
         """Draw a black frame that shows on every colour."""
         for colour, wide in (("white", line + 2), (INK, line)):
-            frame = Rectangle(
-                corner, width, height, fill=False, edgecolor=colour, linewidth=wide, zorder=4
-            )
+            frame = Rectangle(corner, width, height, fill=False, ec=colour, lw=wide, zorder=4)
             self.axes.add_patch(frame)
 
 
@@ -210,15 +186,9 @@ def print_cells(
     """
     inks = letters_on(behind)
     for (row, column), text in zip(np.ndindex(inks.shape), texts, strict=False):
-        cell = axes.text(
-            corner[0] + (column + 0.5) * side,
-            corner[1] + (row + 0.5) * side,
-            text,
-            ha="center",
-            va="center",
-            size=size,
-            color=inks[row, column],
-        )
+        x, y = corner[0] + (column + 0.5) * side, corner[1] + (row + 0.5) * side
+        ink = inks[row, column]
+        cell = axes.text(x, y, text, ha="center", va="center", size=size, color=ink)
         cell.set_in_layout(False)  # it lies inside; measuring it would only take time
 
 

@@ -169,16 +169,8 @@ def _names(
 def _picture(board: Board, values: np.ndarray, left: float, top: float, side: float) -> float:
     """Draw one picture, and return its height in inches."""
     height, width = (length * side / max(values.shape) for length in values.shape)
-    board.axes.imshow(
-        values,
-        cmap="gray",
-        vmin=0,
-        vmax=255,
-        extent=(left, left + width, top + height, top),
-        aspect="auto",
-        interpolation="auto",
-        zorder=1,
-    )
+    image = board.axes.imshow(values, cmap="gray", vmin=0, vmax=255, aspect="auto", zorder=1)
+    image.set(extent=(left, left + width, top + height, top), interpolation="auto")
     xs, ys = [left, left + width], [top, top + height]
     board.axes.hlines(ys, *xs, color=LIGHT, linewidth=0.7, zorder=2)
     board.axes.vlines(xs, *ys, color=LIGHT, linewidth=0.7, zorder=2)

@@ -96,17 +96,8 @@ def _epochs(values: Sequence[float]) -> range:
 
 def _star(axes: Axes, history: History, colour: str) -> None:
     best = history.best_epoch
-    axes.plot(
-        [best],
-        [history.val_accuracy[best - 1]],
-        color=colour,
-        label="best epoch",
-        linestyle="none",
-        marker="*",
-        markersize=15,
-        markerfacecolor="white",
-        zorder=5,
-    )
+    share = history.val_accuracy[best - 1]
+    axes.plot([best], [share], "*", color=colour, label="best epoch", ms=15, mfc="white", zorder=5)
 
 
 def _best(history: History) -> str:
