@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -169,12 +168,12 @@ def _is_as_built(module: nn.Module) -> bool:
 def run_chain(chain: nn.Module, x: Tensor, steps: dict[str, Step], recording: Recording) -> None:
     """Run a chain, and note and record every layer."""
     paths: dict[nn.Module, str] = {}
-    calls: Counter[str] = Counter()
+    calls: dict[str, int] = {}
     read = Value(INPUT)
     for path, module, given, output in _called(chain, x):
         first_path = paths.setdefault(module, path)
-        calls[first_path] += 1
-        name = numbered(first_path, calls[first_path])
+        count = calls[first_path] = calls.get(first_path, 0) + 1
+        name = numbered(first_path, count)
         operation, kind = _kinds.describe(module, is_root=False)
         steps[name] = Step(name, operation, (read,), {}, output.shape)
         recording.add(name, kind, output, given, module)
