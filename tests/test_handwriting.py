@@ -449,3 +449,20 @@ def test_one_digit_has_no_others(newnet):
     assert (reading.digit, reading.others) == (7, 0)
     assert reading.box == handwriting.read(newnet, seven()).box
     assert handwriting.from_ink(255 - seven()).box is None
+
+
+def test_digits_are_believed_and_other_marks_are_doubted(newnet):
+    digits = [scans.draw(kind, d, seed=4) for kind in ("cell", "paint", "tiny") for d in range(10)]
+    believed = [not handwriting.read(newnet, picture).doubted for picture in digits]
+    assert sum(believed) >= 29
+    marks = [
+        scans.no_digit(kind, seed) for kind in ("letter", "scribble", "blot") for seed in range(12)
+    ]
+    doubted = [handwriting.read(newnet, picture).doubted for picture in marks]
+    assert sum(doubted) >= 20
+
+
+def test_a_network_of_other_classes_says_nothing_of_doubt():
+    letters = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 26))
+    reading = handwriting.read(letters, seven())
+    assert (reading.doubt, reading.doubted) == (None, False)

@@ -17,6 +17,7 @@ from vizlib.words import counted, listed, percent, share, times
 if TYPE_CHECKING:
     from torch import nn
 
+_NONE = "this does not look like one of MNIST's digits"
 _PHOTOGRAPHS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -167,6 +168,7 @@ def _read(network: nn.Module, path: Path) -> tuple[Any, dict[str, Any]]:
         return None, {"file": str(path), "digit": None, "error": told, "unread": True}
     shares = [round(value, 6) for value in reading.probabilities.tolist()]
     row = {"file": str(path), "digit": reading.digit, "probabilities": shares}
+    row |= {"doubt": reading.doubt, "doubted": reading.doubted}
     if reading.others:
         every = handwriting.read_all(network, path)
         row["digits"] = [{"digit": each.digit, "box": list(each.box)} for each in every]
@@ -199,7 +201,8 @@ def _read_line(row: dict[str, Any]) -> str:
     order = sorted(range(10), key=row["probabilities"].__getitem__, reverse=True)
     first, second = (f"{k} ({share(row['probabilities'][k])})" for k in order[:2])
     verdict = "" if row.get("right", True) else f"  wrong: it is a {row['label']}"
-    return f"{row['file']}: {first}, else {second}{verdict}"
+    doubt = f"  {_NONE}" if row["doubted"] else ""
+    return f"{row['file']}: {first}, else {second}{verdict}{doubt}"
 
 
 def info(

@@ -38,7 +38,7 @@ from scipy import ndimage
 from torch import nn
 
 from vizlib import data, models
-from vizlib.handwriting import _digit, _mnist, _photo
+from vizlib.handwriting import _digit, _doubt, _mnist, _photo
 from vizlib.handwriting._mnist import SIDE as SIDE
 from vizlib.handwriting._mnist import by_mass
 
@@ -46,6 +46,8 @@ STEPS = (
     *("grey", "uneven light removed", "white on black", "cropped", "specks dropped"),
     *("scaled to 20", "centred by mass"),
 )
+DIGITS = range(10)
+DOUBTFUL = 0.5
 _OWN = 2  # pixels: the soft edge of a stroke is no wider
 Box = tuple[int, int, int, int]
 
@@ -76,13 +78,20 @@ class Prepared:
 class Reading:
     """What a network took a digit for: `digit` 0…9, `probabilities` float32 (10,), its input.
 
-    `box` is the digit's (top, left, bottom, right) in pixels of the picture, `others` counts the
-    other digits in it.
+    `doubt` is 0…1: from 0.5 on, the image looks like none of MNIST's digits, whatever the network
+    says; None where the network knows other classes than ten digits. `box` is the digit's (top,
+    left, bottom, right) in pixels of the picture, `others` counts the other digits in it.
     """
 
     digit: int
     probabilities: torch.Tensor
     prepared: Prepared = field(repr=False)
+    doubt: float | None = None
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the image looks like none of MNIST's digits."""
+        return self.doubt is not None and self.doubt >= DOUBTFUL
 
     @property
     def box(self) -> Box | None:
@@ -215,8 +224,10 @@ def read_all(model: nn.Module, image: Any) -> list[Reading]:
 def answers(model: nn.Module, found: list[Prepared]) -> list[Reading]:
     """Ask the model what each of the digits is."""
     device = next(model.parameters()).device
-    x = data.normalize(np.stack([prepared.image for prepared in found]))
+    images = torch.from_numpy(np.stack([prepared.image for prepared in found]))
     with torch.no_grad(), models.eval_mode(model):
-        scores = model(x.to(device))
+        scores = model(data.normalize(images).to(device))
     chances = models.probabilities(scores).cpu()
-    return [Reading(int(p.argmax()), p, each) for p, each in zip(chances, found, strict=True)]
+    doubts = _doubt.doubts(images) if chances.shape[-1] == len(DIGITS) else [None] * len(images)
+    together = zip(chances, found, doubts, strict=True)
+    return [Reading(int(p.argmax()), p, each, doubt) for p, each, doubt in together]
