@@ -253,32 +253,41 @@ export function live(page, data) {
     paintScores();
   };
 
-  const paintBand = ([channel, row, column], explained) => {
-    const box = canvas.parentElement, style = getComputedStyle(document.documentElement), unit = parseFloat(style.fontSize);
-    const down = window.innerWidth <= 700, width = box.clientWidth - (down ? 16 : 0), height = canvas.clientHeight;
+  // Where the layers stand changes with the place and the window, not with what they hold.
+  const arrange = () => {
+    const down = window.innerWidth <= 700, unit = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const width = canvas.clientWidth, height = down ? 0 : canvas.clientHeight;
+    const key = [place.layer, width, height, unit, down].join();
+    if (seen.key === key) return;
+    seen.key = key;
     const most = down ? 12 : Math.max(4, Math.floor(width / (unit * 4.3)));
     const shown = [{ name: "input", stages: ["input"], parts: [] }, ...folded(parts, place.layer, most - 1)];
     const holder = new Map(shown.flatMap((part) => part.stages.map((stage) => [stage, part.name])));
-    const nodes = shown.map((part) => {
+    seen.nodes = shown.map((part) => {
       const shows = part.stages.includes(place.layer) ? place.layer : part.stages.at(-1);
-      const reads = [...new Set(part.stages.flatMap((stage) => (stage === "input" ? [] : network.readsStages(stage))).map((name) => holder.get(name)))];
-      return { ...part, shows, reads: reads.filter((name) => name && name !== part.name), operation: network.steps.get(shows)?.operation ?? "" };
+      const sources = part.stages.flatMap((stage) => (stage === "input" ? [] : network.readsStages(stage)));
+      const reads = [...new Set(sources.map((name) => holder.get(name)))].filter((name) => name && name !== part.name);
+      return { ...part, shows, reads, operation: network.steps.get(shows)?.operation ?? "" };
     });
-    const headed = down ? 74 : 0;
-    seen.layout = arranged(nodes, seen.made, { along: down ? 30 * unit : width, across: down ? width - headed : height, unit, down, chosen: place.layer });
-    const own = nodes.find((node) => node.shows === layerShown());
-    const windows = reachBack(network, tensors, seen.made, place.layer, { channel, top: row, left: column, bottom: row + 1, right: column + 1 });
-    const context = sized(canvas, down ? width - headed : width, down ? seen.layout.length + 8 : height);
-    if (down) canvas.style.height = `${seen.layout.length + 8}px`;
-    const terms = [...explained.terms].sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 16);
-    paintNetwork(context, seen.layout, {
-      element: canvas, made: seen.made, changes: seen.changes, colours, range: images.range, windows, terms, down,
-      layer: own?.name, channel,
-    });
-    paintHeads(down, headed);
-    canvas.setAttribute("aria-label", `${nodes.length} layers; you are at ${place.layer}, channel ${channel}`);
+    const room = { along: down ? 30 * unit : width, across: down ? width : height, unit, down, chosen: place.layer };
+    seen.layout = arranged(seen.nodes, seen.made, room);
+    seen.size = [width, down ? seen.layout.length + 8 : height];
+    canvas.style.height = down ? `${seen.size[1]}px` : "";
+    seen.down = down;
+    paintHeads(down);
   };
-  const layerShown = () => place.layer;
+
+  const paintBand = ([channel, row, column], explained) => {
+    arrange();
+    const part = { channel, top: row, left: column, bottom: row + 1, right: column + 1 };
+    const windows = reachBack(network, tensors, seen.made, place.layer, part);
+    const terms = [...explained.terms].sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 16);
+    paintNetwork(sized(canvas, ...seen.size), seen.layout, {
+      element: canvas, made: seen.made, changes: seen.changes, colours, range: images.range, windows, terms, channel,
+      down: seen.down, layer: seen.nodes.find((node) => node.shows === place.layer)?.name,
+    });
+    canvas.setAttribute("aria-label", `${seen.nodes.length} layers; you are at ${place.layer}, channel ${channel}`);
+  };
 
   const heads = new Map();
   const paintHeads = (down) => {
@@ -320,12 +329,15 @@ export function live(page, data) {
   const fitting = (texts, room, head) => {
     const { fontWeight, fontSize, fontFamily } = getComputedStyle(head);
     ruler.font = `${fontWeight} ${fontSize} ${fontFamily}`;
-    return texts.find((text) => ruler.measureText(text).width <= room) ?? texts.at(-1);
+    const fits = (text) => ruler.measureText(text).width <= room, last = texts.at(-1);
+    const ends = [...last].map((_, i) => `${last.slice(0, last.length - 1 - i)}…`);
+    return [...texts, ...ends].find(fits) ?? "";
   };
 
   const paintControls = (maps) => {
     const factor = factorHere(), unit = maps.isVector ? "unit" : "channel";
-    sliders.layer.show(names.indexOf(place.layer), names.length - 1, place.layer);
+    const short = place.layer.split(".").slice(-2).join(".");
+    sliders.layer.show(names.indexOf(place.layer), names.length - 1, short);
     sliders.channel.show(place.channel, maps.count - 1, `${place.channel} of ${maps.count}`, unit);
     sliders.strength.show(factor, 1, String(factor));
     toggle.setAttribute("aria-checked", String(factor > 0));

@@ -126,6 +126,7 @@ function matrix({ name, values, height, width, colours, limit, winner = -1, cell
   const rows = Array.from({ length: height }, (_, row) => element("tr", {}, ...cells.slice(row * width, (row + 1) * width)));
   const table = element("table", {}, element("caption", {}, name), ...rows);
   table.style.setProperty("--cell", `${size}px`);
+  table.style.width = `${size * width}px`;
   return table;
 }
 
