@@ -132,7 +132,9 @@ def test_a_layer_that_cannot_be_shown_says_so_and_the_others_are_shown(build):
 @pytest.mark.browser
 def test_a_page_says_which_layer_it_cannot_show(browser, tmp_path):
     page = browser.new_page()
-    page.goto(explore.layers(empty(), IMAGES).to_html(tmp_path / "page.html").as_uri())
+    page.goto(
+        explore.layers(empty(), IMAGES).to_html(tmp_path / "page.html", recorded=True).as_uri()
+    )
     status = page.get_by_role("status")
     assert status.inner_text() == ""
     slider = page.get_by_role("slider", name="layer", exact=True)
@@ -280,7 +282,7 @@ OVERLAPS = """() => [...document.querySelectorAll(".vizlib-answer li")].filter(r
 def test_names_of_classes_stand_beside_their_bars(browser, tmp_path, explorer):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 26 * 26, 400)).eval()
     page = browser.new_page()
-    page.goto(explorer(model, IMAGES).to_html(tmp_path / "page.html").as_uri())
+    page.goto(explorer(model, IMAGES).to_html(tmp_path / "page.html", recorded=True).as_uri())
     page.wait_for_selector(".vizlib-answer li b")
     names = page.locator(".vizlib-answer b").all_inner_texts()
     assert any(len(name) == len("P123") for name in names), names
@@ -292,7 +294,7 @@ def test_names_of_classes_stand_beside_their_bars(browser, tmp_path, explorer):
 def test_a_page_says_the_names_of_answer_and_label(animals, browser, tmp_path):
     view = explore.layers(animals, IMAGES, ["dog", "cat"], classes=CLASSES)
     page = browser.new_page()
-    page.goto(view.to_html(tmp_path / "page.html").as_uri())
+    page.goto(view.to_html(tmp_path / "page.html", recorded=True).as_uri())
     page.wait_for_selector(".vizlib-answer li b")
     assert (
         page.locator(".vizlib-verdict").inner_text() == f"answer {winners(animals)[0]}, label dog"
@@ -384,7 +386,7 @@ def test_a_network_with_two_inputs_is_told_what_helps():
 def test_nothing_is_answered_before_there_is_ink(browser, tmp_path, explorer):
     view = explorer(models.build("lenet", seed=0))
     page = browser.new_page()
-    page.goto(view.to_html(tmp_path / "page.html").as_uri())
+    page.goto(view.to_html(tmp_path / "page.html", recorded=True).as_uri())
     page.wait_for_function("() => document.querySelector('#view canvas')?.width > 10")
     assert page.locator(".vizlib-answer li").count() == 0
     assert page.locator(".vizlib-verdict").inner_text() == ""

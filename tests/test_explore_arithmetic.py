@@ -601,7 +601,7 @@ def test_a_click_on_a_map_goes_to_that_pixel(browser, tmp_path):
         models.build("lenet", seed=0), images, state="layer=pool2 channel=7 row=0 col=0"
     )
     page = browser.new_page(viewport={"width": 1280, "height": 720})
-    page.goto(f"file://{view.to_html(tmp_path / 'pixel.html')}")
+    page.goto(f"file://{view.to_html(tmp_path / 'pixel.html', recorded=True)}")
     page.get_by_text("pool2[7, 0, 0] sees 16×16 pixels").wait_for()
     chosen = page.get_by_role("img", name=re.compile("^channel 7, 1×4×4"))
     box = chosen.bounding_box()

@@ -586,14 +586,14 @@ def test_a_page_that_would_be_too_large_is_refused(rivals, images, tmp_path, mon
     view = explore.switch_off(rivals["MLP"], images[0], state="layer=flatten keep=0")
     monkeypatch.setattr("vizlib.explore._view._LARGEST", 1 << 20)
     with pytest.raises(ValueError, match=r"page of switch_off\(mlp, 1 image\) .* than 1 MB"):
-        view.to_html(tmp_path / "page.html")
+        view.to_html(tmp_path / "page.html", recorded=True)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("name", ["switch_off", "compare", "epochs", "training"])
 def test_each_is_a_page_that_asks_nobody(name, views, browser, tmp_path):
-    path = views[name].to_html(tmp_path / "page.html")
+    path = views[name].to_html(tmp_path / "page.html", recorded=True)
     page, requests, complaints = browser.new_page(), [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -59,7 +59,7 @@ def opened(browser, tmp_path):
 
     def opened(view):
         contexts.append(browser.new_context(viewport={"width": 1280, "height": 720}))
-        return Page(contexts[-1].new_page(), view.to_html(tmp_path / "page.html"))
+        return Page(contexts[-1].new_page(), view.to_html(tmp_path / "page.html", recorded=True))
 
     yield opened
     for context in contexts:
@@ -172,7 +172,7 @@ def test_a_thousand_answers_leave_the_kernel_as_large_as_it_was(lenet):
 
 def test_a_page_of_lenet_is_small_and_whole_or_not_there(lenet, tmp_path, monkeypatch):
     view = explore.layers(lenet, DIGITS.images[:12])
-    path = view.to_html(tmp_path / "new" / "page.html")
+    path = view.to_html(tmp_path / "new" / "page.html", recorded=True)
     assert path.stat().st_size < 2_000_000
     monkeypatch.setattr("os.fsync", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -184,7 +184,7 @@ def test_a_page_that_would_be_huge_is_refused():
     large = torch.nn.Conv2d(1, 4096, 1)
     view = explore.layers(large, DIGITS.images[:12])
     with pytest.raises(ValueError, match="larger than 50 MB; give the view fewer images"):
-        view.to_html("never.html")
+        view.to_html("never.html", recorded=True)
 
 
 # --- A view of panels ----------------------------------------------------------------------

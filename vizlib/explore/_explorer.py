@@ -16,6 +16,7 @@ import ipywidgets
 
 from vizlib import files, plots
 from vizlib.explore._lifetime import hold_weakly, parts, show, weakly
+from vizlib.explore._program import NotComputableError
 from vizlib.explore._sliders import Slider, encodable, grid, links
 
 STATIC = Path(__file__).parent / "static"
@@ -108,22 +109,39 @@ class Explorer(Pictured, ipywidgets.VBox):
         """Return the answer to a question of the browser, its bytes apart."""
         raise NotImplementedError
 
-    def to_html(self, path: str | Path) -> Path:
+    def to_html(self, path: str | Path, *, recorded: bool = False) -> Path:
         """Write a page that slides without kernel or network, and return its path.
 
-        The page is one file that holds all it needs; the file appears whole or not at all.
+        The page is one file that holds all it needs; the file appears whole or not at all. The
+        network computes there, where the page knows all of its operations; else what was recorded
+        is shown, and a sentence says why. With `recorded`, that is shown in any case: such a page
+        has no weights in it.
         """
         path = Path(path)
-        content = _page(self._name, self._canvas, self._sliders, self._everything())
+        try:
+            content = self._recorded() if recorded else self._living()
+        except NotComputableError as error:
+            content = self._recorded(str(error))
         files.replace_whole(path, content)
         return path
+
+    def _recorded(self, why: str = "") -> str:
+        """Return the page of what was recorded, which says why if there is a reason."""
+        note = f"What was recorded is shown here: {why}." if why else ""
+        return _page(self._name, self._canvas, self._sliders, self._everything(), note=note)
+
+    def _living(self) -> str:
+        """Return the page in which the network computes; raise NotComputableError without one."""
+        raise NotComputableError
 
     def _everything(self) -> dict[str, Any]:
         """Return the traits that hold more in a page than here, where a kernel can be asked."""
         return {}
 
 
-def _page(title: str, canvas: Canvas, sliders: Sequence[Slider], more: dict[str, Any]) -> str:
+def _page(
+    title: str, canvas: Canvas, sliders: Sequence[Slider], more: dict[str, Any], *, note: str
+) -> str:
     names = set(canvas.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
     traits = {name: getattr(canvas, name) for name in names if name[0] != "_"} | more
     buffers: dict[bytes, int] = {}
@@ -136,16 +154,22 @@ def _page(title: str, canvas: Canvas, sliders: Sequence[Slider], more: dict[str,
         for slider in sliders
     ]
     return Template((STATIC / "page.html").read_text("utf-8")).substitute(
-        title=html.escape(title).encode("ascii", "xmlcharrefreplace").decode(),
+        title=in_text(title),
+        note=in_text(note),
         style=(STATIC / "canvas.css").read_text("utf-8"),
         script=canvas._esm + script("page.js"),  # noqa: SLF001 - our own widget
-        state=_in_script(apart(traits, buffers)),
-        sliders=_in_script(described),
-        buffers=_in_script([base64.b64encode(each).decode("ascii") for each in buffers]),
+        state=in_script(apart(traits, buffers)),
+        sliders=in_script(described),
+        buffers=in_script([base64.b64encode(each).decode("ascii") for each in buffers]),
     )
 
 
-def _in_script(value: Any) -> str:
+def in_text(text: str) -> str:
+    """Return text as HTML in ASCII, in which nothing is a tag."""
+    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()
+
+
+def in_script(value: Any) -> str:
     """Return `value` as JavaScript in ASCII, in which no name can end or open a tag."""
     return json.dumps(value).replace("<", "\\u003c")
 

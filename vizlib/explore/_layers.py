@@ -12,6 +12,7 @@ from torch import nn
 from vizlib import plots
 from vizlib.explore._explorer import Canvas, Explorer, script
 from vizlib.explore._images import as_classes, as_labels
+from vizlib.explore._live import living
 from vizlib.explore._panels import palette
 from vizlib.explore._recordings import LARGEST, Recordings, as_maps, describe
 from vizlib.explore._sliders import Slider, encodable, read, written
@@ -98,6 +99,12 @@ class Layers(Explorer):
         packet = self._recordings.packet(asked["image"], asked["layers"])
         buffers = packet.pop("buffers")
         return packet, buffers
+
+    def _living(self) -> str:
+        canvas, pixel = self._canvas, ",".join(map(str, self._canvas.pixel))
+        layer = self._recordings.names[canvas.layer]
+        place = {"layer": layer, "channel": canvas.channel, "image": canvas.image}
+        return living(self._recordings, place | ({"pixel": pixel} if pixel else {}), self._labels)
 
     def _everything(self) -> dict[str, Any]:
         images = range(len(self._recordings))

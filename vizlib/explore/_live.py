@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import base64
-import html
-import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vizlib import data, words
+from vizlib import data, models, words
+from vizlib.explore._explorer import STATIC, in_script, in_text
 from vizlib.explore._panels import palette
 from vizlib.explore._program import NotComputableError, Program, program
-from vizlib.models import eval_mode
 
-STATIC = Path(__file__).parent / "static"
+if TYPE_CHECKING:
+    from vizlib.explore._recordings import Recordings
+
 MODULES = (
     *("numbers", "elements", "engine", "graph", "fold", "ink", "held", "tiles", "picture"),
     *("equation", "lens", "made", "scores", "needs", "sketch", "controls", "answering", "live"),
@@ -37,19 +37,20 @@ def live_page(
     labels: Sequence[int] = (),
     classes: Sequence[str] = (),
     place: dict[str, Any] | None = None,
+    changes: dict[str, dict[int, float]] | None = None,
 ) -> str:
     """Return a page (HTML) in which `model` computes what it makes of an image, or of a drawing.
 
     `inputs` are the images that it opens with, (N, C, H, W), as the network takes them; `labels`
-    their classes, `classes` the names of all, `place` where it opens, such as {"layer": "conv2"}.
+    their classes, `classes` the names of all, `place` where it opens, such as {"layer": "conv2"},
+    `changes` what channels are multiplied by, such as {"conv1": {3: 0.0}}.
 
     Raises NotComputableError, in one sentence, where a page cannot compute this network.
     """
-    kind = next((p.dtype for p in model.parameters()), inputs.dtype)
-    inputs = inputs.to(kind)
-    with eval_mode(model), torch.no_grad():
-        found = program(model, inputs[:1])
-        outputs = [model(inputs[i : i + 1]).float() for i in range(len(inputs))]
+    with models.eval_mode(model), torch.no_grad():
+        given = models.as_input(model, inputs)
+        found = program(model, given[:1])
+        outputs = [_scores(model(given[i : i + 1])) for i in range(len(inputs))]
     is_half = _bytes(found, inputs, 4) > _LARGEST
     if _bytes(found, inputs, 2) > _LARGEST:
         raise NotComputableError(f"a page of {title} would be larger than {_LARGEST >> 20} MB")
@@ -63,15 +64,34 @@ def live_page(
         "labels": list(labels),
         "classes": [str(each) for each in classes] or [str(i) for i in range(count)],
         "palette": _text(palette()),
-        "place": "&".join(f"{name}={value}" for name, value in (place or {}).items()),
+        "place": urlencode(place or {}),
+        "changes": {layer: _faded(own) for layer, own in (changes or {}).items()},
         "about": f"{words.counted(_stages(found), 'layer')}, "
         f"{sum(each.size for each in found.values):,} weights, computed in this page",
     }
     return Template((STATIC / "live.html").read_text("utf-8")).substitute(
-        title=html.escape(title),
+        title=in_text(title),
         style=(STATIC / "live.css").read_text("utf-8"),
-        data=json.dumps(held, ensure_ascii=False).replace("<", "\\u003c"),
+        data=in_script(held),
         script=script(),
+    )
+
+
+def living(
+    recordings: Recordings,
+    place: dict[str, Any],
+    labels: Sequence[int] = (),
+    changes: dict[str, dict[int, float]] | None = None,
+) -> str:
+    """Return the page of the images that a view has recorded."""
+    return live_page(
+        recordings.name,
+        recordings.model,
+        recordings.inputs,
+        labels=labels,
+        classes=recordings.classes,
+        place=place,
+        changes=changes,
     )
 
 
@@ -85,6 +105,17 @@ def _bytes(found: Program, inputs: Tensor, each: int) -> int:
     """Return about how large the page will be: bytes become a third more as text."""
     values = sum(tensor.size for tensor in found.values)
     return (values * each + inputs.numel() * 4) * 4 // 3
+
+
+def _scores(output: Any) -> Tensor:
+    """Return what the network answers; raise where that is not one tensor of numbers."""
+    if not isinstance(output, Tensor):
+        raise NotComputableError(f"the network gives a {type(output).__name__}, not one tensor")
+    return output.float().cpu()
+
+
+def _faded(factors: dict[int, float]) -> dict[int, float]:
+    return {channel: factor for channel, factor in factors.items() if factor != 1}
 
 
 def _graph(found: Program) -> dict[str, Any]:

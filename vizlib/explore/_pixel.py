@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vizlib import arithmetic, plots
 from vizlib.explore._images import as_classes, class_name
+from vizlib.explore._live import living
 from vizlib.explore._panels import Frame, Maps, Panel, Picture, Words, folded, product
 from vizlib.explore._recordings import Recordings
 from vizlib.explore._sliders import Slider, read
@@ -75,7 +76,8 @@ def pixel(
     traces = Traces(Recordings(model, images, as_classes(classes, model)))
     name = f"pixel({traces.recordings.name}, {counted(len(traces.recordings), 'image')})"
     pixel = _Pixel(traces)
-    return View(name, _sliders(traces, state), pixel.show, pixel.draw, state=state)
+    sliders = _sliders(traces, state)
+    return View(name, sliders, pixel.show, pixel.draw, state=state, living=pixel.living)
 
 
 def _sliders(traces: Traces, state: str | None) -> list[Slider]:
@@ -111,6 +113,15 @@ class _Pixel:
         ends = self.traces.counts(layer)
         images = [image, beside - 1] if beside else [image]
         return _Spot(images, layer, tuple(min(where[name], ends[name] - 1) for name in AXES))
+
+    def living(self, **place: int) -> str:
+        """Return the page in which the network computes, opened at a place."""
+        spot = self._spot(**place)
+        channel, row, col = spot.where
+        where = {"layer": self.traces.names[spot.layer], "channel": channel}
+        return living(
+            self.traces.recordings, where | {"image": spot.images[0], "pixel": f"{row},{col}"}
+        )
 
     def show(self, **place: int) -> Frame:
         """Return what is seen at a place."""

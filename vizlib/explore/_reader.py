@@ -101,13 +101,13 @@ class Reader(Pictured):
         above = [plots.steps(pictures)] if pictures else []
         return plots.together(above, [self._layers.figure()])
 
-    def to_html(self, path: str | Path) -> Path:
-        """Write a page that slides through the layers of the handwriting as it stands.
+    def to_html(self, path: str | Path, *, recorded: bool = False) -> Path:
+        """Write a page that opens with the handwriting, and answers what is drawn in it.
 
-        It needs neither kernel nor network, and so it cannot read other handwriting: for that,
-        the network must run.
+        It needs no kernel and no connection. A network that a page cannot compute is recorded: then
+        the page slides through its layers, and cannot read other handwriting.
         """
-        return self._layers.to_html(path)
+        return self._layers.to_html(path, recorded=recorded)
 
     def __repr__(self) -> str:
         """Return what it is, the network, and what it was read as."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vizlib import capture, models
 from vizlib.explore._images import as_classes, as_labels, class_name
 from vizlib.explore._lifetime import kept
+from vizlib.explore._live import living
 from vizlib.explore._panels import Bars, Frame, Maps, Picture, Words
 from vizlib.explore._recordings import Recordings, channel_maps, largest, no_answer, probabilities
 from vizlib.explore._sliders import Slider
@@ -59,7 +60,7 @@ def switch_off(
     labels = as_labels(labels, len(recordings), recordings.classes)
     channels = _Channels(recordings, labels, off or {})
     name = f"switch_off({recordings.name}, {counted(len(recordings), 'image')})"
-    return View(name, channels.sliders(), channels.show, state=state)
+    return View(name, channels.sliders(), channels.show, state=state, living=channels.living)
 
 
 class _Channels:
@@ -113,6 +114,21 @@ class _Channels:
         label = self.labels[image] if self.labels else None
         return Bars(chances, label, self.recordings.classes, title=title, width=190)
 
+    def living(self, image: int, layer: int, channel: int, keep: int) -> str:
+        """Return the page in which the network computes, opened at a place, as it is changed."""
+        name, channel = (
+            self.recordings.names[layer],
+            min(channel, self.recordings.channels(layer) - 1),
+        )
+        place = {"layer": name, "channel": channel, "image": image}
+        return living(self.recordings, place, self.labels, self._changes(name, channel, keep))
+
+    def _changes(self, layer: str, channel: int, keep: int) -> dict[str, dict[int, float]]:
+        changes = {each: dict.fromkeys(channels, 0.0) for each, channels in self.off.items()}
+        # A channel that is off for good stays off, whatever is kept of it.
+        changes.setdefault(layer, {}).setdefault(channel, keep / 10)
+        return changes
+
     # The frames beside each other share the image, and often the edited network.
     @kept(256)
     def answer(self, image: int, layer: int, channel: int, keep: int) -> tuple[Tensor, Tensor]:
@@ -120,9 +136,7 @@ class _Channels:
         names = self.recordings.names
         if not self.recordings.stage(image, layer).output.is_floating_point():
             raise ValueError(f"{names[layer]} gave no real numbers that could be faded out")
-        changes = {each: dict.fromkeys(channels, 0.0) for each, channels in self.off.items()}
-        # A channel that is off for good stays off, whatever is kept of it.
-        changes.setdefault(names[layer], {}).setdefault(channel, keep / 10)
+        changes = self._changes(names[layer], channel, keep)
         model, x = self.recordings.model, self.recordings.inputs[image : image + 1]
         seen = list(dict.fromkeys([names[layer], names[-1]]))
         with models.eval_mode(model), capture.edit(model, changes):

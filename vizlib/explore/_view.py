@@ -34,6 +34,7 @@ class View(Explorer):
       there; a ValueError that it raises is shown as a sentence
     - `draw`: takes the same and returns the figure for print, where that is not the frame itself
     - `state`: the place to open at
+    - `living`: takes the same and returns the page in which the network computes, if there is one
     """
 
     def __init__(
@@ -44,11 +45,12 @@ class View(Explorer):
         draw: Callable[..., plots.Figure] | None = None,
         *,
         state: str | None = None,
+        living: Callable[..., str] | None = None,
     ) -> None:
         """Open at `state`; raise ValueError where it does not fit the sliders."""
         given = read(state, [slider.name for slider in sliders])
         sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
-        self._show, self._draw = show, draw
+        self._show, self._draw, self._live = show, draw, living
         place = {slider.name: slider.index for slider in sliders}
         canvas = _canvas(*place)(
             names=list(place),
@@ -99,6 +101,9 @@ class View(Explorer):
         buffers: dict[bytes, int] = {}
         frames = apart([self._packed(place) for place in places], buffers)
         return {"frames": frames}, list(buffers)
+
+    def _living(self) -> str:
+        return self._live(**self.place) if self._live else super()._living()
 
     def _everything(self) -> dict[str, Any]:
         frames, values = [], set()

@@ -26,13 +26,14 @@ export function live(page, data) {
   const names = network.stages.map(({ name }) => name), jobs = new Jobs(), find = (id) => page.getElementById(id);
   const colours = packedPalette(Uint8Array.from(atob(data.palette), (c) => c.charCodeAt(0)));
   const place = { image: 0, layer: names[0], channel: 0, spot: null, hover: null, term: null };
-  const seen = { made: null, whole: null, changes: {}, input: images.inputs[0], layout: null, needs: null, isEmpty: false };
+  const seen = { made: null, whole: null, changes: Object.fromEntries(Object.entries(data.changes).filter(([, own]) => Object.keys(own).length)), input: images.inputs[0], layout: null, needs: null, isEmpty: false };
   const compute = (image, changes = {}) => {
     const made = { input: image };
     for (const [name, tensor] of run(data.program, tensors, image, changes)) made[name] = tensor;
     return made;
   };
-  seen.made = seen.whole = compute(images.inputs[0]);
+  seen.whole = compute(images.inputs[0]);
+  seen.made = compute(images.inputs[0], seen.changes);
   const ends = endsIn(network, seen.made), canvas = find("network").querySelector("canvas");
   const parts = partsOf(network.stages.filter(({ name }) => !ends || (name !== ends.scores && name !== ends.last)));
 
@@ -430,7 +431,13 @@ export function live(page, data) {
   window.onhashchange = () => readAddress(location.hash);
   new ResizeObserver(paintSoon).observe(document.body);
   matchMedia("(prefers-color-scheme: dark)").onchange = paintSoon;
-  sketch?.layImage(images.bytes[0], ...images.size);
+  // A pad that opens empty has no images beside it.
+  const isBlank = sketch && images.inputs.length === 1 && !images.bytes[0].some(Boolean);
+  if (isBlank) {
+    Object.assign(seen, { isEmpty: true });
+    place.image = null;
+    find("samples").hidden = true;
+  } else sketch?.layImage(images.bytes[0], ...images.size);
   readAddress(location.hash || `#${data.place}`);
   isOpen = true;
   ask();
