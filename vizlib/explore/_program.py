@@ -162,7 +162,7 @@ class _Export:
         if operation in {"T", "t", "mT"}:
             return "transpose", {"input": self._value(first), "dim0": -2, "dim1": -1}
         if operation not in _PARAMETERS:
-            raise NotComputableError(f"a page cannot compute {operation}, which {step.name} is")
+            raise NotComputableError(f"a page cannot compute {operation} (the layer {step.name})")
         return operation, self._named(step, _PARAMETERS[operation].split())
 
     def _named(self, step: capture.Step, names: Sequence[str]) -> dict[str, Any]:

@@ -152,15 +152,20 @@ function groupNormalization({ tensors, made, step, place, source, input }) {
   };
 }
 
-function twoValues({ network, tensors, made, step, place, value }) {
+function twoValues({ network, tensors, made, step, place }) {
   const other = step.options.other, names = network.reads(step.name);
   const values = names.map((name) => ({ stage: name, channel: place[0], value: alike(made[name], made[step.name], place) }));
   if (typeof other === "number") values.push({ stage: "", channel: 0, value: other });
   if (other?.tensor !== undefined) values.push({ stage: "", channel: 0, value: alike(tensors[other.tensor], made[step.name], place) });
   if (values.length === 1) values.push(values[0]);
-  return { kind: "pair", values, sign: SIGNS[step.operation], sum: value, terms: values.filter(({ stage }) => stage), words: WORDS[step.operation] };
+  const [one, two] = values.map((each) => each.value), sum = PAIRS[step.operation](one, two * (step.options.alpha ?? 1));
+  return { kind: "pair", values, sign: SIGNS[step.operation], sum, terms: values.filter(({ stage }) => stage), words: WORDS[step.operation] };
 }
 
+const PAIRS = {
+  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b,
+  rsub: (a, b) => b - a, rdiv: (a, b) => b / a,
+};
 const SIGNS = { add: "+", sub: "−", mul: "×", div: "÷", rsub: "from", rdiv: "divides" };
 const WORDS = { add: "the sum of two values", sub: "the difference of two values", mul: "the product of two values",
   div: "one value divided by another", rsub: "the difference of two values", rdiv: "one value divided by another" };
@@ -187,17 +192,17 @@ function moved(stage, place, made) {
   return { kind: "moved", sum: at(made[stage], place), terms: [{ stage, channel, value: null }], words: `the same value as in ${stage}, ${where}` };
 }
 
-function shares({ made, step, source, input, place: [unit], value }) {
+function shares({ step, source, input, place: [unit] }) {
   const top = Math.max(...input.values), powers = Array.from(input.values, (v) => Math.exp(v - top));
-  const isLog = step.operation === "log_softmax";
+  const isLog = step.operation === "log_softmax", share = powers[unit] / sumOf(powers);
   return {
-    kind: "share", score: input.values[unit], share: powers[unit] / sumOf(powers), sum: value, isLog,
+    kind: "share", score: input.values[unit], share, sum: isLog ? Math.log(share) : share, isLog,
     terms: [{ stage: source, channel: unit, value: null }], words: isLog ? "the logarithm of its share of all powers of e" : "its share of all powers of e",
   };
 }
 
 // A function of the value at the same place; or a value that only moved.
-function alone({ tensors, made, step, place, source, input, value }) {
+function alone({ tensors, made, step, place, source, input }) {
   const maps = mapsOf(input), to = mapsOf(made[step.name]), { operation, options } = step;
   if (isMove(operation)) {
     const from = to.isVector && !maps.isVector ? placed(place[0], maps) : { channel: place[0], top: place[1], left: place[2] };
@@ -209,9 +214,10 @@ function alone({ tensors, made, step, place, source, input, value }) {
   }
   const rest = Object.fromEntries(Object.entries(options).filter(([key]) => key !== "input"));
   if (options.weight) rest.weight = { shape: [1], values: [slopeOf(tensors[options.weight.tensor], place[0])] };
-  const one = (x) => ({ shape: [1, 1], values: new Float32Array([x]) });
+  const one = (v) => ({ shape: [1, 1], values: new Float32Array([v]) });
+  const f = (v) => OPERATIONS[operation](one(v), rest).values[0], x = at(input, place);
   return {
-    kind: "function", f: (x) => OPERATIONS[operation](one(x), rest).values[0], x: at(input, place), sum: value,
+    kind: "function", f, x, sum: f(x),
     terms: [{ stage: source, channel: place[0], value: null }],
     words: operation === "relu" ? "negative becomes zero" : `${operation} of one value`,
   };

@@ -431,14 +431,15 @@ export function live(page, data) {
   window.onhashchange = () => readAddress(location.hash);
   new ResizeObserver(paintSoon).observe(document.body);
   matchMedia("(prefers-color-scheme: dark)").onchange = paintSoon;
-  // A pad that opens empty has no images beside it.
-  const isBlank = sketch && images.inputs.length === 1 && !images.bytes[0].some(Boolean);
-  if (isBlank) {
-    Object.assign(seen, { isEmpty: true });
-    place.image = null;
-    find("samples").hidden = true;
-  } else sketch?.layImage(images.bytes[0], ...images.size);
+  sketch?.layImage(images.bytes[0], ...images.size);
   readAddress(location.hash || `#${data.place}`);
+  // A pad that opens empty has no image beside it.
+  if (sketch && images.inputs.length === 1 && !images.bytes[0].some(Boolean)) {
+    sketch.isImage = false;
+    place.image = null;
+    seen.isEmpty = true;
+    find("samples").hidden = true;
+  }
   isOpen = true;
   ask();
   paint();

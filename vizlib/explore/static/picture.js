@@ -256,7 +256,7 @@ function paintNode(context, node, scene, { line, accent, minus }) {
     if (tile[0] > 9) border(context, [x, y], tile, line, 1, 0.5);
   }
   for (const [channel, factor] of Object.entries(scene.changes[shows] ?? {})) {
-    if (factor < 1) paintSlash(context, cornerOf(node, channel), tile, minus);
+    if (factor === 0) paintSlash(context, cornerOf(node, channel), tile, minus);
   }
   if (scene.layer === node.name) {
     const corner = cornerOf(node, scene.channel);
