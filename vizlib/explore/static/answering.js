@@ -44,7 +44,8 @@ export function* allStages(program, tensors, image, changes) {
 
 // The winner's score without each channel of a layer, computed from that layer on.
 export function* withoutEach(network, tensors, made, changes, layer, { scores, count }, tell) {
-  const winner = winnerOf(made[scores].values), later = dependents(network, layer);
+  const winner = winnerOf(made[scores].values),
+    later = dependents(network, layer);
   const known = Object.fromEntries(Object.entries(made).filter(([name]) => !later.has(name)));
   const rest = { input: "input", steps: [...network.steps.values()].filter(({ name }) => later.has(name)) };
   for (let channel = 0; channel < count; channel++) {

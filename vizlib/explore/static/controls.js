@@ -8,16 +8,33 @@ export class Slider {
     this.label = element("label", { for: `slide-${name}` }, name);
     this.output = element("output", { for: `slide-${name}` });
     this.onMove = onMove;
-    const by = (sign, text) => element("button", {
-      type: "button", class: "step", title: `${sign < 0 ? "previous" : "next"} ${name}`, "aria-label": `${sign < 0 ? "previous" : "next"} ${name}`,
-      onclick: () => this.move(Number(this.input.value) + sign * step),
-    }, text);
+    const by = (sign, text) =>
+      element(
+        "button",
+        {
+          type: "button",
+          class: "step",
+          title: `${sign < 0 ? "previous" : "next"} ${name}`,
+          "aria-label": `${sign < 0 ? "previous" : "next"} ${name}`,
+          onclick: () => this.move(Number(this.input.value) + sign * step),
+        },
+        text,
+      );
     this.input.oninput = () => this.move(Number(this.input.value));
-    this.root = element("div", { class: "field" }, this.label, by(-1, "‹"), this.input, by(1, "›"), this.output);
+    this.root = element(
+      "div",
+      { class: "field" },
+      this.label,
+      by(-1, "‹"),
+      this.input,
+      by(1, "›"),
+      this.output,
+    );
   }
 
   move(value) {
-    const max = Number(this.input.max), inside = Math.min(Math.max(value, 0), max);
+    const max = Number(this.input.max),
+      inside = Math.min(Math.max(value, 0), max);
     this.onMove(inside);
   }
 

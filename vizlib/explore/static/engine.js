@@ -306,7 +306,8 @@ function gelu(v, { approximate = "none" }) {
 // The slope for negative values is one number, or one for each channel.
 function prelu(x, { weight }) {
   const size = product(x.shape.slice(2)), count = weight.values.length;
-  return tensor(x.shape, x.values.map((v, i) => (v > 0 ? v : v * weight.values[Math.floor(i / size) % count])));
+  const slope = (i) => weight.values[Math.floor(i / size) % count];
+  return tensor(x.shape, x.values.map((v, i) => (v > 0 ? v : v * slope(i))));
 }
 
 const SELU = [1.0507009873554805, 1.6732632423543772];

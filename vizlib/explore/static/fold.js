@@ -10,8 +10,10 @@ const BEGIN = /^(conv|linear|add|cat|flatten|reshape|matmul)/;
 export function partsOf(steps, depth = 0) {
   const parts = [];
   for (const step of steps) {
-    const path = step.name.split("."), isInside = path.length > depth + 1;
-    const home = isInside ? path.slice(0, depth + 1).join(".") : "", last = parts.at(-1);
+    const path = step.name.split("."),
+      isInside = path.length > depth + 1;
+    const home = isInside ? path.slice(0, depth + 1).join(".") : "",
+      last = parts.at(-1);
     const goesOn = last && last.home === home && (isInside || !BEGIN.test(step.operation));
     if (goesOn) last.steps.push(step);
     else parts.push({ home, steps: [step] });
@@ -20,7 +22,8 @@ export function partsOf(steps, depth = 0) {
 }
 
 function opened({ home, steps }, depth) {
-  const stages = steps.map((step) => step.name), name = home || stages[0];
+  const stages = steps.map((step) => step.name),
+    name = home || stages[0];
   if (steps.length === 1) return { name, stages, parts: [] };
   const parts = home ? partsOf(steps, depth + 1) : steps.map((step) => opened({ steps: [step] }, depth));
   return { name, stages, parts: parts.length > 1 ? parts : parts[0].parts };
@@ -46,7 +49,8 @@ function nearest(shown, here, most) {
 
 // Two parts at the end that is farther away become one.
 function merged(shown, here) {
-  const at = here > shown.length - 1 - here ? 0 : shown.length - 2, [one, other] = shown.slice(at, at + 2);
+  const at = here > shown.length - 1 - here ? 0 : shown.length - 2,
+    [one, other] = shown.slice(at, at + 2);
   const name = `${one.name.split(" … ")[0]} … ${other.name.split(" … ").at(-1)}`;
   return shown.toSpliced(at, 2, { name, stages: [...one.stages, ...other.stages], parts: [] });
 }

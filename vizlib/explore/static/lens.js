@@ -12,16 +12,24 @@ export function lensOf(name, tensor, side) {
   const maps = seen(name, tensor);
   if (!maps.isVector) {
     const cell = Math.min(side / maps.width, side / maps.height);
-    return { maps, columns: maps.width, rows: maps.height, wide: cell, high: Math.max(cell, maps.height === 1 ? 60 : 0) };
+    return {
+      maps,
+      columns: maps.width,
+      rows: maps.height,
+      wide: cell,
+      high: Math.max(cell, maps.height === 1 ? 60 : 0),
+    };
   }
-  const usual = Math.ceil(Math.sqrt(maps.count * 0.6)), columns = Math.min(maps.count, Math.max(usual, 1));
+  const usual = Math.ceil(Math.sqrt(maps.count * 0.6)),
+    columns = Math.min(maps.count, Math.max(usual, 1));
   const rows = Math.ceil(maps.count / columns);
   return { maps, columns, rows, wide: side / columns, high: Math.min(side / rows, 90) };
 }
 
 // The place under a point: [channel, row, column], or nothing.
 export function placeIn({ maps, columns, rows, wide, high }, channel, x, y) {
-  const column = Math.floor(x / wide), row = Math.floor(y / high);
+  const column = Math.floor(x / wide),
+    row = Math.floor(y / high);
   if (column < 0 || row < 0 || column >= columns || row >= rows) return null;
   if (!maps.isVector) return [channel, row, column];
   const unit = row * columns + column;
@@ -29,23 +37,42 @@ export function placeIn({ maps, columns, rows, wide, high }, channel, x, y) {
 }
 
 export function paintLens(canvas, { name, tensor, place, colours, range, side }) {
-  const lens = lensOf(name, tensor, side), { maps, columns, rows, wide, high } = lens;
-  const context = sized(canvas, side + LEGEND, side), limit = peakOf(tensor), line = colour(canvas, "line");
-  const [channel, row, column] = place, size = maps.height * maps.width;
-  const values = maps.isVector ? tensor.values : tensor.values.subarray(channel * size, (channel + 1) * size);
-  const shape = maps.isVector ? { count: maps.count, height: 1, width: 1 } : { count: 1, height: rows, width: columns };
-  const picture = maps.isPhotograph ? photograph(tensor, range) : atlasOf(values, shape, maps.isVector ? columns : 1, limit, colours);
+  const lens = lensOf(name, tensor, side),
+    { maps, columns, rows, wide, high } = lens;
+  const context = sized(canvas, side + LEGEND, side),
+    limit = peakOf(tensor),
+    line = colour(canvas, "line");
+  const [channel, row, column] = place,
+    size = maps.height * maps.width;
+  const values = maps.isVector
+    ? tensor.values
+    : tensor.values.subarray(channel * size, (channel + 1) * size);
+  const shape = maps.isVector
+    ? { count: maps.count, height: 1, width: 1 }
+    : { count: 1, height: rows, width: columns };
+  const picture = maps.isPhotograph
+    ? photograph(tensor, range)
+    : atlasOf(values, shape, maps.isVector ? columns : 1, limit, colours);
   context.fillStyle = "#fff";
   context.fillRect(0, 0, columns * wide, rows * high);
   context.drawImage(picture, 0, 0, columns * wide, rows * high);
   context.strokeStyle = line;
   context.strokeRect(0.5, 0.5, columns * wide - 1, rows * high - 1);
   if (!maps.isPhotograph) {
-    writeValues(context, lens, values, limit, line, colours);
-    paintLegend(context, canvas, { side, limit, values, colours, chosen: values[maps.isVector ? channel : row * columns + column] });
+    writeValues(context, lens, values, limit, line);
+    paintLegend(context, canvas, {
+      side,
+      limit,
+      values,
+      colours,
+      chosen: values[maps.isVector ? channel : row * columns + column],
+    });
   }
   const [x, y] = maps.isVector ? [channel % columns, Math.floor(channel / columns)] : [column, row];
-  for (const [style, width] of [["#fff", 4], ["#d2007a", 2.2]]) {
+  for (const [style, width] of [
+    ["#fff", 4],
+    ["#d2007a", 2.2],
+  ]) {
     Object.assign(context, { strokeStyle: style, lineWidth: width });
     context.strokeRect(x * wide, y * high, wide, high);
   }
@@ -55,31 +82,43 @@ export function paintLens(canvas, { name, tensor, place, colours, range, side })
 // Two decimals where they fit, else one; a zero is 0.
 export function inCell(value, width, font) {
   if (value === 0) return "0";
-  const texts = [2, 1, 0].map((n) => value.toFixed(n).replace("-", "−")), size = Math.abs(value);
+  const texts = [2, 1, 0].map((n) => value.toFixed(n).replace("-", "−")),
+    size = Math.abs(value);
   const short = texts[0].replace(/^(−?)0\./, "$1.");
   const fits = (text) => (text.length - text.split(".").length * 0.5 + 0.5) * font * 0.57 <= width - 2;
-  return [size < 10 ? texts[0] : "", size < 1 ? short : "", texts[1], size >= 10 ? texts[2] : ""].find((text) => text && fits(text)) ?? null;
+  return (
+    [size < 10 ? texts[0] : "", size < 1 ? short : "", texts[1], size >= 10 ? texts[2] : ""].find(
+      (text) => text && fits(text),
+    ) ?? null
+  );
 }
 
-function writeValues(context, { columns, rows, wide, high, maps }, values, limit, line, colours) {
+function writeValues(context, { columns, wide, high }, values, limit, line) {
   const font = Math.min(high * 0.42, wide * 0.36, 18);
   if (font < SMALLEST * 0.9) return;
-  Object.assign(context, { font: `${Math.max(font, SMALLEST)}px ${getComputedStyle(context.canvas).fontFamily}`, textAlign: "center", textBaseline: "middle" });
+  Object.assign(context, {
+    font: `${Math.max(font, SMALLEST)}px ${getComputedStyle(context.canvas).fontFamily}`,
+    textAlign: "center",
+    textBaseline: "middle",
+  });
   const texts = Array.from(values, (value) => inCell(value, wide, Math.max(font, SMALLEST)));
   if (texts.includes(null)) return;
   context.globalAlpha = 0.5;
   context.strokeStyle = line;
-  for (let i = 0; i < values.length; i++) context.strokeRect((i % columns) * wide, Math.floor(i / columns) * high, wide, high);
+  for (let i = 0; i < values.length; i++)
+    context.strokeRect((i % columns) * wide, Math.floor(i / columns) * high, wide, high);
   context.globalAlpha = 1;
   texts.forEach((text, i) => {
     context.fillStyle = isDark(shade(values[i], limit)) ? "#fff" : "#1a1a1a";
-    context.fillText(text, (i % columns + 0.5) * wide, (Math.floor(i / columns) + 0.5) * high);
+    context.fillText(text, ((i % columns) + 0.5) * wide, (Math.floor(i / columns) + 0.5) * high);
   });
 }
 
 // Only colours that occur: no negative half where nothing is negative.
 function paintLegend(context, canvas, { side, limit, values, colours, chosen }) {
-  const hasNegative = values.some((value) => value < 0), low = hasNegative ? -limit : 0, x = side + 10;
+  const hasNegative = values.some((value) => value < 0),
+    low = hasNegative ? -limit : 0,
+    x = side + 10;
   const heightOf = (value) => ((limit - value) / (limit - low)) * (side - 2) + 1;
   for (let y = 0; y < side; y++) {
     context.fillStyle = css(colours[shade(limit - (y / (side - 1)) * (limit - low), limit)]);
@@ -87,14 +126,27 @@ function paintLegend(context, canvas, { side, limit, values, colours, chosen }) 
   }
   context.strokeStyle = colour(canvas, "line");
   context.strokeRect(x + 0.5, 0.5, 9, side - 1);
-  Object.assign(context, { fillStyle: colour(canvas, "quiet"), textAlign: "left", font: `12px ${getComputedStyle(canvas).fontFamily}` });
-  for (const [value, baseline] of [[limit, "top"], [hasNegative ? 0 : limit / 2, "middle"], [low, "bottom"]]) {
+  Object.assign(context, {
+    fillStyle: colour(canvas, "quiet"),
+    textAlign: "left",
+    font: `12px ${getComputedStyle(canvas).fontFamily}`,
+  });
+  for (const [value, baseline] of [
+    [limit, "top"],
+    [hasNegative ? 0 : limit / 2, "middle"],
+    [low, "bottom"],
+  ]) {
     context.textBaseline = baseline;
     context.fillText(written(value, limit).slice(0, 7), x + 15, heightOf(value));
   }
   if (!Number.isFinite(chosen)) return;
   context.fillStyle = "#d2007a";
   context.beginPath();
-  for (const [dx, dy] of [[-8, -4], [-1, 0], [-8, 4]]) context.lineTo(x + dx, heightOf(Math.max(low, Math.min(chosen, limit))) + dy);
+  for (const [dx, dy] of [
+    [-8, -4],
+    [-1, 0],
+    [-8, 4],
+  ])
+    context.lineTo(x + dx, heightOf(Math.max(low, Math.min(chosen, limit))) + dy);
   context.fill();
 }

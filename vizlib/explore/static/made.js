@@ -20,22 +20,83 @@ const SHOWN = {
   windows: showWindows,
   products: showProducts,
   window: ({ window, winner, height, width, sum, words }, { colours }) => [
-    element("div", { class: "row" }, matrix({ name: "the window", values: window, height, width, colours, winner })),
-    addition([[words, null], ["the value", sum]], "="),
+    element(
+      "div",
+      { class: "row" },
+      matrix({ name: "the window", values: window, height, width, colours, winner }),
+    ),
+    addition(
+      [
+        [words, null],
+        ["the value", sum],
+      ],
+      "=",
+    ),
   ],
   pair: ({ values: [one, other], sign, sum }) => {
     const [a, b] = sign === "from" || sign === "divides" ? [other, one] : [one, other];
     const word = { from: "−", divides: "÷" }[sign] ?? sign;
-    return [addition([[a.stage || "a number", a.value], [b.stage || "a number", b.value], ["the value", sum]], word)];
+    return [
+      addition(
+        [
+          [a.stage || "a number", a.value],
+          [b.stage || "a number", b.value],
+          ["the value", sum],
+        ],
+        word,
+      ),
+    ];
   },
   normal: ({ x, mean, deviation, weight, bias, sum }) => [
-    addition([["value", x], ["mean", mean], ["difference", x - mean]], "−"),
-    addition([["difference", x - mean], ["deviation", deviation], ["normal", (x - mean) / deviation]], "÷"),
-    addition([["normal × weight", ((x - mean) / deviation) * weight], ["bias", bias], ["the value", sum]], "+"),
+    addition(
+      [
+        ["value", x],
+        ["mean", mean],
+        ["difference", x - mean],
+      ],
+      "−",
+    ),
+    addition(
+      [
+        ["difference", x - mean],
+        ["deviation", deviation],
+        ["normal", (x - mean) / deviation],
+      ],
+      "÷",
+    ),
+    addition(
+      [
+        ["normal × weight", ((x - mean) / deviation) * weight],
+        ["bias", bias],
+        ["the value", sum],
+      ],
+      "+",
+    ),
   ],
-  function: ({ f, x, sum, words }, { colours }) => [curve(f, x, sum), addition([[words, x], ["the value", sum]], "→")],
+  function: ({ f, x, sum, words }) => [
+    curve(f, x, sum),
+    addition(
+      [
+        [words, x],
+        ["the value", sum],
+      ],
+      "→",
+    ),
+  ],
   share: ({ score, share, sum, isLog }) => [
-    addition(isLog ? [["score", score], ["share", share], ["logarithm", sum]] : [["score", score], ["share", sum]], "→"),
+    addition(
+      isLog
+        ? [
+            ["score", score],
+            ["share", share],
+            ["logarithm", sum],
+          ]
+        : [
+            ["score", score],
+            ["share", sum],
+          ],
+      "→",
+    ),
   ],
   moved: ({ sum }) => [addition([["the value", sum]], "=")],
 };
@@ -46,59 +107,128 @@ const strength = ({ value }) => Math.abs(value);
 const strongest = (terms) => [...terms].sort((a, b) => strength(b) - strength(a)).slice(0, MOST_TERMS);
 
 function showWindows({ terms, height, width, bias, sum }, { colours, term, onTerm, room }) {
-  const many = terms.length > MOST_TERMS, shown = many ? strongest(terms) : terms;
+  const many = terms.length > MOST_TERMS,
+    shown = many ? strongest(terms) : terms;
   const chosen = terms.find(({ channel }) => channel === term) ?? strongest(terms)[0];
-  const peaks = ["window", "kernel", "products"].map((part) => Math.max(...terms.flatMap((each) => each[part].map(Math.abs))) || 1);
-  const most = Math.max(...terms.map(strength)) || 1, others = sum - (bias ?? 0) - chosen.value;
-  const list = element("div", { class: "terms" }, ...shown.map((each) => element(
-    "button", { type: "button", "aria-pressed": String(each === chosen), onclick: () => onTerm(each.channel) },
-    element("span", { class: "number" }, String(each.channel)),
-    small(each.window, height, width, peaks[0], colours), "×", small(each.kernel, height, width, peaks[1], colours),
-    bar(each.value, most), element("b", {}, withSign(each.value)),
-  )));
-  const large_ = room > 500 ? room - 214 : room, cell = Math.min(30, Math.max(9, Math.floor((large_ - 44) / 3 / width)));
-  const matrices = ["window", "kernel", "products"].map((part, i) => matrix({
-    name: i < 2 ? `${part}, map ${chosen.channel}` : part, values: chosen[part], height, width, colours, limit: peaks[i], cell,
-  }));
+  const peaks = ["window", "kernel", "products"].map(
+    (part) => Math.max(...terms.flatMap((each) => each[part].map(Math.abs))) || 1,
+  );
+  const most = Math.max(...terms.map(strength)) || 1,
+    others = sum - (bias ?? 0) - chosen.value;
+  const list = element(
+    "div",
+    { class: "terms" },
+    ...shown.map((each) =>
+      element(
+        "button",
+        { type: "button", "aria-pressed": String(each === chosen), onclick: () => onTerm(each.channel) },
+        element("span", { class: "number" }, String(each.channel)),
+        small(each.window, height, width, peaks[0], colours),
+        "×",
+        small(each.kernel, height, width, peaks[1], colours),
+        bar(each.value, most),
+        element("b", {}, withSign(each.value)),
+      ),
+    ),
+  );
+  const large_ = room > 500 ? room - 214 : room,
+    cell = Math.min(30, Math.max(9, Math.floor((large_ - 44) / 3 / width)));
+  const matrices = ["window", "kernel", "products"].map((part, i) =>
+    matrix({
+      name: i < 2 ? `${part}, map ${chosen.channel}` : part,
+      values: chosen[part],
+      height,
+      width,
+      colours,
+      limit: peaks[i],
+      cell,
+    }),
+  );
   const summands = [[`map ${chosen.channel}`, chosen.value]];
-  if (terms.length > 1) summands.push([`other ${terms.length - 1} map${terms.length > 2 ? "s" : ""}`, others]);
+  if (terms.length > 1)
+    summands.push([`other ${terms.length - 1} map${terms.length > 2 ? "s" : ""}`, others]);
   if (bias !== null) summands.push(["bias", bias]);
   summands.push(["the value", sum]);
-  const caption = many ? [element("p", { class: "quiet" }, `the ${MOST_TERMS} strongest of ${terms.length} maps`)] : [];
-  const large = element("div", { class: "large" },
-    element("div", { class: "row" }, matrices[0], element("i", {}, "×"), matrices[1], element("i", {}, "="), matrices[2]),
-    addition(summands, "+"));
+  const caption = many
+    ? [element("p", { class: "quiet" }, `the ${MOST_TERMS} strongest of ${terms.length} maps`)]
+    : [];
+  const large = element(
+    "div",
+    { class: "large" },
+    element(
+      "div",
+      { class: "row" },
+      matrices[0],
+      element("i", {}, "×"),
+      matrices[1],
+      element("i", {}, "="),
+      matrices[2],
+    ),
+    addition(summands, "+"),
+  );
   return [...caption, element("div", { class: "split" }, list, large)];
 }
 
 function showProducts({ terms, bias, positive, negative, sum }, { onTerm, colours }) {
-  const shown = strongest(terms), most = strength(shown[0]) || 1;
-  const list = element("div", { class: "terms" }, ...shown.map((each) => element(
-    "button", { type: "button", onclick: () => onTerm(each.channel) },
-    element("span", { class: "number" }, String(each.channel)),
-    element("span", { class: "factors" }, `${plain(each.input)} × ${written(each.weight, 1)}`),
-    bar(each.value, most), element("b", {}, withSign(each.value)),
-  )));
+  const shown = strongest(terms),
+    most = strength(shown[0]) || 1;
+  const list = element(
+    "div",
+    { class: "terms" },
+    ...shown.map((each) =>
+      element(
+        "button",
+        { type: "button", onclick: () => onTerm(each.channel) },
+        element("span", { class: "number" }, String(each.channel)),
+        element("span", { class: "factors" }, `${plain(each.input)} × ${written(each.weight, 1)}`),
+        bar(each.value, most),
+        element("b", {}, withSign(each.value)),
+      ),
+    ),
+  );
   const added = bias === null ? [] : [["bias", bias]];
-  const sums = addition([["positive", positive], ["negative", negative], ...added, ["the value", sum]], "+");
+  const sums = addition(
+    [["positive", positive], ["negative", negative], ...added, ["the value", sum]],
+    "+",
+  );
   return [
     element("p", { class: "quiet" }, `the ${shown.length} strongest of ${terms.length} products`),
-    element("div", { class: "split" }, list, element("div", { class: "large" }, factors(terms, colours), sums)),
+    element(
+      "div",
+      { class: "split" },
+      list,
+      element("div", { class: "large" }, factors(terms, colours), sums),
+    ),
   ];
 }
 
 // All inputs × all weights = all products, row by row.
 function factors(terms, colours) {
-  const columns = Math.ceil(Math.sqrt(terms.length)), shape = { count: terms.length, height: 1, width: 1 };
-  const pictures = [["inputs", "input"], ["weights", "weight"], ["products", "value"]].map(([name, part]) => {
-    const values = terms.map((each) => each[part]), limit = statistics(values).peak || 1;
+  const columns = Math.ceil(Math.sqrt(terms.length)),
+    shape = { count: terms.length, height: 1, width: 1 };
+  const pictures = [
+    ["inputs", "input"],
+    ["weights", "weight"],
+    ["products", "value"],
+  ].map(([name, part]) => {
+    const values = terms.map((each) => each[part]),
+      limit = statistics(values).peak || 1;
     const picture = atlasOf(values, shape, columns, limit, colours);
-    const canvas = element("canvas", { width: picture.width, height: picture.height, role: "img", "aria-label": name });
+    const canvas = element("canvas", {
+      width: picture.width,
+      height: picture.height,
+      role: "img",
+      "aria-label": name,
+    });
     canvas.getContext("2d").drawImage(picture, 0, 0);
     return element("figure", {}, element("figcaption", { class: "quiet" }, name), canvas);
   });
   const signs = [null, "×", "="].map((sign) => sign && element("i", {}, sign));
-  return element("div", { class: "row" }, ...pictures.flatMap((picture, i) => (signs[i] ? [signs[i], picture] : [picture])));
+  return element(
+    "div",
+    { class: "row" },
+    ...pictures.flatMap((picture, i) => (signs[i] ? [signs[i], picture] : [picture])),
+  );
 }
 
 function small(values, height, width, limit, colours) {
@@ -107,15 +237,31 @@ function small(values, height, width, limit, colours) {
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
   const shape = { count: 1, height, width };
-  context.drawImage(atlasOf(values.map((value) => value ?? 0), shape, 1, limit, colours), 0, 0, canvas.width, canvas.height);
+  context.drawImage(
+    atlasOf(
+      values.map((value) => value ?? 0),
+      shape,
+      1,
+      limit,
+      colours,
+    ),
+    0,
+    0,
+    canvas.width,
+    canvas.height,
+  );
   return canvas;
 }
 
 function matrix({ name, values, height, width, colours, limit, winner = -1, cell: size = 27 }) {
   const most = limit ?? (Math.max(...values.map((value) => Math.abs(value ?? 0))) || 1);
   const cells = values.map((value, i) => {
-    const text = value === null ? "" : inCell(value, size + 2, 11.5) ?? "";
-    const cell = element("td", value === null ? { class: "outside", title: "padding: 0" } : { title: String(value) }, text);
+    const text = value === null ? "" : (inCell(value, size + 2, 11.5) ?? "");
+    const cell = element(
+      "td",
+      value === null ? { class: "outside", title: "padding: 0" } : { title: String(value) },
+      text,
+    );
     if (i === winner) cell.classList.add("winner");
     if (value !== null) {
       cell.style.background = css(colours[shade(value, most)]);
@@ -123,7 +269,9 @@ function matrix({ name, values, height, width, colours, limit, winner = -1, cell
     }
     return cell;
   });
-  const rows = Array.from({ length: height }, (_, row) => element("tr", {}, ...cells.slice(row * width, (row + 1) * width)));
+  const rows = Array.from({ length: height }, (_, row) =>
+    element("tr", {}, ...cells.slice(row * width, (row + 1) * width)),
+  );
   const table = element("table", {}, element("caption", {}, name), ...rows);
   table.style.setProperty("--cell", `${size}px`);
   table.style.width = `${size * width}px`;
@@ -131,7 +279,8 @@ function matrix({ name, values, height, width, colours, limit, winner = -1, cell
 }
 
 function bar(value, most) {
-  const inner = element("i", { class: value < 0 ? "minus" : "plus" }), share = (50 * Math.abs(value)) / most;
+  const inner = element("i", { class: value < 0 ? "minus" : "plus" }),
+    share = (50 * Math.abs(value)) / most;
   inner.style.cssText = `width:${share}%;${value < 0 ? "right" : "left"}:50%`;
   return element("span", { class: "bar" }, inner);
 }
@@ -144,22 +293,32 @@ const withSign = (value) => (value < 0 ? "" : "+") + plain(value);
 // Numbers of which the last is the sum of the others, rounded so that they add up as written: the
 // second takes what is left over.
 export function rounded(numbers, decimals) {
-  const scale = 10 ** decimals, all = numbers.map((number) => Math.round(number * scale));
+  const scale = 10 ** decimals,
+    all = numbers.map((number) => Math.round(number * scale));
   const left = all.at(-1) - all.slice(0, -1).reduce((sum, n) => sum + n, 0);
   all[Math.min(1, all.length - 2)] += left;
   return all.map((number) => number / scale);
 }
 
 function addition(parts, sign) {
-  const numbers = parts.map(([, number]) => number), peak = Math.max(...numbers.map((n) => Math.abs(n ?? 0)));
+  const numbers = parts.map(([, number]) => number),
+    peak = Math.max(...numbers.map((n) => Math.abs(n ?? 0)));
   const decimals = peak >= 1000 ? 0 : peak >= 100 ? 1 : peak >= 0.1 ? 2 : 4;
   const shown = sign === "+" && parts.length > 1 ? rounded(numbers, decimals) : numbers;
-  const written_ = (number) => number.toFixed(decimals).replace("-", "−").replace(/^−(0\.?0*)$/, "$1");
+  const written_ = (number) =>
+    number
+      .toFixed(decimals)
+      .replace("-", "−")
+      .replace(/^−(0\.?0*)$/, "$1");
   const children = parts.flatMap(([name, number], i) => {
-    const isLast = i === parts.length - 1, between = i ? [element("i", {}, isLast && sign !== "→" ? "=" : sign)] : [];
+    const isLast = i === parts.length - 1,
+      between = i ? [element("i", {}, isLast && sign !== "→" ? "=" : sign)] : [];
     const value = shown[i] === null ? "" : written_(shown[i]);
     const kind = isLast ? "sum" : (number ?? 0) < 0 ? "minus" : "plus";
-    return [...between, element("span", { class: kind }, element("b", {}, value), element("small", {}, name))];
+    return [
+      ...between,
+      element("span", { class: kind }, element("b", {}, value), element("small", {}, name)),
+    ];
   });
   return element("p", { class: "addition" }, ...children);
 }
@@ -167,8 +326,10 @@ function addition(parts, sign) {
 // --- A function ------------------------------------------------------------------------------
 
 function curve(f, x, y) {
-  const reach = Math.max(Math.abs(x) * 1.25, 3), xs = Array.from({ length: 121 }, (_, i) => -reach + (i / 60) * reach);
-  const ys = xs.map(f), high = Math.max(...ys.map(Math.abs), 1e-6);
+  const reach = Math.max(Math.abs(x) * 1.25, 3),
+    xs = Array.from({ length: 121 }, (_, i) => -reach + (i / 60) * reach);
+  const ys = xs.map(f),
+    high = Math.max(...ys.map(Math.abs), 1e-6);
   const at = (px, py) => `${(110 + (px / reach) * 105).toFixed(1)},${(60 - (py / high) * 52).toFixed(1)}`;
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const draw = (tag, attributes) => {
@@ -176,7 +337,13 @@ function curve(f, x, y) {
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
     svg.append(made);
   };
-  for (const [name, value] of Object.entries({ viewBox: "0 0 220 120", class: "curve", role: "img", "aria-label": `${plain(x)} becomes ${plain(y)}` })) svg.setAttribute(name, value);
+  for (const [name, value] of Object.entries({
+    viewBox: "0 0 220 120",
+    class: "curve",
+    role: "img",
+    "aria-label": `${plain(x)} becomes ${plain(y)}`,
+  }))
+    svg.setAttribute(name, value);
   draw("path", { d: "M0,60H220M110,4V116", class: "axis" });
   draw("polyline", { points: xs.map((px, i) => at(px, ys[i])).join(" "), class: "function" });
   const [cx, cy] = at(x, y).split(",");

@@ -6,7 +6,8 @@
 import { mapsOf } from "./graph.js";
 import { atlasOf, colour, peakOf, photograph } from "./tiles.js";
 
-const GAP = 3, TIGHT = 1; // between large maps, and between small ones
+const GAP = 3,
+  TIGHT = 1; // between large maps, and between small ones
 const LANE = 7; // for each line that passes by other layers
 const FEW = 150; // lines between two layers at most; more are a grey fan
 
@@ -18,7 +19,10 @@ function gridFor({ count, height, width }, wide, high) {
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
     const gap = high / rows > 14 && wide / columns > 14 ? GAP : TIGHT;
-    const size = Math.min((wide - gap * (columns - 1)) / columns / width, (high - gap * (rows - 1)) / rows / height);
+    const size = Math.min(
+      (wide - gap * (columns - 1)) / columns / width,
+      (high - gap * (rows - 1)) / rows / height,
+    );
     if (size > best.size) best = { size, columns, rows, gap };
   }
   return best;
@@ -54,7 +58,9 @@ function nodeFor(part, tensor, room) {
     return { ...part, maps, grid, tile: [grid.size * maps.width, grid.size * maps.height] };
   }
   const along = Math.min(room.along, maps.count > 40 ? room.unit * 2.6 : room.unit * 1.6);
-  const grid = room.down ? unitsFor(maps.count, room.across, along) : unitsFor(maps.count, along, room.across);
+  const grid = room.down
+    ? unitsFor(maps.count, room.across, along)
+    : unitsFor(maps.count, along, room.across);
   const [wide, high] = room.down ? [room.across, along] : [along, room.across];
   return { ...part, maps, grid, tile: [wide / grid.columns, high / grid.rows] };
 }
@@ -71,19 +77,37 @@ export function arranged(parts, made, { along, across, unit, down, chosen }) {
   for (const part of parts) {
     depth.set(part.name, 1 + Math.max(-1, ...part.reads.map((name) => depth.get(name) ?? -1)));
   }
-  const levels = Map.groupBy(parts, (part) => depth.get(part.name)), count = levels.size;
-  const passing = parts.flatMap((part) => part.reads.filter((name) => depth.get(part.name) - depth.get(name) > 1)
-    .map((name) => [name, part.name]));
-  const lanes = Math.min(passing.length, 3) * LANE, breadth = across - lanes;
-  const vectors = [...levels.values()].filter((level) => level.every((part) => mapsOf(made[part.shows]).isVector)).length;
-  const usual = down ? unit * 4.2 : Math.min(unit * 5, (along - vectors * 2.6 * unit - count * 13) / (count - vectors + 0.25));
+  const levels = Map.groupBy(parts, (part) => depth.get(part.name)),
+    count = levels.size;
+  const passing = parts.flatMap((part) =>
+    part.reads
+      .filter((name) => depth.get(part.name) - depth.get(name) > 1)
+      .map((name) => [name, part.name]),
+  );
+  const lanes = Math.min(passing.length, 3) * LANE,
+    breadth = across - lanes;
+  const vectors = [...levels.values()].filter((level) =>
+    level.every((part) => mapsOf(made[part.shows]).isVector),
+  ).length;
+  const usual = down
+    ? unit * 4.2
+    : Math.min(unit * 5, (along - vectors * 2.6 * unit - count * 13) / (count - vectors + 0.25));
   const beside = down ? 12 : 2.7 * unit; // between those side by side, with room for a name
-  const rows = [...levels.entries()].sort(([a], [b]) => a - b).map(([, level]) => {
-    const each = (breadth - (level.length - 1) * beside) / level.length;
-    const room = { along: level.some((part) => part.shows === chosen) ? usual * 1.5 : usual, across: each, unit, down };
-    // Where it flows down, what is wide is along.
-    return level.map((part) => (down ? nodeDown(part, made[part.shows], room) : nodeFor(part, made[part.shows], room)));
-  });
+  const rows = [...levels.entries()]
+    .sort(([a], [b]) => a - b)
+    .map(([, level]) => {
+      const each = (breadth - (level.length - 1) * beside) / level.length;
+      const room = {
+        along: level.some((part) => part.shows === chosen) ? usual * 1.5 : usual,
+        across: each,
+        unit,
+        down,
+      };
+      // Where it flows down, what is wide is along.
+      return level.map((part) =>
+        down ? nodeDown(part, made[part.shows], room) : nodeFor(part, made[part.shows], room),
+      );
+    });
   return { ...stood(rows, { along, breadth, down, beside }), passing, lanes, depth, breadth };
 }
 
@@ -93,8 +117,10 @@ function nodeDown(part, tensor, room) {
 }
 
 function stood(rows, { along, breadth, down, beside }) {
-  const thick = (node) => extent(node)[down ? 1 : 0], thin = (node) => extent(node)[down ? 0 : 1];
-  const sizes = rows.map((level) => Math.max(...level.map(thick))), all = sizes.reduce((a, b) => a + b, 0);
+  const thick = (node) => extent(node)[down ? 1 : 0],
+    thin = (node) => extent(node)[down ? 0 : 1];
+  const sizes = rows.map((level) => Math.max(...level.map(thick))),
+    all = sizes.reduce((a, b) => a + b, 0);
   const gap = down ? 26 : Math.max(8, (along - all) / Math.max(rows.length - 1, 1));
   const nodes = new Map();
   let at = 0;
@@ -102,7 +128,8 @@ function stood(rows, { along, breadth, down, beside }) {
     const used = level.reduce((sum, node) => sum + thin(node), 0) + beside * (level.length - 1);
     let side = down ? 0 : (breadth - used) / 2;
     for (const node of level) {
-      const start = at + (sizes[i] - thick(node)) / 2, [width, height] = extent(node);
+      const start = at + (sizes[i] - thick(node)) / 2,
+        [width, height] = extent(node);
       const [x, y] = down ? [side, at] : [start, side];
       nodes.set(node.name, { ...node, x, y, width, height, room: [at, sizes[i]] });
       side += thin(node) + beside;
@@ -114,7 +141,8 @@ function stood(rows, { along, breadth, down, beside }) {
 
 // The corner of a map or a unit.
 export function cornerOf({ x, y, grid, tile }, index) {
-  const column = index % grid.columns, row = Math.floor(index / grid.columns);
+  const column = index % grid.columns,
+    row = Math.floor(index / grid.columns);
   return [x + column * (tile[0] + grid.gap), y + row * (tile[1] + grid.gap)];
 }
 
@@ -123,12 +151,17 @@ export function under(layout, px, py) {
   for (const node of layout.nodes.values()) {
     const { x, y, width, height, grid, tile, maps } = node;
     if (px < x || py < y || px >= x + width || py >= y + height) continue;
-    const column = Math.floor((px - x) / (tile[0] + grid.gap)), row = Math.floor((py - y) / (tile[1] + grid.gap));
-    const channel = row * grid.columns + column, [left, top] = cornerOf(node, channel);
+    const column = Math.floor((px - x) / (tile[0] + grid.gap)),
+      row = Math.floor((py - y) / (tile[1] + grid.gap));
+    const channel = row * grid.columns + column,
+      [left, top] = cornerOf(node, channel);
     if (channel >= maps.count || column >= grid.columns) return null;
     const place = (at, size, count) => Math.min(Math.max(Math.floor((at / size) * count), 0), count - 1);
     return {
-      node, channel, row: place(py - top, tile[1], maps.height), column: place(px - left, tile[0], maps.width),
+      node,
+      channel,
+      row: place(py - top, tile[1], maps.height),
+      column: place(px - left, tile[0], maps.width),
     };
   }
   return null;
@@ -138,9 +171,17 @@ export function under(layout, px, py) {
 
 export function paintNetwork(context, layout, scene) {
   const ink = (name) => colour(scene.element, name);
-  const colours = { line: ink("line"), faint: ink("faint"), accent: ink("accent"), tint: ink("tint"), plus: ink("plus"), minus: ink("minus") };
+  const colours = {
+    line: ink("line"),
+    faint: ink("faint"),
+    accent: ink("accent"),
+    tint: ink("tint"),
+    plus: ink("plus"),
+    minus: ink("minus"),
+  };
   paintChosenLayer(context, layout, scene, colours);
-  for (const node of layout.nodes.values()) for (const name of node.reads) paintReading(context, layout, scene, colours, node, name);
+  for (const node of layout.nodes.values())
+    for (const name of node.reads) paintReading(context, layout, scene, colours, node, name);
   paintStrongest(context, layout, scene, colours);
   for (const node of layout.nodes.values()) paintNode(context, node, scene, colours);
   for (const node of layout.nodes.values()) paintWindow(context, node, scene);
@@ -155,9 +196,10 @@ function paintChosenLayer(context, layout, { layer, down }, { tint }) {
   else context.fillRect(start - 6, 0, size + 12, layout.breadth);
 }
 
-const isChannelwise = (node, from) => node.maps.count === from.maps.count && !/^(conv|linear)/.test(node.operation);
+const isChannelwise = (node, from) =>
+  node.maps.count === from.maps.count && !/^(conv|linear)/.test(node.operation);
 
-function paintReading(context, layout, { down }, { line, faint, accent }, node, name) {
+function paintReading(context, layout, { down }, { line, faint }, node, name) {
   const from = layout.nodes.get(name);
   if (!from) return;
   context.lineWidth = 1;
@@ -166,20 +208,24 @@ function paintReading(context, layout, { down }, { line, faint, accent }, node, 
     return paintPassing(context, layout, from, node, down);
   }
   const many = isChannelwise(node, from) ? node.maps.count : node.maps.count * from.maps.count;
-  if (many > FEW || node.maps.isVector || from.maps.isVector) return paintFan(context, from, node, faint, down);
+  if (many > FEW || node.maps.isVector || from.maps.isVector)
+    return paintFan(context, from, node, faint, down);
   for (let to = 0; to < node.maps.count; to++) {
     const sources = isChannelwise(node, from) ? [to] : [...Array(from.maps.count).keys()];
-    for (const source of sources) paintLine(context, endOf(from, source, down), startOf(node, to, down), down);
+    for (const source of sources)
+      paintLine(context, endOf(from, source, down), startOf(node, to, down), down);
   }
 }
 
 function endOf(node, index, down) {
-  const [x, y] = cornerOf(node, index), [wide, high] = node.tile;
+  const [x, y] = cornerOf(node, index),
+    [wide, high] = node.tile;
   return down ? [x + wide / 2, y + high] : [x + wide, y + high / 2];
 }
 
 function startOf(node, index, down) {
-  const [x, y] = cornerOf(node, index), [wide, high] = node.tile;
+  const [x, y] = cornerOf(node, index),
+    [wide, high] = node.tile;
   return down ? [x + wide / 2, y] : [x, y + high / 2];
 }
 
@@ -211,7 +257,8 @@ function paintFan(context, from, node, faint, down) {
 // A line that passes by other layers runs in a lane beside them all.
 function paintPassing(context, layout, from, node, down) {
   const number = layout.passing.findIndex(([a, b]) => a === from.name && b === node.name) % 3;
-  const lane = layout.breadth + LANE * (number + 0.6), r = 5;
+  const lane = layout.breadth + LANE * (number + 0.6),
+    r = 5;
   context.lineWidth = 2;
   context.beginPath();
   if (down) {
@@ -245,12 +292,16 @@ function paintStrongest(context, layout, { layer, channel, terms, down }, { plus
 }
 
 function paintNode(context, node, scene, { line, accent, minus }) {
-  const { maps, grid, tile, shows } = node, tensor = scene.made[shows];
+  const { maps, grid, tile, shows } = node,
+    tensor = scene.made[shows];
   const { isPhotograph } = maps;
-  const atlas = isPhotograph ? null : atlasOf(tensor.values, maps, grid.columns, peakOf(tensor), scene.colours);
+  const atlas = isPhotograph
+    ? null
+    : atlasOf(tensor.values, maps, grid.columns, peakOf(tensor), scene.colours);
   if (maps.isVector) paintUnits(context, node, atlas, line);
   for (let i = 0; i < maps.count && !maps.isVector; i++) {
-    const [x, y] = cornerOf(node, i), corner = [(i % grid.columns) * maps.width, Math.floor(i / grid.columns) * maps.height];
+    const [x, y] = cornerOf(node, i),
+      corner = [(i % grid.columns) * maps.width, Math.floor(i / grid.columns) * maps.height];
     if (isPhotograph) context.drawImage(photograph(tensor, scene.range), x, y, ...tile);
     else context.drawImage(atlas, ...corner, maps.width, maps.height, x, y, ...tile);
     if (tile[0] > 9) border(context, [x, y], tile, line, 1, 0.5);
@@ -268,7 +319,8 @@ function paintNode(context, node, scene, { line, accent, minus }) {
 function paintUnits(context, node, atlas, line) {
   context.fillStyle = "#fff";
   context.fillRect(node.x, node.y, node.width, node.height);
-  const { count } = node.maps, { columns, rows } = node.grid;
+  const { count } = node.maps,
+    { columns, rows } = node.grid;
   context.drawImage(atlas, 0, 0, columns, rows, node.x, node.y, node.width, node.height);
   border(context, [node.x, node.y], [node.width, node.height], line, 1, 0.5);
 }
@@ -290,12 +342,17 @@ function paintSlash(context, [x, y], [wide, high], style) {
 
 // Pink is where you point, and what it was made from; nothing else is pink.
 function paintWindow(context, node, { windows }) {
-  const part = windows.get(node.shows), { maps, tile } = node;
+  const part = windows.get(node.shows),
+    { maps, tile } = node;
   if (!part || part.bottom <= part.top || part.right <= part.left) return;
   const cell = [tile[0] / maps.width, tile[1] / maps.height];
   const whole = part.bottom - part.top === maps.height && part.right - part.left === maps.width;
   if (maps.isVector || (whole && maps.height * maps.width > 1 && node.shows !== "input")) return;
-  const channels = maps.isPhotograph ? [0] : part.channel >= 0 ? [part.channel] : [...Array(maps.count).keys()];
+  const channels = maps.isPhotograph
+    ? [0]
+    : part.channel >= 0
+      ? [part.channel]
+      : [...Array(maps.count).keys()];
   for (const channel of channels) {
     const [x, y] = cornerOf(node, channel);
     const corner = [x + part.left * cell[0], y + part.top * cell[1]];

@@ -7,14 +7,17 @@ const MOST = 10; // classes; the likeliest ones, where there are more
 
 // Which stages hold the scores and the probabilities, if the network ends in one number a class.
 export function endsIn(network, made) {
-  const last = network.output, step = network.steps.get(last), { shape } = made[last];
+  const last = network.output,
+    step = network.steps.get(last),
+    { shape } = made[last];
   if (shape.length !== 2 || shape[0] !== 1 || shape[1] < 2) return null;
   const isSoft = /^(log_)?softmax$/.test(step.operation);
   return { scores: isSoft ? network.reads(last)[0] : last, last };
 }
 
 export function probabilities(scores) {
-  const top = scores.reduce((a, b) => Math.max(a, b)), powers = Array.from(scores, (score) => Math.exp(score - top));
+  const top = scores.reduce((a, b) => Math.max(a, b)),
+    powers = Array.from(scores, (score) => Math.exp(score - top));
   const sum = powers.reduce((a, b) => a + b, 0);
   return powers.map((power) => power / sum);
 }
@@ -27,22 +30,30 @@ export class Scores {
     this.rows = Array.from({ length: Math.min(classes.length, MOST) }, () => row());
     this.classes = classes;
     for (const each of this.rows) each.root.onclick = () => onClass(each.number);
-    root.replaceChildren(element("div", { class: "heads" }, ...heads), ...this.rows.map((each) => each.root));
+    root.replaceChildren(
+      element("div", { class: "heads" }, ...heads),
+      ...this.rows.map((each) => each.root),
+    );
   }
 
   // `before` are the scores with all channels switched on, where some are not.
   show(scores, before, chosen, label) {
-    const shares = probabilities(scores), all = [...scores.keys()];
+    const shares = probabilities(scores),
+      all = [...scores.keys()];
     const few = all.length <= MOST ? all : all.sort((a, b) => scores[b] - scores[a]).slice(0, MOST);
     const peak = Math.max(...few.flatMap((i) => [Math.abs(scores[i]), Math.abs(before?.[i] ?? 0)])) || 1;
     const winner = winnerOf(scores);
     this.rows.forEach((each, i) => {
-      const number = few[i], change = before ? scores[number] - before[number] : 0;
+      const number = few[i],
+        change = before ? scores[number] - before[number] : 0;
       each.number = number;
       put(each.name, this.classes[number]);
       put(each.score, written(scores[number], Math.max(peak, 10)));
       put(each.share, share(shares[number]));
-      put(each.change, before && Math.abs(change) >= 0.005 ? (change > 0 ? "+" : "") + written(change, 10) : "");
+      put(
+        each.change,
+        before && Math.abs(change) >= 0.005 ? (change > 0 ? "+" : "") + written(change, 10) : "",
+      );
       stretch(each.bar, scores[number] / peak);
       each.tick.style.left = `${50 + 50 * ((before?.[number] ?? 0) / peak)}%`;
       each.tick.hidden = !before;
@@ -63,10 +74,26 @@ function stretch(bar, part) {
 }
 
 function row() {
-  const parts = { name: element("span", { class: "name" }), bar: element("i"), tick: element("u"), change: element("em") };
-  Object.assign(parts, { score: element("span", { class: "score" }), chance: element("i", { class: "plus" }), share: element("span", { class: "share" }) });
+  const parts = {
+    name: element("span", { class: "name" }),
+    bar: element("i"),
+    tick: element("u"),
+    change: element("em"),
+  };
+  Object.assign(parts, {
+    score: element("span", { class: "score" }),
+    chance: element("i", { class: "plus" }),
+    share: element("span", { class: "share" }),
+  });
   const bars = element("span", { class: "bar" }, parts.bar, parts.tick, parts.change);
-  parts.root = element("button", { type: "button", class: "class" }, parts.name, bars, parts.score,
-    element("span", { class: "chance" }, parts.chance), parts.share);
+  parts.root = element(
+    "button",
+    { type: "button", class: "class" },
+    parts.name,
+    bars,
+    parts.score,
+    element("span", { class: "chance" }, parts.chance),
+    parts.share,
+  );
   return parts;
 }

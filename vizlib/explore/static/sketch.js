@@ -12,12 +12,17 @@ export class Sketch {
     this.onInk = onInk;
     this.before = [];
     this.canvas = element("canvas", {
-      id: "pad", width: side, height: side, role: "img", tabindex: 0,
+      id: "pad",
+      width: side,
+      height: side,
+      role: "img",
+      tabindex: 0,
       "aria-label": "drawing pad, for a mouse, a finger or a pen",
     });
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     Object.assign(this.context, { lineCap: "round", lineJoin: "round" });
-    const button = (text, name, onclick) => element("button", { type: "button", title: name, "aria-label": name, onclick }, text);
+    const button = (text, name, onclick) =>
+      element("button", { type: "button", title: name, "aria-label": name, onclick }, text);
     this.brushes = Object.entries(BRUSHES).map(([name, [width, dot]]) => {
       const brush = button("", `${name} brush`, () => this.choose(width));
       brush.style.setProperty("--dot", `${dot}rem`);
@@ -26,7 +31,14 @@ export class Sketch {
     this.eraser = button("⌫", "eraser", () => this.erase(!this.isErasing));
     this.undo = button("↶", "undo", () => this.goBack());
     const clear = button("✕", "clear", () => this.change(() => this.lay(new Uint8Array(side * side))));
-    const tools = element("div", { class: "tools" }, ...this.brushes.map(([, brush]) => brush), this.eraser, this.undo, clear);
+    const tools = element(
+      "div",
+      { class: "tools" },
+      ...this.brushes.map(([, brush]) => brush),
+      this.eraser,
+      this.undo,
+      clear,
+    );
     root.prepend(tools, element("div", { class: "paper" }, this.canvas));
     this.lay(new Uint8Array(side * side));
     this.choose(BRUSHES.middle[0]);
@@ -41,11 +53,13 @@ export class Sketch {
   erase(isErasing) {
     this.isErasing = isErasing;
     this.eraser.setAttribute("aria-pressed", String(isErasing));
-    for (const [width, brush] of this.brushes) brush.setAttribute("aria-pressed", String(!isErasing && width === this.width));
+    for (const [width, brush] of this.brushes)
+      brush.setAttribute("aria-pressed", String(!isErasing && width === this.width));
   }
 
   follow() {
-    let pointer = null, last;
+    let pointer = null,
+      last;
     const place = (event) => {
       const box = this.canvas.getBoundingClientRect();
       const inner = (value, edge, size) => ((value - edge) / size) * this.side;
@@ -97,16 +111,21 @@ export class Sketch {
 
   lay(bytes) {
     const data = this.context.createImageData(this.side, this.side);
-    new Uint32Array(data.data.buffer).set(Uint32Array.from(bytes, (v) => (255 << 24) | (v << 16) | (v << 8) | v));
+    new Uint32Array(data.data.buffer).set(
+      Uint32Array.from(bytes, (v) => (255 << 24) | (v << 16) | (v << 8) | v),
+    );
     this.context.putImageData(data, 0, 0);
     this.isImage = false;
   }
 
   // A test image, enlarged: it is only looked at, and the network gets it as it is.
   layImage(bytes, height, width) {
-    const small = new OffscreenCanvas(width, height), context = small.getContext("2d");
+    const small = new OffscreenCanvas(width, height),
+      context = small.getContext("2d");
     const data = context.createImageData(width, height);
-    new Uint32Array(data.data.buffer).set(Uint32Array.from(bytes, (v) => (255 << 24) | (v << 16) | (v << 8) | v));
+    new Uint32Array(data.data.buffer).set(
+      Uint32Array.from(bytes, (v) => (255 << 24) | (v << 16) | (v << 8) | v),
+    );
     context.putImageData(data, 0, 0);
     this.context.imageSmoothingQuality = "high";
     this.context.drawImage(small, 0, 0, this.side, this.side);

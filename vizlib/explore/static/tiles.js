@@ -4,10 +4,13 @@ import { shade, statistics } from "./numbers.js";
 
 // All maps of a stage in one picture, as many beside each other as `columns` says.
 export function atlasOf(values, { count, height, width }, columns, limit, colours) {
-  const rows = Math.ceil(count / columns), line = columns * width, size = height * width;
+  const rows = Math.ceil(count / columns),
+    line = columns * width,
+    size = height * width;
   return pictured(line, rows * height, (pixels) => {
     for (let i = 0; i < count * size; i++) {
-      const map = Math.floor(i / size), row = Math.floor((i % size) / width);
+      const map = Math.floor(i / size),
+        row = Math.floor((i % size) / width);
       const top = Math.floor(map / columns) * height + row;
       pixels[top * line + (map % columns) * width + (i % width)] = colours[shade(values[i], limit)];
     }
@@ -16,16 +19,20 @@ export function atlasOf(values, { count, height, width }, columns, limit, colour
 
 // An image as the eye knows it: grey, or of three colours; `range` are its black and its white.
 export function photograph({ shape, values }, [black, white]) {
-  const [height, width] = shape.slice(-2), area = height * width, depth = shape.length > 3 ? shape[1] : 1;
+  const [height, width] = shape.slice(-2),
+    area = height * width,
+    depth = shape.length > 3 ? shape[1] : 1;
   const bright = (i) => Math.min(Math.max(((values[i] - black) / (white - black)) * 255, 0), 255);
   const part = (i, c) => bright(depth === 3 || depth === 4 ? c * area + i : i);
   return pictured(width, height, (pixels) => {
-    for (let i = 0; i < area; i++) pixels[i] = (255 << 24) | (part(i, 2) << 16) | (part(i, 1) << 8) | part(i, 0);
+    for (let i = 0; i < area; i++)
+      pixels[i] = (255 << 24) | (part(i, 2) << 16) | (part(i, 1) << 8) | part(i, 0);
   });
 }
 
 function pictured(width, height, fill) {
-  const canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
+  const canvas = new OffscreenCanvas(width, height),
+    context = canvas.getContext("2d");
   const data = context.createImageData(width, height);
   fill(new Uint32Array(data.data.buffer));
   context.putImageData(data, 0, 0);
