@@ -12,7 +12,7 @@ import torch
 from test_program import Everything, Tutorial, UNet, signals
 from torch import nn
 
-from vizlib import arithmetic, capture, data, handwriting, models, weights
+from vizlib import arithmetic, capture, data, explore, handwriting, models, weights
 from vizlib.explore._live import live_page, script
 from vizlib.explore._program import NotComputableError, program
 
@@ -379,3 +379,60 @@ def test_colour_images_and_many_classes(opened):
     assert page.page.locator("#pad").count() == 0
     assert "It reads class" in page.text("#answer")
     assert page.complaints == []
+
+
+# --- The views that write such a page --------------------------------------------------------
+
+
+VIEWS = {
+    "layers": lambda model: explore.layers(
+        model, DIGITS.images[:3], state="image=2 layer=conv2 channel=5 pixel=2,3"
+    ),
+    "pixel": lambda model: explore.pixel(
+        model, DIGITS.images[:3], state="image=2 layer=conv2 channel=5 row=2 col=3"
+    ),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_a_view_becomes_a_page_at_its_place(opened, lenet, tmp_path, view):
+    page = opened(view(lenet).to_html(tmp_path / "view.html").read_text("utf-8"))
+    assert page.text("#top b") == "conv2, channel 5"
+    value = capture.record(lenet, INPUTS[2:3])["conv2"].output[0, 5, 2, 3]
+    assert f"Row 2, column 3 is {value:.2f}".replace("-", "−") in page.text("#made h2")
+    assert page.complaints == []
+
+
+def test_channels_that_are_off_are_off_in_the_page(opened, lenet, tmp_path):
+    view = explore.switch_off(
+        lenet, DIGITS.images[:2], off={"relu1": [2]}, state="layer=relu2 channel=4 keep=0.3"
+    )
+    page = opened(view.to_html(tmp_path / "view.html").read_text("utf-8"))
+    with capture.edit(lenet, {"relu1": {2: 0.0}, "relu2": {4: 0.3}}), torch.no_grad():
+        expected = lenet(INPUTS[:1])[0]
+    for name, score in page.scores().items():
+        assert abs(score - float(expected[int(name)])) < 0.006
+
+
+def test_a_pad_that_opens_empty_says_so(opened, lenet, tmp_path):
+    page = opened(explore.draw(lenet).to_html(tmp_path / "view.html").read_text("utf-8"))
+    assert page.text("#answer") == "An empty pad: draw a digit"
+
+
+class Rolling(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 3)
+
+    def forward(self, x):
+        return torch.roll(self.conv(x), 1, 2)
+
+
+def test_what_a_page_cannot_compute_is_recorded_and_says_why(browser, lenet, tmp_path):
+    page = browser.new_page()
+    path = explore.layers(Rolling(), DIGITS.images[:2]).to_html(tmp_path / "page.html")
+    page.goto(path.as_uri())
+    page.get_by_text("What was recorded is shown here: a page cannot compute roll").wait_for()
+    path = explore.layers(lenet, DIGITS.images[:2]).to_html(path, recorded=True)
+    assert 'id="data"' not in path.read_text("utf-8")
+    page.close()
