@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from string import Template
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import numpy as np
 import torch
@@ -64,7 +63,7 @@ def live_page(
         "labels": list(labels),
         "classes": [str(each) for each in classes] or [str(i) for i in range(count)],
         "palette": _text(palette()),
-        "place": urlencode(place or {}),
+        "place": {name: str(value) for name, value in (place or {}).items()},
         "changes": {layer: _faded(own) for layer, own in (changes or {}).items()},
         "about": f"{words.counted(_stages(found), 'layer')}, "
         f"{sum(each.size for each in found.values):,} weights, computed in this page",

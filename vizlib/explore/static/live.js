@@ -133,7 +133,7 @@ export function live(page, data) {
   };
 
   const readAddress = (text) => {
-    const words = new URLSearchParams(text.replace(/^#/, "")),
+    const words = text ? new URLSearchParams(text.slice(1)) : new Map(Object.entries(data.place)),
       to = {};
     if (names.includes(words.get("layer"))) to.layer = words.get("layer");
     for (const name of ["channel", "image"])
@@ -598,7 +598,7 @@ export function live(page, data) {
   new ResizeObserver(paintSoon).observe(document.body);
   matchMedia("(prefers-color-scheme: dark)").onchange = paintSoon;
   sketch?.layImage(images.bytes[0], ...images.size);
-  readAddress(location.hash || `#${data.place}`);
+  readAddress(location.hash);
   // A pad that opens empty has no image beside it.
   if (sketch && images.inputs.length === 1 && !images.bytes[0].some(Boolean)) {
     sketch.isImage = false;
