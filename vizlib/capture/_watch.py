@@ -170,7 +170,10 @@ class Watch:
         """Note a function that a module called, and return what goes on in place of its output."""
         around = self._running[-1].layer
         word, kind = _kinds.function(_spelling(func))
-        layer = Layer(f"{around.path}.{word}" if around.path else word, word, kind)
+        path = f"{around.path}.{word}" if around.path else word
+        if kind and around.kind is None and around.operation == word:
+            path = around.path or word  # a layer with layers of its own does what its class says
+        layer = Layer(path, word, kind)
         if kind is None or around.kind is not None:
             self._note_step(layer, func, args, given, output)
             return output
