@@ -4,7 +4,7 @@ import { shade, isDark, css, written } from "./numbers.js";
 import { seen } from "./picture.js";
 import { atlasOf, colour, peakOf, photograph, sized } from "./tiles.js";
 
-const LEGEND = 62; // pixels: the colours, and the numbers beside them
+export const LEGEND = 74; // pixels: the colours, and the numbers beside them
 const SMALLEST = 11; // pixels of a digit that can still be read
 
 // How the map lies in a square of `side` pixels: a vector is folded, row by row.
@@ -129,7 +129,7 @@ function paintLegend(context, canvas, { side, limit, values, colours, chosen }) 
   Object.assign(context, {
     fillStyle: colour(canvas, "quiet"),
     textAlign: "left",
-    font: `12px ${getComputedStyle(canvas).fontFamily}`,
+    font: `${Math.min(Math.max(12, side / 24), 14.5)}px ${getComputedStyle(canvas).fontFamily}`,
   });
   for (const [value, baseline] of [
     [limit, "top"],

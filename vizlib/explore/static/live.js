@@ -8,7 +8,7 @@ import { explain } from "./equation.js";
 import { folded, partsOf } from "./fold.js";
 import { graph, mapsOf, reachBack, valueAt } from "./graph.js";
 import { fromInk } from "./ink.js";
-import { paintLens, placeIn } from "./lens.js";
+import { LEGEND, paintLens, placeIn } from "./lens.js";
 import { showMade } from "./made.js";
 import { showNeeds } from "./needs.js";
 import { brief, packedPalette, statistics, written } from "./numbers.js";
@@ -473,7 +473,7 @@ export function live(page, data) {
     const span = [`min ${number(min)}`, `max ${number(max)}`, `mean ${number(mean)}`];
     put(facts, [step.operation, shape, ...span, `zeros ${Math.round(100 * zeros)} %`].join(" · "));
     const side = map.clientHeight;
-    map.style.width = `${side + 62}px`;
+    map.style.width = `${side + LEGEND}px`;
     seen.lens = paintLens(map, { name: layer, tensor, place: at, colours, range: images.range, side });
     const where = maps.isVector ? `Unit ${channel}` : `Row ${at[1]}, column ${at[2]}`;
     const value = seen.made[layer].values.length ? valueAt(tensor, maps, at) : 0;

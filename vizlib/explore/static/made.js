@@ -131,8 +131,8 @@ function showWindows({ terms, height, width, bias, sum }, { colours, term, onTer
       ),
     ),
   );
-  const large_ = room > 500 ? room - 214 : room,
-    cell = Math.min(30, Math.max(9, Math.floor((large_ - 44) / 3 / width)));
+  const unit = unitOf(), beside = room > 500 ? room - 15 * unit : room;
+  const cell = Math.min(2.2 * unit, Math.max(9, Math.floor((beside - 3.2 * unit) / 3 / width)));
   const matrices = ["window", "kernel", "products"].map((part, i) =>
     matrix({
       name: i < 2 ? `${part}, map ${chosen.channel}` : part,
@@ -232,7 +232,7 @@ function factors(terms, colours) {
 }
 
 function small(values, height, width, limit, colours) {
-  const scale = Math.max(1, Math.floor(22 / Math.max(height, width)));
+  const scale = Math.max(1, Math.floor((1.6 * unitOf()) / Math.max(height, width)));
   const canvas = element("canvas", { width: width * scale, height: height * scale, "aria-hidden": "true" });
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
@@ -253,10 +253,14 @@ function small(values, height, width, limit, colours) {
   return canvas;
 }
 
+// The page's unit in pixels, and the letters of a cell: none is too small to be read.
+const unitOf = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
+const letters = (size) => Math.max(11.5, size * 0.38);
+
 function matrix({ name, values, height, width, colours, limit, winner = -1, cell: size = 27 }) {
   const most = limit ?? (Math.max(...values.map((value) => Math.abs(value ?? 0))) || 1);
   const cells = values.map((value, i) => {
-    const text = value === null ? "" : (inCell(value, size + 2, 11.5) ?? "");
+    const text = value === null ? "" : (inCell(value, size + 2, letters(size)) ?? "");
     const cell = element(
       "td",
       value === null ? { class: "outside", title: "padding: 0" } : { title: String(value) },
@@ -274,6 +278,7 @@ function matrix({ name, values, height, width, colours, limit, winner = -1, cell
   );
   const table = element("table", {}, element("caption", {}, name), ...rows);
   table.style.setProperty("--cell", `${size}px`);
+  table.style.fontSize = `${letters(size)}px`;
   table.style.width = `${size * width}px`;
   return table;
 }
