@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from vizlib import handwriting, weights
+from vizlib import explore, handwriting, weights
 
 # The conditions that are read in every test run; the benchmark reads all of them.
 QUICK = ("pen", "thin pen", "marker", "squared", "chalk", "shadow", "blinds", "table", "everything")
@@ -466,3 +466,13 @@ def test_a_network_of_other_classes_says_nothing_of_doubt():
     letters = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 26))
     reading = handwriting.read(letters, seven())
     assert (reading.doubt, reading.doubted) == (None, False)
+
+
+def test_upload_says_where_there_are_several_digits_and_where_there_is_none(newnet):
+    number, _ = scans.number("rows", [4, 0, 7, 2], seed=5)
+    told = repr(explore.upload(newnet, number))
+    assert [told.count(f"{digit} at (") for digit in (4, 0, 7, 2)] == [1] * 4
+    blots = [scans.no_digit("blot", seed) for seed in range(5)]
+    blot = next(blot for blot in blots if handwriting.read(newnet, blot).doubted)
+    assert handwriting.NONE in repr(explore.upload(newnet, blot))
+    assert handwriting.NONE not in repr(explore.upload(newnet, seven()))

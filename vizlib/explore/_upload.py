@@ -72,14 +72,18 @@ class Upload(Reader):
         with self._front.hold_sync():
             self._show(prepared)
             chances = self.probabilities
-            if prepared.others and chances is not None and len(chances) == _CLASSES:
-                self._front.answer += self._all_digits(picture)
+            if chances is not None and len(chances) == _CLASSES:
+                self._front.answer += self._warnings(picture, prepared)
             self._front.error = ""
 
-    def _all_digits(self, picture: Any) -> str:
-        readings = handwriting.read_all(self._model, picture)
-        places = (f"{each.digit} at {each.box}" for each in readings)
-        return f". All digits (top, left, bottom, right): {', '.join(places)}"
+    def _warnings(self, picture: Any, prepared: handwriting.Prepared) -> str:
+        """Return what is to be said where there is more than one digit, or none."""
+        if prepared.others:
+            readings = handwriting.read_all(self._model, picture)
+            places = (f"{each.digit} at {each.box}" for each in readings)
+            return f". All digits (top, left, bottom, right): {', '.join(places)}"
+        (reading,) = handwriting.answers(self._model, [prepared])
+        return f", but {handwriting.NONE}" if reading.doubted else ""
 
     def _receive(self, _front: object, content: dict[str, Any], buffers: list[Any]) -> None:
         """Put together the parts of a file, as one message may not be as large as a photograph."""

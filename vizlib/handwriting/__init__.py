@@ -47,7 +47,7 @@ STEPS = (
     *("scaled to 20", "centred by mass"),
 )
 DIGITS = range(10)
-DOUBTFUL = 0.5
+DOUBTFUL, NONE = 0.5, "this does not look like one of MNIST's digits"
 _OWN = 2  # pixels: the soft edge of a stroke is no wider
 Box = tuple[int, int, int, int]
 

@@ -312,7 +312,8 @@ def sharpened(ink: np.ndarray, length: int) -> np.ndarray:
 def stands_out(mask: np.ndarray, ink: np.ndarray) -> bool:
     """Tell a faint digit from a cloud in the paper: nearly all the rest is much fainter."""
     strength = ink[mask].mean()
-    return bool(strength > FAINT or strength > CONTRAST * np.percentile(ink[~mask], 98))
+    rest = ink[~ndimage.binary_dilation(mask, iterations=2)]
+    return bool(strength > FAINT or strength > CONTRAST * np.percentile(np.append(rest, 0), 98))
 
 
 def length_of(box: tuple[slice, slice]) -> int:
