@@ -1,7 +1,9 @@
 """The networks: shapes, parameters and keys as published, worked out here by other means."""
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from vizlib import models
@@ -143,6 +145,18 @@ def test_a_seed_gives_the_same_weights_and_leaves_the_random_numbers_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.parametrize("seed", [2**63, -1, 10**30, 1.5, float("nan"), "7", torch.tensor(7)])
+def test_a_seed_that_torch_does_not_take_is_told_in_a_sentence(seed):
+    with pytest.raises(ValueError, match=r"^seed must be a whole number from 0 to 2\*\*63"):
+        models.build("lenet", seed=seed)
+
+
+def test_a_seed_of_numpy_is_a_seed():
+    one, two = (models.build("lenet", seed=seed).conv1.weight for seed in (2**63 - 1, 7))
+    assert torch.equal(two, models.build("lenet", seed=np.uint8(7)).conv1.weight)
+    assert torch.equal(one, models.build("lenet", seed=np.int64(2**63 - 1)).conv1.weight)
+
+
 def test_a_wrong_name_lists_the_right_ones():
     with pytest.raises(ValueError, match=r"no network is called 'lenett'; did you mean 'lenet'\?"):
         models.build("lenett")
@@ -173,3 +187,51 @@ def test_a_network_can_be_cut_like_any_chain():
     head, tail = model[:3], model[3:]
     assert list(head.state_dict()) == ["conv1.weight", "conv1.bias"]
     assert torch.equal(tail(head(x)), model(x))
+
+
+# --- Eval mode ----------------------------------------------------------------------------------
+
+
+class Fragile(nn.Module):
+    def forward(self, x):
+        return x
+
+    def train(self, *mode):
+        raise NotImplementedError(mode)
+
+
+def scripted():
+    return torch.jit.script(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Dropout()))
+
+
+def frozen():
+    return torch.jit.freeze(scripted().eval())
+
+
+def exported():
+    return torch.export.export(nn.BatchNorm2d(1).eval(), (torch.zeros(1, 1, 8, 8),)).module()
+
+
+MADE = {
+    "scripted": scripted,
+    "frozen": frozen,
+    "optimized": lambda: torch.jit.optimize_for_inference(scripted().eval()),
+    "exported": exported,
+    "fragile": Fragile,
+    "within": lambda: nn.Sequential(exported(), Fragile(), frozen(), nn.Dropout()),
+}
+
+
+def modes(model):
+    return [getattr(module, "training", None) for module in model.modules()]
+
+
+@pytest.mark.parametrize("made", MADE)
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_models_that_refuse_eval_answer_in_eval_mode_and_keep_their_modes(made):
+    model, x = MADE[made](), torch.randn(1, 1, 8, 8)
+    before = modes(model)
+    with models.eval_mode(model):
+        assert torch.equal(model(x), model(x))
+        assert True not in modes(model)
+    assert modes(model) == before

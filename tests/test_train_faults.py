@@ -176,6 +176,7 @@ def test_digits_that_teach_nothing_are_told_in_one_sentence(case, few):
         ({"snapshot_every": -2}, ValueError, "snapshot_every must be at least 0, but was -2"),
         ({"seed": 10**23}, ValueError, "seed must be a whole number from 0 to 2"),
         ({"seed": -1}, ValueError, "but was -1"),
+        ({"seed": 1.5}, ValueError, "but was 1.5"),
         ({"learning_rate": float("inf")}, ValueError, "learning_rate must be less than inf"),
         ({"learning_rate": float("nan")}, ValueError, "learning_rate must be at least 0, but was"),
         ({"learning_rate": "fast"}, TypeError, "learning_rate must be a number, but was 'fast'"),
@@ -193,8 +194,8 @@ def test_numbers_that_mean_nothing_are_told(settings, error, words, few):
 
 
 def test_numbers_of_numpy_are_numbers(few):
-    history = fit(linear(), few, epochs=np.int64(1), learning_rate=np.float32(0.05))
-    assert history.epochs == 1
+    numbers = {"epochs": np.int64(1), "learning_rate": np.float32(0.05), "seed": np.int64(3)}
+    assert fit(linear(), few, **numbers).epochs == 1
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 17])

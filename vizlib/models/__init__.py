@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import nn
@@ -241,8 +243,9 @@ def names() -> list[str]:
 def build(name: str, *, seed: int | None = None) -> nn.Module:
     """Build a network with fresh, untrained weights.
 
-    `seed` makes the weights the same on every call and leaves torch's own random numbers
-    alone. Raises ValueError for a name that is not in `names()`.
+    `seed`, a whole number from 0 to 2**63 - 1, makes the weights the same on every call and leaves
+    torch's own random numbers alone. Raises ValueError for another, and for a name that is not in
+    `names()`.
 
     >>> sum(parameter.numel() for parameter in build("lenet").parameters())
     44426
@@ -252,8 +255,20 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     if seed is None:
         return _NETWORKS[name]()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(checked_seed(seed))
         return _NETWORKS[name]()
+
+
+def checked_seed(seed: Any) -> int:
+    """Return a seed as torch takes it; raise ValueError for what is none.
+
+    >>> checked_seed(1.5)
+    Traceback (most recent call last):
+    ValueError: seed must be a whole number from 0 to 2**63 - 1, but was 1.5
+    """
+    if not isinstance(seed, Integral) or int(seed) not in range(2**63):
+        raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, but was {seed!r}")
+    return int(seed)
 
 
 def input_shape(model: nn.Module) -> tuple[int, ...]:

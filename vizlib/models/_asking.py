@@ -15,6 +15,8 @@ _ROUNDING = 1e-3  # a sum of probabilities in half precision is this close to 1
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put the model in eval mode within the `with` block, and give each module its mode back.
 
+    A frozen script has no mode, and stays as it is.
+
     >>> model = nn.Dropout().train()
     >>> with eval_mode(model):
     ...     model.training
@@ -22,10 +24,12 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     >>> model.training
     True
     """
-    # Module by module: one flag for the whole model would wake a frozen BatchNorm.
-    modes = {module: module.training for module in model.modules()}
+    # Module by module: one flag for the whole model would wake a frozen BatchNorm, and what
+    # torch.export makes raises in eval().
+    modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
     try:
-        model.eval()
+        for module in modes:
+            module.training = False
         yield
     finally:
         for module, mode in modes.items():

@@ -24,6 +24,7 @@ from torch import nn
 from vizlib import recipes
 from vizlib.data import Digits
 from vizlib.history import History
+from vizlib.models import checked_seed
 from vizlib.recipes import Recipe
 from vizlib.train import _checkpoint
 from vizlib.train._check import check_digits, check_model, check_numbers
@@ -97,7 +98,8 @@ def fit(
     """
     named = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     changes |= {key: value for key, value in named.items() if value is not None}
-    check_numbers(seed=seed, steps=steps_per_epoch, snapshot_every=snapshot_every)
+    seed = checked_seed(seed)
+    check_numbers(steps=steps_per_epoch, snapshot_every=snapshot_every)
     check_digits(digits)
     plan = _plan(model, recipe, changes)
     path = _checkpoint_path(checkpoint, resume=resume)
