@@ -249,12 +249,12 @@ def inside(browser):
         }
         page.set_content(
             f'<script type="module">{script()}\n'
-            "window.modules = { graph, held, run, reachBack, explain, mapsOf, partsOf, folded };"
+            "window.modules = { graph, tensorsOf, run, reachBack, explain, mapsOf, partsOf, folded };"
             "</script>"
         )
         page.evaluate(
             """([data, shape, values]) => {
-              const { graph, held, run } = window.modules, tensors = held(data);
+              const { graph, tensorsOf, run } = window.modules, tensors = tensorsOf(data);
               const input = { shape, values: new Float32Array(values) };
               const steps = run({ ...data.program, input: "input" }, tensors, input);
               const made = { input, ...Object.fromEntries(steps) };

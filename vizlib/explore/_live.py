@@ -20,9 +20,11 @@ from vizlib.explore._program import NotComputableError, Program, program
 if TYPE_CHECKING:
     from vizlib.explore._recordings import Recordings
 
-MODULES = (
-    *("numbers", "elements", "engine", "graph", "fold", "ink", "held", "tiles", "picture"),
-    *("equation", "lens", "made", "scores", "needs", "sketch", "controls", "answering", "live"),
+MODULES = (  # each after those that it imports
+    *("numbers", "elements", "engine", "graph", "fold", "ink", "contents", "tiles", "picture"),
+    *("equation", "lens", "equation_view", "scores", "needs", "sketch", "slider", "jobs", "state"),
+    *("address", "answers", "actions", "controls", "intake", "headings", "band", "closeup"),
+    *("reply", "keyboard", "check", "live"),
 )
 _LARGEST = 50 << 20  # bytes of a page
 _IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)

@@ -1,49 +1,53 @@
-// Sliders of the browser's own, each with a step back and a step on, all on one grid.
+// What steers the page below the picture: the sliders, playing through the layers, all on again.
 
 import { element, put } from "./elements.js";
+import { Slider } from "./slider.js";
 
-export class Slider {
-  constructor(name, onMove, { max = 0, step = 1 } = {}) {
-    this.input = element("input", { type: "range", min: 0, max, step, id: `slide-${name}` });
-    this.label = element("label", { for: `slide-${name}` }, name);
-    this.output = element("output", { for: `slide-${name}` });
-    this.onMove = onMove;
-    const by = (sign, text) =>
-      element(
-        "button",
-        {
-          type: "button",
-          class: "step",
-          title: `${sign < 0 ? "previous" : "next"} ${name}`,
-          "aria-label": `${sign < 0 ? "previous" : "next"} ${name}`,
-          onclick: () => this.move(Number(this.input.value) + sign * step),
-        },
-        text,
-      );
-    this.input.oninput = () => this.move(Number(this.input.value));
-    this.root = element(
-      "div",
-      { class: "field" },
-      this.label,
-      by(-1, "‹"),
-      this.input,
-      by(1, "›"),
-      this.output,
-    );
+const PLAY = 1400; // milliseconds a layer
+
+export class Controls {
+  constructor(root, restore, state, actions) {
+    Object.assign(this, { restore, state, actions });
+    this.layer = new Slider("layer", (at) => actions.go({ layer: state.names[at] }));
+    this.channel = new Slider("channel", (at) => actions.go({ channel: at }));
+    this.strength = new Slider("strength", (at) => actions.fade(at), { max: 1, step: 0.1 });
+    const toggle = () => actions.fade(state.factor < 1 ? 1 : 0);
+    this.toggle = element("button", { type: "button", role: "switch", class: "switch", onclick: toggle });
+    this.strength.output.replaceWith(this.toggle);
+    restore.onclick = () => actions.restore();
+    root.append(this.player(), this.layer.root, this.channel.root, this.strength.root);
   }
 
-  move(value) {
-    const max = Number(this.input.max),
-      inside = Math.min(Math.max(value, 0), max);
-    this.onMove(inside);
+  player() {
+    let timer = 0;
+    const play = element("button", { type: "button", id: "play" }, "▶ Play layers");
+    play.onclick = () => {
+      clearInterval(timer);
+      timer = timer ? 0 : setInterval(() => this.goOn(), PLAY);
+      put(play, timer ? "❚❚ Pause" : "▶ Play layers");
+    };
+    return play;
   }
 
-  show(value, max, words, name) {
-    if (this.input.max !== String(max)) this.input.max = max;
-    if (this.input.value !== String(value)) this.input.value = value;
-    this.input.style.setProperty("--at", `${max ? (100 * value) / max : 0}%`);
-    this.input.setAttribute("aria-valuetext", words);
-    put(this.output, words.replaceAll(".", ".\u200b")); // a long name breaks at its dots
-    if (name) put(this.label, name);
+  get number() {
+    return this.state.names.indexOf(this.state.place.layer);
+  }
+
+  goOn() {
+    const { names } = this.state;
+    this.actions.go({ layer: names[(this.number + 1) % names.length] });
+  }
+
+  paint() {
+    const { names, place, maps, unit, factor, changes } = this.state;
+    const short = place.layer.split(".").slice(-2).join(".");
+    this.layer.show(this.number, names.length - 1, short);
+    this.channel.show(place.channel, maps.count - 1, `${place.channel} of ${maps.count}`, unit);
+    this.strength.show(factor, 1, String(factor));
+    this.toggle.setAttribute("aria-checked", String(factor > 0));
+    put(this.toggle, factor === 1 ? "on" : factor === 0 ? "off" : factor.toFixed(1));
+    const count = Object.values(changes).reduce((sum, own) => sum + Object.keys(own).length, 0);
+    this.restore.hidden = !count;
+    put(this.restore, `Switch all on again (${count})`);
   }
 }

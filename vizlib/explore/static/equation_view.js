@@ -7,7 +7,7 @@ import { atlasOf } from "./tiles.js";
 
 const MOST_TERMS = 8; // rows; the strongest ones, where there are more
 
-export function showMade(root, explained, { title, colours, term, onTerm, faded }) {
+export function showEquation(root, explained, { title, colours, term, onTerm, faded }) {
   const parts = SHOWN[explained.kind]?.(explained, { colours, term, onTerm, room: root.clientWidth }) ?? [];
   const heading = element("h2", {}, title);
   const note = faded ? [element("p", { class: "quiet" }, faded)] : [];

@@ -15,7 +15,7 @@ function half(bits) {
   return sign * (power ? 2 ** (power - 15) * (1 + part / 1024) : 2 ** -14 * (part / 1024));
 }
 
-export function held({ program, weights, half: isHalf }) {
+export function tensorsOf({ program, weights, half: isHalf }) {
   const bytes = bytesOf(weights);
   const values = isHalf ? new Float32Array(bytes.length / 2) : new Float32Array(bytes.buffer);
   if (isHalf) new Uint16Array(bytes.buffer).forEach((bits, i) => (values[i] = half(bits)));

@@ -1,0 +1,22 @@
+// The page held against PyTorch: the largest difference between the answers of both.
+
+export function difference(state) {
+  const { images, network, data } = state;
+  const answers = images.inputs.map((image) => state.compute(image)[network.output].values);
+  const largest = Math.max(...answers.map((values, i) => apart(values, images.expected[i])));
+  const count = images.inputs.length;
+  const said = `largest difference from PyTorch over ${count} image${count > 1 ? "s" : ""}: `;
+  const half = data.half ? "; its weights are rounded to half precision, so that the page is small" : "";
+  return `Computed in this page; ${said}${largest ? inPowers(largest) : "0"}${half}`;
+}
+
+function apart(values, expected) {
+  return values.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0);
+}
+
+const raised = (character) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(character)];
+
+function inPowers(value) {
+  const [digits, power] = value.toExponential(1).split("e");
+  return `${digits} · 10${[...String(Number(power))].map(raised).join("")}`;
+}

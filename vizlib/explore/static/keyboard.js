@@ -1,0 +1,35 @@
+// The arrow keys: they move the layer and the channel, and on the large map the value.
+
+import { element } from "./elements.js";
+
+const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+
+export function followKeys(page, { state, actions, controls, closeUp }) {
+  closeUp.map.onkeydown = (event) => {
+    const by = ARROWS[event.key];
+    if (!by) return;
+    event.preventDefault();
+    event.stopPropagation();
+    actions.go(neighbour(state.at, by, closeUp.lens));
+  };
+  page.onkeydown = (event) => {
+    const by = ARROWS[event.key];
+    if (!by || event.target.matches("input, textarea, select")) return;
+    event.preventDefault();
+    if (by[1]) controls.layer.move(controls.number + by[1]);
+    else controls.channel.move(state.place.channel + by[0]);
+  };
+}
+
+const inside = (at, count) => Math.min(Math.max(at, 0), count - 1);
+
+function neighbour([channel, row, column], [down, right], { maps, columns }) {
+  if (maps.isVector) return { channel: inside(channel + down * columns + right, maps.count) };
+  return { spot: [inside(row + down, maps.height), inside(column + right, maps.width)] };
+}
+
+export function keysInWords() {
+  const [left, right, up, down] = [..."←→↑↓"].map((arrow) => element("kbd", {}, arrow));
+  const words = " channel; on the large map they move the value";
+  return element("span", { class: "keys" }, left, " ", right, " layer  ", up, " ", down, words);
+}
