@@ -249,7 +249,8 @@ def inside(browser):
         }
         page.set_content(
             f'<script type="module">{script()}\n'
-            "window.modules = { graph, tensorsOf, run, reachBack, explain, mapsOf, partsOf, folded };"
+            "window.modules = { graph, tensorsOf, run, reachBack, explain };"
+            "Object.assign(window.modules, { mapsOf, partsOf, folded });"
             "</script>"
         )
         page.evaluate(

@@ -46,7 +46,7 @@ def site(wheel, tmp_path_factory) -> Path:
 
 def test_the_wheel_carries_what_git_does(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
-    kinds = {".py", ".js", ".css", ".html", ".toml", ".typed"}
+    kinds = {".py", ".js", ".css", ".html", ".toml", ".typed", ".safetensors"}
     files = (path.relative_to(ROOT) for path in (ROOT / "vizlib").rglob("*.*"))
     ours = {path.as_posix() for path in files if path.suffix in kinds}
     trained = {f"vizlib/trained/{path.name}" for path in (ROOT / "weights").glob("*.safetensors")}
