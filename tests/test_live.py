@@ -188,6 +188,47 @@ def test_sums_add_up_as_shown(opened, lenet):
         assert f"is {total:.2f}".replace("-", "−") in page.text("#made h2")
 
 
+def test_numbers_in_cells_stand_apart(opened, lenet):
+    for layer, image in (("conv1", 1), ("conv2", 2), ("conv2", 0), ("pool1", 3)):
+        page = opened(live_page("LeNet", lenet, INPUTS), f"#layer={layer}&channel=1&image={image}")
+        gaps = page.page.evaluate("""() => {
+          const edges = (cell) => {
+            const text = document.createRange();
+            text.selectNodeContents(cell);
+            return text.getBoundingClientRect();
+          };
+          return [...document.querySelectorAll("#made tr")].flatMap(({ cells }) =>
+            [...cells].slice(1).map((cell, i) => [cells[i], cell])
+              .filter((pair) => pair.every(({ textContent }) => textContent))
+              .map(([left, right]) => edges(right).left - edges(left).right));
+        }""")
+        assert gaps
+        assert min(gaps) >= 3
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+def test_the_frame_of_a_map_at_the_edge_is_whole(opened, lenet, size):
+    blue = """() => {
+      const canvas = document.querySelector("#network canvas"), { width, height } = canvas;
+      const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+      const at = { edge: 0, inside: 0 };
+      for (let i = 0; i < width * height; i++) {
+        const [x, y] = [i % width, Math.floor(i / width)];
+        const isEdge = x === 0 || y === 0 || x === width - 1 || y === height - 1;
+        const [r, g, b] = data.slice(4 * i, 4 * i + 3);
+        if (Math.hypot(r - 0x15, g - 0x62, b - 0xbd) < 40) at[isEdge ? "edge" : "inside"]++;
+      }
+      return at;
+    }"""
+    page = opened(live_page("LeNet", lenet, INPUTS), "", *size)
+    for layer, channel in ((2, 0), (3, 1), (3, 15), (7, 2), (11, 83)):
+        page.slide("layer", layer)
+        page.slide("channel", channel)
+        found = page.page.evaluate(blue)
+        assert found["inside"] > 40
+        assert found["edge"] == 0
+
+
 def test_names_from_outside_are_text(opened):
     torch.manual_seed(0)
     bad = "</script><img src=x onerror=window.hacked=1>"
@@ -250,7 +291,7 @@ def inside(browser):
         page.set_content(
             f'<script type="module">{script()}\n'
             "window.modules = { graph, tensorsOf, run, reachBack, explain };"
-            "Object.assign(window.modules, { mapsOf, partsOf, folded });"
+            "Object.assign(window.modules, { mapsOf, partsOf, folded, cellTexts });"
             "</script>"
         )
         page.evaluate(
@@ -352,6 +393,22 @@ def test_folding_shows_every_layer_once_and_the_chosen_one_alone(inside, most):
         assert [stage for _, stages in parts for stage in stages] == names
         assert len(parts) <= max(most, 3)
         assert next(stages for _, stages in parts if chosen in stages) == [chosen] or most < 8
+
+
+@pytest.mark.parametrize(
+    ("values", "width", "expected"),
+    [
+        ([-4.71, 0.07, 8.08], 40, ["−4.71", "0.07", "8.08"]),
+        ([-4.71, 0.07, 0], 33, ["−4.7", "0.1", "0"]),
+        ([-11.1, -11.6, -8.96], 33, ["−11", "−12", "−9.0"]),
+        ([-0.14, 0.02, -0.001], 27, ["−.14", ".02", ".00"]),
+        ([-4.71, 8.08], 15, None),
+    ],
+)
+def test_a_table_has_as_many_decimals_as_there_is_room(inside, values, width, expected):
+    page = inside(weights.load("lenet"), INPUTS[:1])
+    written = "([values, width]) => window.modules.cellTexts(values, width, 11.5)"
+    assert page.evaluate(written, [values, width]) == expected
 
 
 def test_a_page_too_large_says_so(monkeypatch, lenet):

@@ -1,10 +1,11 @@
 // How a value is made, as part of the page: window × kernel = products, and what they add up to.
 
 import { element } from "./elements.js";
-import { inCell } from "./lens.js";
+import { SMALLEST, cellTexts } from "./lens.js";
 import { brief, css, isDark, shade, statistics, written } from "./numbers.js";
 import { atlasOf } from "./tiles.js";
 
+const BORDER = 2; // pixels of a cell that a number may stand on
 const MOST_TERMS = 8; // rows; the strongest ones, where there are more
 
 export function showEquation(root, explained, { title, colours, term, onTerm, faded }) {
@@ -255,12 +256,13 @@ function small(values, height, width, limit, colours) {
 
 // The page's unit in pixels, and the letters of a cell: none is too small to be read.
 const unitOf = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
-const letters = (size) => Math.max(11.5, size * 0.38);
+const letters = (size) => Math.max(SMALLEST, size * 0.38);
 
 function matrix({ name, values, height, width, colours, limit, winner = -1, cell: size = 27 }) {
   const most = limit ?? (Math.max(...values.map((value) => Math.abs(value ?? 0))) || 1);
+  const texts = cellTexts(values.map((value) => value ?? 0), size + BORDER, letters(size));
   const cells = values.map((value, i) => {
-    const text = value === null ? "" : (inCell(value, size + 2, letters(size)) ?? "");
+    const text = value === null ? "" : (texts?.[i] ?? "");
     const cell = element(
       "td",
       value === null ? { class: "outside", title: "padding: 0" } : { title: String(value) },

@@ -1,11 +1,13 @@
 // One map large, its values written in it where there is room, and the legend of its colours.
 
-import { shade, isDark, css, written } from "./numbers.js";
+import { css, isDark, shade, signed, statistics, written } from "./numbers.js";
 import { seen } from "./picture.js";
 import { atlasOf, colour, peakOf, photograph, sized } from "./tiles.js";
 
 export const LEGEND = 74; // pixels: the colours, and the numbers beside them
-const SMALLEST = 11; // pixels of a digit that can still be read
+export const SMALLEST = 11; // pixels of a letter that can still be read
+const DIGIT = 0.57, // the width of a digit or a minus, as part of the letters' height
+  SPACE = 4; // pixels between two numbers
 
 // How the map lies in a square of `side` pixels: a vector is folded, row by row.
 export function lensOf(name, tensor, side) {
@@ -79,18 +81,19 @@ export function paintLens(canvas, { name, tensor, place, colours, range, side })
   return lens;
 }
 
-// Two decimals where they fit, else one; a zero is 0.
-export function inCell(value, width, font) {
-  if (value === 0) return "0";
-  const texts = [2, 1, 0].map((n) => value.toFixed(n).replace("-", "−")),
-    size = Math.abs(value);
-  const short = texts[0].replace(/^(−?)0\./, "$1.");
-  const fits = (text) => (text.length - text.split(".").length * 0.5 + 0.5) * font * 0.57 <= width - 2;
-  return (
-    [size < 10 ? texts[0] : "", size < 1 ? short : "", texts[1], size >= 10 ? texts[2] : ""].find(
-      (text) => text && fits(text),
-    ) ?? null
-  );
+// All values of one table in the same way, with two decimals or as many as fit; nothing if none do.
+export function cellTexts(values, width, font) {
+  const letters = (text) => text.length - (text.includes(".") ? 0.5 : 0); // a point is half a letter
+  const fits = (text) => letters(text) * font * DIGIT + SPACE <= width;
+  const { peak } = statistics(values),
+    text = (value, decimals) => signed(value.toFixed(decimals));
+  const ways = [(value) => text(value, 2)];
+  if (peak < 1) ways.push((value) => text(value, 2).replace("0.", "."));
+  ways.push((value) => text(value, 1));
+  if (peak >= 10) ways.push((value) => text(value, Math.abs(value) < 9.95 ? 1 : 0));
+  if (peak >= 10) ways.push((value) => text(value, 0));
+  const written = ways.map((way) => Array.from(values, (value) => (value === 0 ? "0" : way(value))));
+  return written.find((texts) => texts.every(fits)) ?? null;
 }
 
 function writeValues(context, { columns, wide, high }, values, limit, line) {
@@ -101,8 +104,8 @@ function writeValues(context, { columns, wide, high }, values, limit, line) {
     textAlign: "center",
     textBaseline: "middle",
   });
-  const texts = Array.from(values, (value) => inCell(value, wide, Math.max(font, SMALLEST)));
-  if (texts.includes(null)) return;
+  const texts = cellTexts(values, wide, Math.max(font, SMALLEST));
+  if (!texts) return;
   context.globalAlpha = 0.5;
   context.strokeStyle = line;
   for (let i = 0; i < values.length; i++)

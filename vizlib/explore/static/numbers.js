@@ -17,7 +17,7 @@ export function statistics(values) {
   return { min, max, mean: sum / values.length, zeros: zeros / values.length, peak };
 }
 
-const signed = (text) => (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
+export const signed = (text) => (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
 
 // As many decimals for all numbers up to `peak`, so that none jumps while a slider moves.
 export function written(value, peak) {

@@ -9,6 +9,7 @@ import { atlasOf, colour, peakOf, photograph } from "./tiles.js";
 const GAP = 3,
   TIGHT = 1; // between large maps, and between small ones
 const LANE = 7; // for each line that passes by other layers
+const EDGE = 5; // around the picture, for the frame of the chosen map
 const FEW = 150; // lines between two layers at most; more are a grey fan
 
 // --- Where everything stands -----------------------------------------------------------------
@@ -91,12 +92,12 @@ export function arranged(parts, made, { along, across, unit, down, chosen }) {
   ).length;
   const usual = down
     ? unit * 4.2
-    : Math.min(unit * 5, (along - vectors * 2.6 * unit - count * 13) / (count - vectors + 0.25));
+    : Math.min(unit * 5, (along - 2 * EDGE - vectors * 2.6 * unit - count * 13) / (count - vectors + 0.25));
   const beside = down ? 12 : 2.7 * unit; // between those side by side, with room for a name
   const rows = [...levels.entries()]
     .sort(([a], [b]) => a - b)
     .map(([, level]) => {
-      const each = (breadth - (level.length - 1) * beside) / level.length;
+      const each = (breadth - 2 * EDGE - (level.length - 1) * beside) / level.length;
       const room = {
         along: level.some((part) => part.shows === chosen) ? usual * 1.5 : usual,
         across: each,
@@ -121,12 +122,12 @@ function stood(rows, { along, breadth, down, beside }) {
     thin = (node) => extent(node)[down ? 0 : 1];
   const sizes = rows.map((level) => Math.max(...level.map(thick))),
     all = sizes.reduce((a, b) => a + b, 0);
-  const gap = down ? 26 : Math.max(8, (along - all) / Math.max(rows.length - 1, 1));
+  const gap = down ? 26 : Math.max(8, (along - 2 * EDGE - all) / Math.max(rows.length - 1, 1));
   const nodes = new Map();
-  let at = 0;
+  let at = EDGE;
   rows.forEach((level, i) => {
     const used = level.reduce((sum, node) => sum + thin(node), 0) + beside * (level.length - 1);
-    let side = down ? 0 : (breadth - used) / 2;
+    let side = down ? EDGE : (breadth - used) / 2;
     for (const node of level) {
       const start = at + (sizes[i] - thick(node)) / 2,
         [width, height] = extent(node);
@@ -136,7 +137,7 @@ function stood(rows, { along, breadth, down, beside }) {
     }
     at += sizes[i] + gap;
   });
-  return { nodes, length: at - gap };
+  return { nodes, length: at - gap + EDGE };
 }
 
 // The corner of a map or a unit.
