@@ -171,7 +171,7 @@ def _read(network: nn.Module, path: Path) -> tuple[Any, dict[str, Any]]:
     row |= {"doubt": reading.doubt, "doubted": reading.doubted}
     if reading.others:
         every = handwriting.read_all(network, path)
-        row["digits"] = [{"digit": each.digit, "box": list(each.box)} for each in every]
+        row["digits"] = [{"digit": each.digit, "box": each.box} for each in every]
     return reading.prepared.image, row
 
 
@@ -196,7 +196,7 @@ def _read_line(row: dict[str, Any]) -> str:
     if row["digit"] is None:
         return f"{row['file']}: {row['error']}"
     if "digits" in row:
-        every = ", ".join(f"{each['digit']} at {tuple(each['box'])}" for each in row["digits"])
+        every = ", ".join(f"{each['digit']} at {each['box']}" for each in row["digits"])
         return f"{row['file']}: {len(row['digits'])} digits (top, left, bottom, right): {every}"
     order = sorted(range(10), key=row["probabilities"].__getitem__, reverse=True)
     first, second = (f"{k} ({share(row['probabilities'][k])})" for k in order[:2])

@@ -126,15 +126,16 @@ def prepare(image: Any) -> Prepared:
 def prepared_from(image: Any, most: int | None = None) -> list[Prepared]:
     """Prepare all digits in a picture, or so many: the one that most looks like one first."""
     photo = _photo.read_grey(image)
-    digits = _digit.find(photo.values)
-    masks = digits.masks[:most] if digits else []
-    cuts = [cut for mask in masks if (cut := _digit.seen_closely(digits, mask))]
-    if not cuts:
+    found = []
+    if digits := _digit.find(photo.values):
+        cuts = [_digit.seen_closely(digits, mask) for mask in digits.masks[:most]]
+        found = [laid_out(photo, digits, *cut) for cut in cuts if cut]
+    if not found:
         raise NoDigitError(
             f"there is no digit in {photo.name}: write one large digit with a dark pen on bright "
             "paper, or with chalk on a board, and leave some room around it"
         )
-    return [laid_out(photo, digits, *cut) for cut in cuts]
+    return found
 
 
 def laid_out(
@@ -217,7 +218,7 @@ def read_all(model: nn.Module, image: Any) -> list[Reading]:
     [(1, 26), (1, 86)]
     """
     found = prepared_from(image)
-    order = _digit.reading_order([prepared.box for prepared in found])
+    order = _digit.reading_order([prepared.box for prepared in found if prepared.box])
     return answers(model, [found[k] for k in order])
 
 

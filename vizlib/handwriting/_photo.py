@@ -88,7 +88,8 @@ def from_file(image: Any, name: str) -> tuple[Image.Image, int]:
         raise ValueError(wrong_size(name, f"{picture.width:,} × {picture.height:,}"))
     with one_sentence(name):
         if picture is not image:  # JPEG can be unpacked at a half, a quarter or an eighth
-            picture.draft(None, tuple(side * SIDE // longest for side in picture.size))
+            width, height = (side * SIDE // longest for side in picture.size)
+            picture.draft(None, (width, height))
         picture.load()
         small = reduced(picture)
         # What a camera says about itself may be damaged where the pixels are sound.
