@@ -11,7 +11,7 @@ from scipy import ndimage, signal
 from torch import nn
 from torchvision import transforms
 
-from vizlib import models, train, weights
+from vizlib import handwriting, models, train, weights
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,12 @@ def test_09_every_sum_of_a_bright_image_has_occurred_but_empty_paper_is_nowhere(
     assert (new.amax((0, 2, 3)) <= known.amax((0, 2, 3))).all()
     assert (new.amin((0, 2, 3)) >= known.amin((0, 2, 3))).all()
     assert new[0, 1].max() < 0 < known[:, 1].max()
+
+
+def test_09_one_in_a_hundred_test_digits_is_doubted(digits):
+    pictures = digits.test.images[:2_000].numpy()
+    readings = handwriting.answers(weights.load("lenet"), [*map(handwriting.from_ink, pictures)])
+    assert sum(each.doubted for each in readings) / 2_000 == pytest.approx(0.01, abs=0.005)
 
 
 # --- 01: what is to be beaten, and what ToTensor divides ------------------------------------
