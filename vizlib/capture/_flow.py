@@ -97,7 +97,12 @@ class Flow:
         self.tensors: dict[str, Tensor] = {}
 
     def step(
-        self, name: str, operation: str, function: Callable | None, given: Any, output: Any
+        self,
+        name: str,
+        operation: str,
+        function: Callable | None,
+        given: tuple[Any, Any],
+        output: Any,
     ) -> None:
         """Note a step, and that it gave these tensors."""
         first = first_tensor(output)
@@ -132,7 +137,7 @@ class Flow:
             return self.origin(leaf)
         return leaf if isinstance(leaf, _PLAIN) else f"<{type(leaf).__name__}>"
 
-    def find(self, tensor: Any) -> Value | None:
+    def find(self, tensor: Tensor) -> Value | None:
         """Return the name of a tensor that some step gave and nobody has written on."""
         known = self._known.get(id(tensor))
         if known is None or known[0]() is not tensor or known[1] != _writes(tensor):

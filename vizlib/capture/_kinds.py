@@ -62,6 +62,7 @@ _SAME = {
     "rtruediv": "rdiv",
 }
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 @cache
@@ -85,11 +86,12 @@ def word_of_class(name: str) -> str | None:
     return _OPERATIONS.get(name) or _OPERATIONS.get(short)
 
 
-@cache
 def _torchs(cls: type[nn.Module]) -> str | None:
     """Return the operation of the layer of torch's own that a class is or derives from."""
-    words = (word_of_class(base.__name__) for base in cls.__mro__ if is_torchs(base))
-    return next(filter(None, words), None)
+    for base in cls.__mro__:
+        if is_torchs(base) and (word := word_of_class(base.__name__)):
+            return word
+    return None
 
 
 def describe(module: nn.Module, *, is_root: bool) -> tuple[str, str | None]:
@@ -114,7 +116,6 @@ def _describe_foreign(module: nn.Module, *, is_root: bool) -> tuple[str, str | N
     return (word, KINDS[word]) if word else (own, own)
 
 
-@cache
 def is_torchs(cls: type[nn.Module]) -> bool:
     """Say whether a class is torch's own, rather than derived from one of these."""
     return cls.__module__.startswith("torch.nn.modules")
@@ -165,11 +166,6 @@ def _named(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]
 
 def unwrapped(module: nn.Module) -> nn.Module:
     """Look through what `torch.compile` and data parallelism wrap around a model."""
-    while _is_wrapper(type(module)) or "_orig_mod" in vars(module).get("_modules", ()):
+    while isinstance(module, _WRAPPERS) or "_orig_mod" in vars(module).get("_modules", ()):
         module = next(module.children())
     return module
-
-
-@cache
-def _is_wrapper(cls: type[nn.Module]) -> bool:
-    return issubclass(cls, nn.DataParallel | nn.parallel.DistributedDataParallel)

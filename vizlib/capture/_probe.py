@@ -134,7 +134,7 @@ def contributions(model: nn.Module, x: Any) -> Contributions:
     last: list[tuple[str, nn.Linear, Tensor, Tensor]] = []
 
     def keep(call: Call) -> None:
-        if isinstance(call.module, nn.Linear):
+        if isinstance(call.module, nn.Linear) and call.given is not None:
             last[:] = [(call.name, call.module, _exact(call.given), _exact(call.output))]
 
     watch = Watch(model, keep, "linear")

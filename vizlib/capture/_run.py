@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from threading import RLock
 from typing import Any
 
@@ -47,8 +46,9 @@ def moved(value: Any, model: nn.Module) -> Any:
     def move(part: Any) -> Any:
         if isinstance(part, np.ndarray):
             part = torch.as_tensor(np.require(part, requirements="W"))
-        is_elsewhere = isinstance(part, Tensor) and parameter is not None
-        return part.to(parameter.device) if is_elsewhere else part
+        if parameter is None or not isinstance(part, Tensor):
+            return part
+        return part.to(parameter.device)
 
     return mapped(move, value)
 
@@ -92,7 +92,8 @@ def _set_tensors_aside(modules: list[nn.Module], undo: ExitStack) -> None:
     """
     changing = [m for m in modules if m.training or not _kinds.is_torchs(type(m))]
     aside = [buffer for module in changing for buffer in module.buffers(recurse=False)]
-    aside += [m.weight for m in modules if vars(m).get("max_norm") is not None]
+    limited = [module for module in modules if vars(module).get("max_norm") is not None]
+    aside += [weight for module in limited for weight in module.parameters(recurse=False)]
     copies = {id(tensor): _copy(tensor) for tensor in aside}
     for module in modules if copies else changing:
         if isinstance(module, torch.jit.ScriptModule):
@@ -138,24 +139,24 @@ def is_chain(model: nn.Module) -> bool:
 
 
 def _calls_layers(module: nn.Module) -> bool:
-    if not (_is_container(type(module)) and _is_as_built(module)):
+    if not (_is_container(module) and _is_as_built(module)):
         return False
     parts = vars(module)["_modules"].values()
     return all(
-        (_is_plain(type(part)) and _is_as_built(part)) or _calls_layers(part) for part in parts
+        (_is_plain(part) and _is_as_built(part)) or _calls_layers(part) for part in parts
     )
 
 
-@cache
-def _is_container(cls: type[nn.Module]) -> bool:
-    return cls is nn.Sequential or vars(cls).get("is_chain", False)
+def _is_container(module: nn.Module) -> bool:
+    cls = type(module)
+    is_derived = isinstance(module, nn.Sequential) and vars(cls).get("is_chain", False)
+    return cls is nn.Sequential or is_derived
 
 
-@cache
-def _is_plain(cls: type[nn.Module]) -> bool:
-    """Say whether a class is a layer of torch's that turns one tensor into another, and no more."""
-    word = _kinds.word_of_class(cls.__name__)
-    return _kinds.is_torchs(cls) and word is not None and not word.startswith(_OTHERS)
+def _is_plain(module: nn.Module) -> bool:
+    """Say whether this is a layer of torch's that turns one tensor into another, and no more."""
+    word = _kinds.word_of_class(type(module).__name__)
+    return _kinds.is_torchs(type(module)) and word is not None and not word.startswith(_OTHERS)
 
 
 def _is_as_built(module: nn.Module) -> bool:
@@ -174,17 +175,19 @@ def run_chain(chain: nn.Module, x: Tensor, steps: dict[str, Step], recording: Re
         first_path = paths.setdefault(module, path)
         count = calls[first_path] = calls.get(first_path, 0) + 1
         name = numbered(first_path, count)
-        operation, kind = _kinds.describe(module, is_root=False)
+        operation, _ = _kinds.describe(module, is_root=False)
         steps[name] = Step(name, operation, (read,), {}, output.shape)
-        recording.add(name, kind, output, given, module)
+        recording.add(name, _kinds.KINDS[operation], output, given, module)
         read = Value(name)
 
 
-def _called(chain: nn.Module, x: Any, path: str = "") -> Iterator[tuple[str, nn.Module, Any, Any]]:
+def _called(
+    chain: nn.Module, x: Any, path: str = ""
+) -> Generator[tuple[str, nn.Module, Any, Any], None, Any]:
     """Call the layers one by one and yield each with its path, what it was given and gave."""
     getattr(chain, "check", _accept)(x)
     for name, part in vars(chain)["_modules"].items():
-        if _is_container(type(part)):
+        if _is_container(part):
             x = yield from _called(part, x, f"{path}{name}.")
         else:
             given, x = x, part(x)

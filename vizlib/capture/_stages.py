@@ -242,7 +242,7 @@ def _copied(output: Tensor) -> Tensor:
 
 def _whole(output: Tensor) -> Tensor:
     """Return what `vmap` shows sample by sample as one tensor, its batch axis in front."""
-    axes = []
+    axes: list[int] = []
     while _functorch.is_functorch_wrapped_tensor(output):
         axes.insert(0, _functorch.maybe_get_bdim(output))
         output = _functorch.get_unwrapped(output)

@@ -203,7 +203,7 @@ class Watch:
     ) -> Any:
         """Note a call of a layer; return what goes on in place of its output, None for itself."""
         tensor = first_tensor(output)
-        if tensor is None:
+        if tensor is None or layer.kind is None:
             return None
         module = called if isinstance(called, nn.Module) else None
         name = self.names.of(layer.path, module)
@@ -263,7 +263,7 @@ class _Functions(TorchFunctionMode):
 _here = local()
 
 
-def _spelling(func: Callable) -> str:
+def _spelling(func: Any) -> str:
     name = getattr(func, "__name__", "")
     if name in {"__get__", "__set__"}:  # x.T, x.data = y
         return name.strip("_").replace("get", "") + func.__self__.__name__
@@ -274,19 +274,19 @@ class _Uncompiled:
     """Lets compiled code run as it was written while there is a watch, in whatever thread."""
 
     def __init__(self) -> None:
-        self.lock, self.watches, self.stance = Lock(), 0, None
+        self.lock, self.watches, self.stance = Lock(), 0, ExitStack()
 
     def __enter__(self) -> None:
         with self.lock:
             self.watches += 1
             if self.watches == 1:
-                self.stance = torch.compiler.set_stance("force_eager")
+                self.stance.enter_context(torch.compiler.set_stance("force_eager"))
 
     def __exit__(self, *_error: object) -> None:
         with self.lock:
             self.watches -= 1
             if self.watches == 0:
-                self.stance.__exit__(None, None, None)
+                self.stance.close()
 
 
 _uncompiled = _Uncompiled()
