@@ -174,6 +174,26 @@ def test_weight_that_an_embedding_shrinks_comes_back(make):
     assert not torch.equal(weight, before)  # the forward pass of its own does shrink it
 
 
+class Bounded(nn.Module):
+    """Shrinks a parameter of another name on the way, as an embedding does its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_norm, self.scale = 0.5, nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.scale.clamp_(max=self.max_norm)
+        return x * self.scale
+
+
+def test_whatever_a_layer_with_max_norm_calls_its_weight_it_comes_back():
+    model = Bounded()
+    recording = capture.record(model, torch.ones(1, 3))
+    assert model.scale.tolist() == [1, 1, 1]
+    torch.testing.assert_close(last(recording).output, torch.full((1, 3), 0.5))
+
+
 LEARNING = {
     "conv": (lambda: nn.Conv2d(2, 3, 2), torch.ones(2, 2, 4, 4)),
     "transposed": (lambda: nn.ConvTranspose1d(2, 3, 2), torch.ones(2, 2, 4)),

@@ -439,6 +439,13 @@ def test_what_has_no_past_is_told(trained):
 SHORT = {"epochs": 2, "batch_size": 32, "steps_per_epoch": 30, "device": "cpu"}
 
 
+def test_a_closed_training_is_told():
+    view = explore.training(models.build("mlp"), data.load("digits"), **SHORT)
+    view.close()
+    with pytest.raises(ValueError, match="this view is closed; make it anew"):
+        view.start()
+
+
 def test_a_watched_training_is_the_same_training(capsys):
     digits = data.load("digits")
     alone, watched = (models.build("mlp", seed=0) for _ in range(2))

@@ -142,9 +142,7 @@ def _calls_layers(module: nn.Module) -> bool:
     if not (_is_container(module) and _is_as_built(module)):
         return False
     parts = vars(module)["_modules"].values()
-    return all(
-        (_is_plain(part) and _is_as_built(part)) or _calls_layers(part) for part in parts
-    )
+    return all((_is_plain(part) and _is_as_built(part)) or _calls_layers(part) for part in parts)
 
 
 def _is_container(module: nn.Module) -> bool:

@@ -87,7 +87,8 @@ class _Learning:
 
     @kept(8)
     def made(self, rate: float) -> list[arithmetic.Backpropagation]:
-        neurons, made = self.neurons, []
+        neurons = self.neurons
+        made: list[arithmetic.Backpropagation] = []
         for _ in range(self.steps + 1):
             step = arithmetic.backpropagation(
                 self.inputs, neurons, self.target, activation=self.activation

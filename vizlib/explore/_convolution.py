@@ -22,7 +22,7 @@ from vizlib.explore._kernels import (
 )
 from vizlib.explore._panels import Box, Frame, Maps, Panel, Words, product
 from vizlib.explore._sliders import Slider
-from vizlib.explore._traces import strongest
+from vizlib.explore._traces import strongest, whole_line
 from vizlib.explore._view import View
 from vizlib.words import short, times
 
@@ -116,7 +116,7 @@ class _Convolution:
         self.made = functools.lru_cache(64)(functools.partial(make, kernels))
         self.own = Setting(0, it.size, it.stride, it.padding, it.dilation)
         first = self.made(self.own)
-        self.choices = {
+        self.choices: dict[str, Sequence[Any]] = {
             "stride": _choices(it.stride, range(1, 6), it),
             "padding": _choices(it.padding, range(5), it),
             "dilation": _choices(it.dilation, range(1, 6), it),
@@ -173,7 +173,7 @@ class _Convolution:
 
     def _after(self, made: Output, step: arithmetic.ConvStep) -> list[str]:
         followers = self._followers(made, step)
-        return [f"then {one.stage}: {one.step.in_words()}" for one in followers]
+        return [f"then {one.stage}: {whole_line(one)}" for one in followers]
 
 
 def _start(made: Output) -> dict[str, int]:
@@ -233,7 +233,7 @@ def _widths(kernel: Pair) -> dict[str, int]:
     return {"patch": patch, "input": min(_LARGEST, rest * 3 // 5), "output": rest * 2 // 5}
 
 
-def _boxes(setting: Setting, place: Pair) -> list[Box]:
+def _boxes(setting: Setting, place: Sequence[int]) -> list[Box]:
     """Return one frame around the patch, or around each of its cells where they lie apart."""
     taps = setting.taps(*place)
     if setting.dilation == (1, 1):

@@ -8,6 +8,7 @@ from math import isqrt
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from vizlib import capture, models, plots
@@ -21,6 +22,7 @@ from vizlib.history import History
 from vizlib.words import counted, percent
 
 _KERNELS = 64  # of a wide first layer so many are shown
+_NO_IMAGES: tuple[Tensor, np.ndarray] = torch.empty(0), np.empty(0, np.uint8)
 
 
 def epochs(
@@ -70,7 +72,7 @@ class _Epochs:
         self.classes = classes
         self.history, self.model, self.epochs = history, model, sorted(history.snapshots)
         self.name = type(model).__name__
-        self.images, self.pictures = (None, None) if image is None else as_inputs(image)
+        self.images, self.pictures = _NO_IMAGES if image is None else as_inputs(image)
         self.layer, self.first = _first(model)
         self._load(self.epochs[-1])
         self.kernels = {epoch: self._kernels(epoch) for epoch in self.epochs}
@@ -83,14 +85,13 @@ class _Epochs:
             Slider("epoch", list(map(str, self.epochs)), len(self.epochs) - 1, stepped=True),
             Slider("channel", count),
         ]
-        several = self.images is not None and len(self.images) > 1
-        return [*sliders, Slider("image", len(self.images))] if several else sliders
+        count = len(self.images)
+        return [*sliders, Slider("image", count)] if count > 1 else sliders
 
     def show(self, epoch: int, channel: int, image: int = 0) -> Frame:
         """Return what is seen there."""
         epoch = self.epochs[epoch]
         kernels = self.kernels[epoch]
-        chosen = {"chosen": channel, "pick": {"channel": "channel"}, "width": 178}
         chart = Lines(
             self._accuracies(),
             title="accuracy",
@@ -101,8 +102,8 @@ class _Epochs:
             below=True,
         )
         panels = [
-            Maps(kernels, title=f"weights of {self.layer}", limit=self.darkest, **chosen),
-            *self._answer(epoch, channel, image, chosen),
+            _maps(kernels, channel, f"weights of {self.layer}", self.darkest, 178),
+            *self._answer(epoch, channel, image),
             *([chart] if self.history.epochs else []),
             Maps(
                 kernels[channel],
@@ -114,15 +115,14 @@ class _Epochs:
         ]
         return Frame(panels, self._says(epoch, image))
 
-    def _answer(self, epoch: int, channel: int, image: int, chosen: dict[str, Any]) -> list[Panel]:
+    def _answer(self, epoch: int, channel: int, image: int) -> list[Panel]:
         """Return the panels about an image, where there is one."""
-        if self.images is None:
+        if len(self.images) == 0:
             return []
         maps, chances = self.recorded(epoch, image)
-        channel = {**chosen, "chosen": channel, "width": 222}
         panels: list[Panel] = [
             Picture(self.pictures[image], title=f"image {image}", width=114),
-            Maps(maps, title=f"what {self.layer} makes", limit=self.brightest(image), **channel),
+            _maps(maps, channel, f"what {self.layer} makes", self.brightest(image), 222),
         ]
         return (
             panels
@@ -141,9 +141,9 @@ class _Epochs:
     def _says(self, epoch: int, image: int) -> str:
         accuracy = self.history.val_accuracy[epoch - 1 : epoch] if epoch else []
         words = [f"epoch {epoch}", *(f"validation accuracy {percent(value)}" for value in accuracy)]
-        if self.images is not None and self.recorded(epoch, image)[1] is not None:
-            answer = int(self.recorded(epoch, image)[1].argmax())
-            words.append(f"answer {class_name(self.classes, answer)}")
+        chances = self.recorded(epoch, image)[1] if len(self.images) else None
+        if chances is not None:
+            words.append(f"answer {class_name(self.classes, int(chances.argmax()))}")
         return ", ".join(words)
 
     def _kernels(self, epoch: int) -> Tensor:
@@ -179,6 +179,11 @@ class _Epochs:
     @kept(64)
     def brightest(self, image: int) -> float:
         return plots.largest(self.recorded(epoch, image)[0] for epoch in self.epochs)
+
+
+def _maps(maps: Tensor, channel: int, title: str, limit: float, width: int) -> Maps:
+    pick = {"channel": "channel"}
+    return Maps(maps, title=title, limit=limit, chosen=channel, pick=pick, width=width)
 
 
 def _network(history: History, model: nn.Module | None) -> nn.Module:

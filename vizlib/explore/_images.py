@@ -182,7 +182,7 @@ def as_labels(labels: Any, count: int, classes: Sequence[str] = ()) -> list[int]
     return [_class_number(label, classes) for label in given]
 
 
-def _class_number(label: object, classes: Sequence[str]) -> int:
+def _class_number(label: Any, classes: Sequence[str]) -> int:
     if not isinstance(label, str):
         return int(label)
     if label in classes:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vizlib import arithmetic, capture, data
+from vizlib import arithmetic, data
 from vizlib.explore._lifetime import kept
 from vizlib.explore._recordings import Recordings
 from vizlib.words import listed, times
@@ -72,12 +72,14 @@ def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: A
         maps=lambda _image: maps,
         weight=weight,
         bias=None if bias is None else _numbers("bias", bias).reshape(-1),
+        stride=_pair("stride", how["stride"], is_line=is_line),
+        padding=_padding(how["padding"], is_line=is_line),
+        dilation=_pair("dilation", how["dilation"], is_line=is_line),
         groups=groups,
         mode=mode,
         sizes=sizes,
         size=opened,
         is_line=is_line,
-        **{name: _pair(name, value, is_line=is_line) for name, value in how.items()},
     )
 
 
@@ -96,26 +98,25 @@ def of_model(model: nn.Module, images: Any, layer: str | None) -> Kernels:
             "a model needs an image: explore.convolution(model, digits.test.images[0])"
         )
     recordings = Recordings(model, images)
-    stage = _stage(recordings, layer)
+    name, module = _chosen(recordings, layer)
     return _as_set(
-        stage.module,
-        name=f"{recordings.name}, {stage.name}",
-        maps=functools.lru_cache(16)(functools.partial(_read_by, recordings, stage.name)),
+        module,
+        name=f"{recordings.name}, {name}",
+        maps=functools.lru_cache(16)(functools.partial(_read_by, recordings, name)),
         images=len(recordings),
-        after=_Followers(recordings, stage.name),
+        after=_Followers(recordings, name),
     )
 
 
 def _as_set(module: nn.Conv2d, **known: Any) -> Kernels:
-    size = tuple(module.kernel_size)
-    padding = {"valid": (0, 0)}.get(module.padding, module.padding)
+    size = _pair("kernel_size", module.kernel_size)
     return Kernels(
         # Copies: the network may go on learning.
         weight=module.weight.detach().cpu().float().clone(),
         bias=None if module.bias is None else module.bias.detach().cpu().float().clone(),
-        stride=tuple(module.stride),
-        padding=padding if isinstance(padding, str) else tuple(padding),
-        dilation=tuple(module.dilation),
+        stride=_pair("stride", module.stride),
+        padding=_padding(module.padding),
+        dilation=_pair("dilation", module.dilation),
         groups=module.groups,
         mode=module.padding_mode,
         sizes=[size],
@@ -125,20 +126,21 @@ def _as_set(module: nn.Conv2d, **known: Any) -> Kernels:
     )
 
 
-def _stage(recordings: Recordings, layer: str | None) -> capture.Stage:
+def _chosen(recordings: Recordings, layer: str | None) -> tuple[str, nn.Conv2d]:
+    """Return the name of a convolution, of the first one if not chosen, and the module."""
     recording = recordings[0]
-    names = [s.name for s in recording.kind("conv") if isinstance(s.module, nn.Conv2d)]
-    if not names:
+    found = {s.name: s.module for s in recording.kind("conv") if isinstance(s.module, nn.Conv2d)}
+    if not found:
         raise ValueError(
             f"{recordings.name} has no convolution (nn.Conv2d); its layers are {listed(recording)}"
         )
-    stage = recording[names[0] if layer is None else layer]
-    if stage.name not in names:
+    stage = recording[next(iter(found)) if layer is None else layer]
+    if stage.name not in found:
         raise ValueError(
             f"layer must be a convolution (nn.Conv2d), but {stage.name} is of the kind "
-            f"{stage.kind!r}; choose from {listed(names)}"
+            f"{stage.kind!r}; choose from {listed(found)}"
         )
-    return stage
+    return stage.name, found[stage.name]
 
 
 def _read_by(recordings: Recordings, name: str, image: int) -> Tensor:
@@ -229,12 +231,17 @@ def _sizes(whole: Sequence[int]) -> list[Pair]:
     return [(min(n, whole[0]), min(n, whole[1])) for n in range(1, max(whole) + 1)]
 
 
-def _pair(name: str, value: Any, *, is_line: bool) -> Pair | str:
+def _padding(value: Any, *, is_line: bool = False) -> Pair | str:
     if isinstance(value, str):
         return (0, 0) if value == "valid" else value
+    return _pair("padding", value, is_line=is_line)
+
+
+def _pair(name: str, value: Any, *, is_line: bool = False) -> Pair:
     if is_line:
-        return (0 if name == "padding" else 1, *arithmetic.per_axis(name, value, 1))
-    return arithmetic.per_axis(name, value, 2)
+        return 0 if name == "padding" else 1, arithmetic.per_axis(name, value, 1)[0]
+    height, width = arithmetic.per_axis(name, value, 2)
+    return height, width
 
 
 def _shape(maps: Tensor, *, is_line: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -19,16 +20,24 @@ _LARGEST = 50 << 20  # bytes of a frame
 _PAPER = 1260  # pixels of a row in print
 
 # (row, column, height, width) in cells, framed; a place behind an edge may be outside of the map.
-Box = tuple[int, int, int, int]
+Box = Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class Panel(ABC):
     """One part of a frame. `before` stands at its left, such as "×"; `below` starts a new row."""
 
     title: str = ""
     before: str = ""
     below: bool = False
+
+    @abstractmethod
+    def packed(self) -> dict[str, Any]:
+        """Return what the browser draws it from."""
+
+    @abstractmethod
+    def figure(self) -> plots.Figure:
+        """Return the panel for print."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +139,15 @@ class Bars(Panel):
             shown = (-values).argsort(kind="stable")[:_BARS]
         return {
             "kind": "bars",
-            "names": [self.classes[k] if self.classes else f"P{k}" for k in shown],
+            "names": [self.classes[k] if self.classes else f"P{k}" for k in shown.tolist()],
             "label": np.flatnonzero(shown == self.label).tolist() if self.label is not None else [],
             "width": self.width,
             "data": values[shown].tobytes(),
         }
+
+    def figure(self) -> plots.Figure:
+        """Return the bars for print."""
+        return _answers([self])
 
 
 @dataclass(frozen=True)
@@ -253,9 +266,10 @@ class Frame:
 def _figures(row: Sequence[Panel]) -> list[plots.Figure]:
     """Return the panels of a row for print; bars beside each other share their axis."""
     found: list[plots.Figure] = []
-    for kind, group in groupby(row, type):
+    for _, group in groupby(row, type):
         panels = list(group)
-        found += [_answers(panels)] if kind is Bars else [each.figure() for each in panels]
+        bars = [each for each in panels if isinstance(each, Bars)]
+        found += [_answers(bars)] if bars else [each.figure() for each in panels]
     return found
 
 
@@ -305,16 +319,16 @@ def product(
 def _factor(parts: arithmetic.Parts, values: Tensor, *, is_first: bool, **look: Any) -> Panel:
     """Return one part: a vector folded, a window with its padding hatched."""
     if values.dim() == 1:
-        return folded(values, parts.chosen[0], **look)
+        return folded(values, parts.chosen, **look)
     boxes = [(*parts.chosen, 1, 1)] if parts.chosen else []
-    hatched = _edges(parts.is_padding) if is_first else (0, 0, 0, 0)
+    hatched = (0, 0, 0, 0) if parts.is_padding is None or not is_first else _edges(parts.is_padding)
     return Maps(values, boxes=boxes, padding=hatched, **look)
 
 
-def folded(values: Tensor, framed: int, **look: Any) -> Maps:
-    """Return a vector (F,) as rows of a square, one value in a frame."""
+def folded(values: Tensor, chosen: Sequence[int] | None, **look: Any) -> Maps:
+    """Return a vector (F,) as rows of a square, the value at the chosen place in a frame."""
     square = _square(_floats(values))
-    boxes = [(*divmod(framed, square.shape[2]), 1, 1)]
+    boxes = [(*divmod(chosen[0], square.shape[2]), 1, 1)] if chosen else []
     return Maps(square, boxes=boxes, known=len(values), **look)
 
 

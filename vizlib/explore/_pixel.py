@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vizlib import arithmetic, plots
 from vizlib.explore._images import as_classes, class_name
 from vizlib.explore._live import living
-from vizlib.explore._panels import Frame, Maps, Panel, Picture, Words, folded, product
+from vizlib.explore._panels import Box, Frame, Maps, Panel, Picture, Words, folded, product
 from vizlib.explore._recordings import Recordings
 from vizlib.explore._sliders import Slider, read
 from vizlib.explore._traces import (
@@ -112,7 +112,8 @@ class _Pixel:
     def _spot(self, *, image: int, layer: int, beside: int = 0, **where: int) -> _Spot:
         ends = self.traces.counts(layer)
         images = [image, beside - 1] if beside else [image]
-        return _Spot(images, layer, tuple(min(where[name], ends[name] - 1) for name in AXES))
+        channel, row, col = (min(where[name], ends[name] - 1) for name in AXES)
+        return _Spot(images, layer, (channel, row, col))
 
     def living(self, **place: int) -> str:
         """Return the page in which the network computes, opened at a place."""
@@ -142,8 +143,8 @@ class _Pixel:
         difference = [self._difference(spot)] if len(spot.images) > 1 else []
         if not traces:
             maps = [self.traces.maps(image, spot.layer) for image in spot.images]
-            rows = ([plots.feature_maps(one, title=stages[0].name)] for one in maps)
-            return plots.together(difference, *rows)
+            name = stages[0].name
+            return plots.together(difference, *([plots.feature_maps(m, title=name)] for m in maps))
         titled = [f"image {image}: {place_of(one[0])} = {short(one[0].value, 4)}"
                   for image, one in zip(spot.images, traces, strict=True)]  # fmt: skip
         rows = zip(traces, stages, titled, strict=True)
@@ -173,12 +174,13 @@ class _Pixel:
     def _one(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> list[Panel]:
         """Return all maps, the chosen one, and the first step back."""
         maps = self.traces.maps(spot.images[0], spot.layer)
-        look = {"limit": peak(maps)}
-        found = [_map(maps, spot.where, **look, width=_ONE)]
+        limit = peak(maps)
+        found = [_map(maps, spot.where, limit=limit, width=_ONE)]
         if maps.dim() > 1 and len(maps) > 1:
             pick = {"channel": "channel", "row": "row", "col": "col"}
             title = f"{self.traces.names[spot.layer]}: {len(maps)} maps"
-            whole = Maps(maps, **look, title=title, chosen=spot.where[0], pick=pick, width=_ALL)
+            chosen = spot.where[0]
+            whole = Maps(maps, limit=limit, title=title, chosen=chosen, pick=pick, width=_ALL)
             found = [whole, *found]
         else:
             found = [replace(found[0], title=f"{self.traces.names[spot.layer]}: {found[0].title}")]
@@ -201,7 +203,7 @@ class _Pixel:
 
     def _pictures(self, spot: _Spot, traces: Sequence[arithmetic.Trace]) -> list[Panel]:
         """Return each image with the receptive field and the pixel where the way ends."""
-        found = []
+        found: list[Panel] = []
         for number, image in enumerate(spot.images):
             boxes = _boxes(traces[number]) if traces else []
             found.append(
@@ -249,7 +251,7 @@ def _map(maps: Tensor, where: Sequence[int], **look: Any) -> Maps:
         look = {"title": f"channel {channel}", "pick": {"row": "row", "col": "col"}, **look}
         return Maps(maps[channel], boxes=[(row, col, 1, 1)], **look)
     look = {"title": f"{len(maps)} values", "pick": {"cell": "channel"}, **look}
-    return folded(maps, channel, **look)
+    return folded(maps, [channel], **look)
 
 
 def _first_step(trace: arithmetic.Trace) -> list[Panel]:
@@ -266,9 +268,9 @@ def _first_step(trace: arithmetic.Trace) -> list[Panel]:
     return product(parts, width=width, title=title)
 
 
-def _boxes(trace: arithmetic.Trace) -> list[tuple[int, int, int, int]]:
+def _boxes(trace: arithmetic.Trace) -> list[Box]:
     field, end = trace[0].field, trace[-1]
-    boxes = [(field.top, field.left, field.height, field.width)] if field.width else []
+    boxes: list[Box] = [(field.top, field.left, field.height, field.width)] if field.width else []
     if end.kind == "input" and len(end.place) == len("CHW"):
         boxes.append((*end.place[1:], 1, 1))
     return boxes

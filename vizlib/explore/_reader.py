@@ -28,7 +28,7 @@ class Front(Canvas):
     """Where handwriting comes in; the pictures are painted by static/steps.js."""
 
     _css = script("reader.css")
-    steps = traitlets.List().tag(sync=True)
+    steps = traitlets.List(traitlets.Dict()).tag(sync=True)
     answer = traitlets.Unicode().tag(sync=True)
     error = traitlets.Unicode().tag(sync=True)
 
@@ -148,6 +148,6 @@ def _shrunk(picture: np.ndarray) -> np.ndarray:
     factor = _LONGEST / max(picture.shape)
     if factor >= 1:
         return picture
-    shape = [max(1, round(side * factor)) for side in picture.shape]
+    height, width = (max(1, round(side * factor)) for side in picture.shape)
     values = torch.from_numpy(picture).float()[None, None]
-    return F.adaptive_avg_pool2d(values, shape)[0, 0].round().to(torch.uint8).numpy()
+    return F.adaptive_avg_pool2d(values, (height, width))[0, 0].round().to(torch.uint8).numpy()

@@ -54,9 +54,9 @@ class Slider:
         """Return the slider itself."""
         if isinstance(self.options, int):
             return ipywidgets.IntSlider(self.index, 0, self.count - 1, description=self.name)
-        options = list(self.options)
-        if len({*options}) < len(options):  # names that are written alike
-            options = [(option, at) for at, option in enumerate(options)]
+        names = list(self.options)
+        is_clear = len({*names}) == len(names)  # else some names are written alike
+        options = names if is_clear else [(name, at) for at, name in enumerate(names)]
         return ipywidgets.SelectionSlider(options=options, index=self.index, description=self.name)
 
     @property

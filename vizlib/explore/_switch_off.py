@@ -73,9 +73,16 @@ class _Channels:
         off: Mapping[str, int | Sequence[int]],
     ) -> None:
         self.recordings, self.labels = recordings, labels
-        if recordings.probabilities(0) is None:
-            raise ValueError(no_answer(recordings, "change"))
+        self._before(0)
         self.off = {name: self._numbers(name, given) for name, given in off.items()}
+
+    def _before(self, image: int) -> Tensor:
+        return self._answered(self.recordings.probabilities(image))
+
+    def _answered(self, chances: Tensor | None) -> Tensor:
+        if chances is None:
+            raise ValueError(no_answer(self.recordings, "change"))
+        return chances
 
     def sliders(self) -> list[Slider]:
         """Return them where they stand at first: the first layer, untouched."""
@@ -94,7 +101,7 @@ class _Channels:
         limit = largest(self.recordings.maps(image, layer))
         maps, after = self.answer(image, layer, channel, keep)
         lines = self._lines(image, after, name, channel, keep)
-        bars = {"whole network": self.recordings.probabilities(image), "changed network": after}
+        bars = {"whole network": self._before(image), "changed network": after}
         panels = [
             Picture(self.recordings.pictures[image], title=f"image {image}", width=114),
             Maps(
@@ -141,17 +148,18 @@ class _Channels:
         seen = list(dict.fromkeys([names[layer], names[-1]]))
         with models.eval_mode(model), capture.edit(model, changes):
             changed = capture.record(model, models.as_input(model, x), layers=seen)
-        return channel_maps(changed[names[layer]]), probabilities(changed)
+        return channel_maps(changed[names[layer]]), self._answered(probabilities(changed))
 
     def _lines(self, image: int, after: Tensor, name: str, channel: int, keep: int) -> list[str]:
         """Return what the change did, in words."""
-        before, classes = self.recordings.probabilities(image), self.recordings.classes
+        before, classes = self._before(image), self.recordings.classes
         winner, now = int(before.argmax()), int(after.argmax())
         was, is_ = class_name(classes, winner), class_name(classes, now)
         answer = f" The answer changes from {was} to {is_}." if now != winner else ""
         what = was if classes else f"P{winner}"
-        ends = f"{what}: {share(before[winner])} → {share(after[winner])}"
-        lines = [f"{ends}, a change of {_change(after[winner] - before[winner])}.{answer}"]
+        start, end = before[winner].item(), after[winner].item()
+        ends = f"{what}: {share(start)} → {share(end)}"
+        lines = [f"{ends}, a change of {_change(end - start)}.{answer}"]
         if self.off:
             lines.append("Off throughout: " + ", ".join(self._words()) + ".")
         if channel in self.off.get(name, ()) and keep:
@@ -178,7 +186,7 @@ class _Channels:
         return channels
 
 
-def _change(difference: Tensor) -> str:
+def _change(difference: float) -> str:
     if abs(difference) < _LEAST:
         return "less than 0.001"
     return f"{difference:+.3f}".replace("-", "−")

@@ -84,7 +84,7 @@ def trace_lines(trace: arithmetic.Trace) -> list[str]:
     torchs, ours = short(first.value, 8), short(first.total, 8)
     difference = short(first.difference, 2)
     lines = [
-        f"{place_of(first)}: {_whole_line(first)}",
+        f"{place_of(first)}: {whole_line(first)}",
         f"torch says {torchs}, these numbers make {ours}: difference {difference}",
         *(
             _line(one)
@@ -119,7 +119,8 @@ def place_of(one: arithmetic.Traced) -> str:
     return f"{one.stage}[{', '.join(map(str, one.place))}]"
 
 
-def _whole_line(one: arithmetic.Traced) -> str:
+def whole_line(one: arithmetic.Traced) -> str:
+    """Return how a value comes about, in one line."""
     return _unchanged_line(one) if one.step is None else one.step.in_words()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from math import ceil
@@ -17,7 +18,7 @@ from vizlib.data import Digits
 from vizlib.explore._images import as_classes, check_model, name_of
 from vizlib.explore._lifetime import is_shown
 from vizlib.explore._panels import Frame, Lines, Words
-from vizlib.explore._view import View
+from vizlib.explore._view import View, closed
 from vizlib.history import History
 from vizlib.words import counted, percent
 
@@ -57,7 +58,7 @@ def training(
     """
     check_model(model)
     if classes is not None:
-        model.classes = as_classes(classes, model)
+        vars(model).update(classes=as_classes(classes, model))
     return Training(model, digits, fit_arguments)
 
 
@@ -67,7 +68,8 @@ class Training(View):
     def __init__(self, model: nn.Module, digits: Digits, arguments: dict[str, Any]) -> None:
         """Draw empty axes, as long as the training will be."""
         name = name_of(model)
-        self._model, self._digits, self._arguments = model, digits, arguments
+        self._fit: Callable[..., History] = functools.partial(train.fit, model, digits)
+        self._arguments = arguments
         self._progress = curves = _Progress(name, *_length(model, digits, arguments))
         title = f"training({name}, {counted(curves.epochs, 'epoch')})"
         super().__init__(title, [], curves.frame, curves.figure)
@@ -81,13 +83,12 @@ class Training(View):
         """Show the view if it is not shown yet, train, and return the history."""
         curves = self._progress
         curves.begin()
-        own = {"on_epoch": self.on_epoch, "on_step": self.on_step}
-        theirs = {name: self._arguments.get(name) for name in own}
-        both = {name: _both(own[name], theirs[name]) for name in own}
+        own: dict[str, Callable[..., object]]
+        own, given = {"on_epoch": self.on_epoch, "on_step": self.on_step}, self._arguments
+        both = {name: _both(call, given.get(name)) for name, call in own.items()}
         handle = None if is_shown(self) else display(self, display_id=True)
         try:
-            arguments = {"progress": False, **self._arguments, **both}
-            curves.history = train.fit(self._model, self._digits, **arguments)
+            curves.history = self._fit(**{"progress": False, **given, **both})
         finally:
             curves.end()
             self.refresh()
@@ -113,8 +114,7 @@ class Training(View):
 
     def _release(self) -> None:
         super()._release()
-        self._model = self._digits = None
-        self._arguments = {}
+        self._fit, self._arguments = closed, {}
 
 
 class _Progress:
@@ -160,12 +160,11 @@ class _Progress:
 
     def frame(self) -> Frame:
         """Return the curves as they are now."""
-        look = {"along": "epoch", "width": 410, "height": 230}
-        points = {"start": 1 / _POINTS, "step": 1 / _POINTS}
-        lines = self._lines()
+        width, height, part = 410, 230, 1 / _POINTS
+        losses, accuracies, lines = self._losses(), self._accuracies(), self._lines()
         panels = [
-            Lines(self._losses(), title="loss", **look, **points),
-            Lines(self._accuracies(), title="accuracy", percent=True, **look),
+            Lines(losses, title="loss", start=part, step=part, width=width, height=height),
+            Lines(accuracies, title="accuracy", percent=True, width=width, height=height),
             Words(lines, below=True),
         ]
         return Frame(panels, "; ".join(lines))
@@ -174,7 +173,7 @@ class _Progress:
         """Return the same for print."""
         return plots.curves(self.history or History(network=self.name))
 
-    def _losses(self) -> dict[str, np.ndarray]:
+    def _losses(self) -> dict[str, list[float]]:
         """Return the losses at every twentieth of an epoch, nan where there is none."""
         sums, counts = self._sums
         means = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
@@ -182,7 +181,7 @@ class _Progress:
         ends = self._measured("val_loss")
         validation[_POINTS - 1 :: _POINTS][: len(ends)] = ends
         # In this order they have the colours that plots.curves gives them.
-        return {"validation": validation, "training": means}
+        return {"validation": validation.tolist(), "training": means.tolist()}
 
     def _accuracies(self) -> dict[str, list[float]]:
         named = {"validation": "val_accuracy", "training": "train_accuracy"}
@@ -196,10 +195,9 @@ class _Progress:
 
     def _lines(self) -> list[str]:
         """Return where the training is, in words."""
-        done = len(self._measured("val_loss"))
+        done, history = len(self._measured("val_loss")), self.history
         lines = [f"{done} of {self.epochs} epochs: {self._state}"]
-        if done:
-            history = self.history
+        if done and history is not None:
             lines.append(
                 f"validation accuracy {percent(history.val_accuracy[-1])}, "
                 f"best {percent(max(history.val_accuracy))} after epoch {history.best_epoch}"

@@ -63,7 +63,8 @@ class Upload(Reader):
     def __init__(self, model: nn.Module, classes: Sequence[str] | None, state: str | None) -> None:
         """Begin without a photograph."""
         super().__init__(model, _Drop(), classes, state)
-        self._model, self._ticket, self._parts = model, None, []
+        self._model, self._ticket = model, None
+        self._parts: list[bytes] = []
         self._front.on_msg(weakly(self._receive))
 
     def read(self, picture: Any) -> None:

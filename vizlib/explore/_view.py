@@ -133,11 +133,12 @@ class View(Explorer):
 
     def _release(self) -> None:
         super()._release()
-        self._show = self._draw = _closed
+        self._show = self._draw = closed
         self._canvas.frames = []
 
 
-def _closed(**_place: int) -> Any:
+def closed(**_given: object) -> Any:
+    """Raise: what is asked of a closed view has gone."""
     raise ValueError("this view is closed; make it anew")
 
 
@@ -149,10 +150,10 @@ class _Panels(Canvas):
         *("charts.js", "frames.js", "panels.js"),
     )
     _css = script("canvas.css")
-    names = traitlets.List().tag(sync=True)
-    stepped = traitlets.List().tag(sync=True)
+    names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    stepped = traitlets.List(traitlets.Unicode()).tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)
-    frames = traitlets.List().tag(sync=True)
+    frames = traitlets.List(traitlets.Dict()).tag(sync=True)
     alone = traitlets.Bool(default_value=False).tag(sync=True)
 
 
