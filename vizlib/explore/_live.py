@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from vizlib.explore._recordings import Recordings
 
 MODULES = (  # each after those that it imports
-    *("numbers", "elements", "engine", "graph", "fold", "ink", "contents", "tiles", "picture"),
-    *("equation", "lens", "equation_view", "scores", "needs", "sketch", "slider", "jobs", "state"),
+    *("numbers", "elements", "engine", "graph", "fold", "ink", "contents", "tiles"),
+    *("arrangement", "picture", "equation", "lens", "equation_view", "scores", "needs", "sketch"),
+    *("slider", "jobs", "state"),
     *("address", "answers", "actions", "controls", "intake", "headings", "band", "closeup"),
     *("reply", "keyboard", "check", "live"),
 )

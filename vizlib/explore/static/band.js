@@ -1,10 +1,11 @@
 // The picture of the network on its canvas: which layers have a column, and what is pointed at there.
 
+import { arranged, under } from "./arrangement.js";
 import { folded, partsOf } from "./fold.js";
 import { mapsOf, reachBack, valueAt } from "./graph.js";
 import { Headings } from "./headings.js";
 import { written } from "./numbers.js";
-import { arranged, paintNetwork, under } from "./picture.js";
+import { paintNetwork } from "./picture.js";
 import { sized } from "./tiles.js";
 
 const NARROW = 700; // pixels of a window in which the picture flows down

@@ -1,7 +1,7 @@
 // One map large, its values written in it where there is room, and the legend of its colours.
 
+import { seen } from "./arrangement.js";
 import { css, isDark, shade, signed, statistics, written } from "./numbers.js";
-import { seen } from "./picture.js";
 import { atlasOf, colour, peakOf, photograph, sized } from "./tiles.js";
 
 export const LEGEND = 74; // pixels: the colours, and the numbers beside them
