@@ -25,6 +25,9 @@ NAMES = {
     "surrogate": "\ud800 \udc80",
     "nul": "a\x00b",
     "chinese": "卷积层",
+    # Names that every object of JavaScript has already.
+    "constructor": "constructor",
+    "prototype": "__proto__",
 }
 RAMP = torch.arange(64.0).reshape(1, 1, 8, 8) / 64
 
@@ -88,6 +91,14 @@ def test_no_name_runs_in_the_page_of_any_explorer(browser, tmp_path, number):
     page = browser.new_page()
     [view] = itertools.islice(views(" ".join(NAMES.values())), number, number + 1)
     check_page(page, view, tmp_path / "page.html")
+    page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["constructor", "__proto__"])
+def test_a_layer_may_be_called_as_all_objects_are_where_it_is_switched_off(browser, tmp_path, name):
+    page = browser.new_page()
+    check_page(page, explore.switch_off(network(name), RAMP), tmp_path / "page.html")
     page.close()
 
 

@@ -6,6 +6,7 @@ that `static/engine.js` knows them by, which are PyTorch's own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -141,6 +142,8 @@ class _Export:
             self.named[own] = stage
 
     def _write(self, name: str, operation: str, options: dict[str, Any]) -> None:
+        if name == "input":
+            raise NotComputableError("a page calls its image 'input', and so is a layer called")
         step = {"name": name, "operation": operation, "options": options}
         # What lies between the layers is computed, and not shown.
         hidden = {} if name in self.found.stages else {"hidden": True}
@@ -181,6 +184,8 @@ class _Export:
         match value:
             case capture.Value():
                 return self._reference(value)
+            case float() if not math.isfinite(value):
+                raise NotComputableError(f"a page cannot be told the number {value}")
             case str() | bool() | int() | float():
                 return value
             case list() | tuple():

@@ -603,18 +603,19 @@ export const OPERATIONS = {
 // {"tensor": i} for the tensor number i of the network's own. `changes` multiplies channels, as in
 // {conv1: {3: 0}}; `known` are stages that need not be computed again.
 export function* run(program, tensors, image, changes = {}, known = {}) {
-  const made = { [program.input]: image, ...known };
+  // No prototype: a layer may be called "constructor", which every other object knows already.
+  const made = { __proto__: null, [program.input]: image, ...known };
   const told = (option) => {
     if (Array.isArray(option)) return option.map(told);
     if (option === null || typeof option !== "object") return option;
     return "stage" in option ? made[option.stage] : tensors[option.tensor];
   };
   for (const { name, operation, options } of program.steps) {
-    if (!(name in known)) {
+    if (!Object.hasOwn(known, name)) {
       const named = Object.entries(options).map(([key, option]) => [key, told(option)]);
       const { input, ...rest } = Object.fromEntries(named);
       made[name] = OPERATIONS[operation](input, rest);
-      if (changes[name]) made[name] = faded(made[name], changes[name]);
+      if (Object.hasOwn(changes, name)) made[name] = faded(made[name], changes[name]);
     }
     yield [name, made[name]];
   }

@@ -34,7 +34,7 @@ export class Jobs {
 }
 
 export function* allStages(program, tensors, image, changes) {
-  const made = { input: image };
+  const made = { __proto__: null, input: image };
   for (const [name, tensor] of run(program, tensors, image, changes)) {
     made[name] = tensor;
     yield;
