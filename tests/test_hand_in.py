@@ -72,6 +72,35 @@ def test_any_answer_can_be_kept(tmp_path):
     assert "def softmax(scores):" in kept.answers["03.6"].last
 
 
+@pytest.mark.parametrize("answer", [torch.zeros(2000, 2000), "x" * 2_000_000, list(range(9999))])
+def test_a_huge_answer_does_not_make_the_file_unreadable(answer, tmp_path):
+    check("06.1", answer)
+    check("06.2", 6 * 5 * 5)
+    summary(folder=tmp_path)
+    assert summary(folder=tmp_path).right == ["06.2"]
+
+
+@pytest.mark.parametrize("answer", ["{[]: 1}", "{{}}", "[" * 99, "-" * 99])
+def test_a_text_that_python_cannot_read_is_a_wrong_answer(answer):
+    assert not check("06.1", answer).right
+
+
+def test_a_student_may_be_a_number(tmp_path):
+    check("06.1", 10)
+    assert read_hand_in(summary(2026001, folder=tmp_path).path).who == "2026001"
+
+
+def test_a_file_that_cannot_be_written_is_told_and_nobody_waits(tmp_path):
+    check("06.1", 10)
+    os.mkfifo(tmp_path / "answers-pipe.json")
+    with pytest.raises(ValueError, match="answers-pipe.json is a pipe"):
+        summary("pipe", folder=tmp_path)
+    (tmp_path / "answers-folder.json").mkdir()
+    with pytest.raises(IsADirectoryError, match="answers-folder.json is a folder"):
+        summary("folder", folder=tmp_path)
+    assert summary(folder=tmp_path / "new").path.is_file()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -161,6 +190,13 @@ def test_a_name_writes_nothing_else_on_the_screen(tmp_path):
     summary("Eve\x1b[2J\nAda", folder=tmp_path)
     assert "\x1b" not in grade(tmp_path).stdout
     assert len(grade(tmp_path).stdout.splitlines()) == 2
+
+
+def test_what_is_not_seen_in_a_file_name_hides_no_other_file(tmp_path):
+    check("06.1", 10)
+    content = summary(folder=tmp_path).path.read_text()
+    (tmp_path / "answers\u200b.json").write_text(content)
+    assert list(json.loads(grade(tmp_path, "--json").stdout)) == ["answers", r"'answers\u200b'"]
 
 
 def test_a_folder_without_such_files_is_said(tmp_path):

@@ -53,9 +53,11 @@ def _read(folder: Path) -> Iterator[tuple[str, HandIn]]:
         try:
             handed = lessons.read_hand_in(path)
         except ValueError as error:
-            typer.echo(f"vizlib: {error}: left out", err=True)
+            _console.say(f"vizlib: {error}: left out", err=True)
         else:
-            place = "".join(filter(str.isprintable, str(path.relative_to(folder).with_suffix(""))))
+            # Whatever is not seen is spelled: two files stay two.
+            place = str(path.relative_to(folder).with_suffix(""))
+            place = place if place.isprintable() else ascii(place)
             yield f"{handed.who} ({place})" if handed.who else place, handed
 
 

@@ -108,7 +108,7 @@ def _number_in(text: str) -> Any:
         return math.log(number) if found["log"] and number > 0 else number
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return text
 
 

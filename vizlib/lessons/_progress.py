@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from vizlib import files
 from vizlib.lessons._answers import EXERCISES, PREDICTIONS, is_right, is_rounded
 from vizlib.lessons._tasks import TASKS
 
 LARGEST = 1_000_000  # bytes; a file with every answer has about 20,000
+_LONGEST = 1_000  # letters of one answer, so that all of them together fit
 MARK = "answers to the lessons of vizlib"
 
 
@@ -102,13 +104,15 @@ def summary(who: str = "", *, folder: str | Path = ".") -> Summary:
     another lesson has written there is kept. A teacher reads a folder of such files with
     `python -m vizlib grade FOLDER`.
 
-    Raises ValueError where a file of this name is there and holds something else.
+    Raises ValueError where a file of this name is there and holds something else, and OSError
+    where none can be written.
     """
+    who = str(who)  # also the number of a student
     path = Path(folder) / f"answers{'-' * bool(who)}{_safe(who)}.json"
     before = read_hand_in(path).answers if path.is_file() else {}
     now = HandIn(who, before | _GIVEN)
     if _GIVEN:
-        path.write_text(json.dumps({"what": MARK, **asdict(now)}, indent=1), encoding="utf-8")
+        files.replace_whole(path, json.dumps({"what": MARK, **asdict(now)}, indent=1))
     return _summarize(now, path if now.answers else None)
 
 
@@ -151,11 +155,16 @@ def _as_json(answer: Any) -> Any:
     if callable(answer):
         return _source(answer)
     try:
-        made = answer if isinstance(answer, str) else np.asarray(answer).tolist()
-        json.dumps(made)
+        made = answer if isinstance(answer, str) else _listed(answer)
+        is_short = len(json.dumps(made)) <= _LONGEST
     except (TypeError, ValueError, RuntimeError):
-        return repr(answer)[:500]
-    return made
+        is_short = False
+    return made if is_short else repr(answer)[:500]
+
+
+def _listed(answer: Any) -> Any:
+    numbers = np.asarray(answer)
+    return numbers.tolist() if numbers.size <= _LONGEST else repr(answer)[:500]
 
 
 def _source(function: Any) -> str:
