@@ -13,12 +13,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import socket
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urlparse
 
 import torch
@@ -36,6 +37,7 @@ _PROVENANCE = "provenance"
 _ALEXNET_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
 _MOST_BYTES = 8_000_000_000  # the largest file that is read
 _MOST_NAMES = 10  # in one sentence
+_PATIENCE = 20.0  # seconds for torchvision's server to say something
 _ADVICE = {".safetensors": "and cannot be read; copy or save it anew"}
 _PICKLED = (
     "or holds Python objects besides tensors (a whole model, TorchScript, an old tar file), which "
@@ -124,6 +126,7 @@ def load_into(model: nn.Module, path: str | Path) -> nn.Module:
             f"{path.name} does not fit {getattr(model, 'name', type(model).__name__)}: "
             + "; ".join(misfits)
         )
+    theirs = {key: value.to(ours[key].dtype) for key, value in theirs.items()}
     broken = [key for key, value in theirs.items() if value.isnan().any()]
     broken += [key for key, _ in model.named_parameters() if theirs[key].isinf().any()]
     if broken:
@@ -141,15 +144,20 @@ def _torchvisions_alexnet() -> Mapping[str, Tensor]:
 
     best = AlexNet_Weights.DEFAULT
     _refuse_other(Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(best.url).path).name))
+    usual = socket.getdefaulttimeout()
     try:
+        socket.setdefaulttimeout(_PATIENCE)
         # torch checks eight digits of the sum where it downloads, and none of a file in its cache.
         return best.get_state_dict(check_hash=True, weights_only=True)
-    except URLError as error:
+    except (OSError, HTTPException, RuntimeError) as error:
+        why = " ".join(str(getattr(error, "reason", error)).split())
         raise ConnectionError(
             f"the weights of 'alexnet' come from torchvision and cannot be downloaded "
-            f"({error.reason}); connect to a network once, or load a file of yours with "
-            "weights.load_into(models.build('alexnet'), path)"
+            f"({why}); connect to a network once, or load a file of "
+            "yours with weights.load_into(models.build('alexnet'), path)"
         ) from error
+    finally:
+        socket.setdefaulttimeout(usual)
 
 
 def _refuse_other(cached: Path) -> None:
@@ -197,7 +205,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _refuse_changed(archive: Path) -> None:
     """Raise ValueError where a byte is not what was written: torch itself checks no sums."""
     with zipfile.ZipFile(archive) as file:
-        if file.testzip() is not None:
+        # torch packs nothing, and a small file could unpack to terabytes.
+        unpacked = sum(entry.file_size for entry in file.infolist())
+        if unpacked > archive.stat().st_size or file.testzip() is not None:
             raise ValueError
 
 
@@ -218,13 +228,19 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, Mapping) or not all(map(_is_named_tensor, content.items())):
         raise ValueError(
-            f"{path.name} holds no state dict (names with tensors), but {type(content).__name__}"
+            f"{path.name} holds no state dict (names with ordinary tensors), "
+            f"but {type(content).__name__}"
         )
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
 def _is_named_tensor(item: tuple[object, object]) -> bool:
-    return isinstance(item[0], str) and torch.is_tensor(item[1])
+    return isinstance(item[0], str) and isinstance(item[1], Tensor) and _has_values(item[1])
+
+
+def _has_values(tensor: Tensor) -> bool:
+    """Tell whether there is one number for each place: sparse, nested, meta tensors have others."""
+    return tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta
 
 
 def _misfits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
