@@ -61,6 +61,7 @@ ODD = {
     "a number for a name": '{"network": 5}',
     "a list for a recipe": '{"recipe": []}',
     "snapshots": '{"snapshots": [1]}',
+    "named snapshots": '{"snapshots": {"1": 5}}',
     "deep": "[" * 100_000,
     "nothing": "",
     "a list": "[]",
@@ -98,6 +99,9 @@ def test_odd_snapshots_are_named(history, tmp_path):
     beside = tmp_path / "run.snapshots.safetensors"
     weights.save_tensors({"fc.weight": torch.ones(2)}, beside)
     with pytest.raises(ValueError, match=r"run\.snapshots\.safetensors holds no snapshots: 'fc\."):
+        History.load(tmp_path / "run.json")
+    weights.save_tensors({f"{'9' * 5000}/fc.weight": torch.ones(2)}, beside)
+    with pytest.raises(ValueError, match=r"run\.snapshots\.safetensors holds no snapshots: '999"):
         History.load(tmp_path / "run.json")
     beside.write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"run\.snapshots\.safetensors is damaged"):

@@ -15,6 +15,7 @@ import vizlib
 from vizlib import files, weights
 
 _MOST_BYTES = 100_000_000
+_MOST_DIGITS = 9  # of an epoch's number
 _EACH_EPOCH = (
     *("train_loss", "train_accuracy", "val_loss", "val_accuracy"),
     *("learning_rate", "seconds", "samples_per_second"),
@@ -129,8 +130,10 @@ class History:
         if beside.is_file():
             for key, value in weights.read_tensors(beside).items():
                 epoch, _, name = key.partition("/")
-                if not epoch.isdecimal():
-                    raise ValueError(f"{beside} holds no snapshots: {key!r} begins with no epoch")
+                if not epoch.isdecimal() or len(epoch) > _MOST_DIGITS:
+                    raise ValueError(
+                        f"{beside} holds no snapshots: {key[:40]!r} begins with no epoch"
+                    )
                 history.snapshots.setdefault(int(epoch), {})[name] = value
         return history
 
@@ -143,6 +146,8 @@ def _fault(history: History) -> str:
             return f"{name} is {type(value).__name__}, not {type(usual).__name__}"
         if isinstance(value, list) and not all(map(_is_number, value)):
             return f"{name} holds something that is not a number"
+    if history.snapshots:
+        return "its snapshots are tensors, which are kept in a file beside it"
     lengths = {name: len(getattr(history, name)) for name in _EACH_EPOCH}
     if len(history.val_loss) != history.epochs or set(lengths.values()) - {0, history.epochs}:
         return f"its lists do not have one entry for each epoch: {lengths}"

@@ -14,6 +14,9 @@ import torch
 from vizlib import files
 
 _SUM = sha256().digest_size
+_MOST_BYTES = 8_000_000_000  # the largest checkpoint that is read
+_PARTS = {"history", "model", "mean", "best", "snapshots"}
+_PARTS |= {"optimizer", "schedule", "order", "random", "steps"}
 # What torch raises for a file that holds something else than tensors, numbers and texts.
 _FOREIGN = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError)
 
@@ -28,17 +31,20 @@ def write(path: Path, state: dict[str, Any]) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     """Return the state that `write` wrote; ValueError for any other content, to the last bit."""
-    content = files.check_readable(path).read_bytes()
+    content = files.check_readable(path, _MOST_BYTES).read_bytes()
     content, checksum = content[:-_SUM], content[-_SUM:]
     try:
         if sha256(content).digest() != checksum:
             raise ValueError("its checksum is wrong")
-        return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+        if missing := _PARTS - set(state):
+            raise ValueError(f"it lacks {missing}")
     except _FOREIGN:
         raise ValueError(
             f"{path} is damaged or was written by another program, and cannot be resumed from: "
             "delete it and start anew, or take a copy of it"
         ) from None
+    return state
 
 
 def refuse_unwritable(path: Path) -> None:
