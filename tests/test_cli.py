@@ -543,6 +543,15 @@ def test_a_folder_is_read_to_its_end_whatever_lies_in_it(photo):
     assert all(row.get("unread") for row in rows[1:-1])
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J.png", "\u202e.png", "\udc80.png"])
+def test_the_name_of_a_file_steers_no_terminal(photo, name):
+    Path(name).write_bytes(photo.read_bytes())
+    for arguments in (["read", name], ["read", f"{name}x"], ["test", "-w", f"{name}x"]):
+        result = call(*arguments)
+        assert not any(letter in result.output for letter in "\x1b\u202e\udc80")
+        assert len(result.output.splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "gone.png"])
 def test_a_file_that_cannot_be_read_is_told_by_the_exit_code(photo, name):
     Path("notes.txt").write_text("no picture", encoding="utf-8")

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -39,7 +40,7 @@ class OneSentence(TyperGroup):
             told = sentence(error)
             if told is None:
                 raise
-            typer.echo(f"vizlib: {told}", err=True)
+            say(f"vizlib: {told}", err=True)
             _let_go_of_stdout()
             sys.exit(2)
         sys.exit(code)
@@ -104,7 +105,16 @@ def trained(name: str, path: Path | None) -> nn.Module:
 def show(facts: object, text: str, *, as_json: bool) -> None:
     """Print the facts as JSON and nothing else, or the text."""
     if as_json or text:
-        typer.echo(to_json(facts) if as_json else text)
+        say(to_json(facts) if as_json else text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text without what would steer the terminal: names of files come from outside."""
+    typer.echo("".join("\N{REPLACEMENT CHARACTER}" if _steers(c) else c for c in text), err=err)
+
+
+def _steers(letter: str) -> bool:
+    return letter not in "\n\t" and unicodedata.category(letter)[0] == "C"
 
 
 def to_json(facts: object) -> str:

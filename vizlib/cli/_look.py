@@ -131,7 +131,7 @@ def read(
             rows.append(row | _right(row, labelled=labelled))
             seen += [] if image is None else [(image, str(row["digit"]))]
             if not as_json:
-                typer.echo(_read_line(rows[-1]))
+                _console.say(_read_line(rows[-1]))
     facts: dict[str, Any] = {"network": model, "pictures": rows}
     if labelled:
         facts["right"] = sum(row.get("right", False) for row in rows)
