@@ -82,7 +82,7 @@ class Maps(Panel):
         maps = self._maps()
         values = maps.ravel() if maps[0].size == 1 else maps
         return plots.feature_maps(
-            values, scale=self._end(), title=self.title, highlight=self.chosen
+            values, scale=self.limit or "layer", title=self.title, highlight=self.chosen
         )
 
     def _maps(self) -> np.ndarray:
