@@ -391,3 +391,15 @@ def test_nothing_is_answered_before_there_is_ink(browser, tmp_path, explorer):
     assert page.locator(".vizlib-answer li").count() == 0
     assert page.locator(".vizlib-verdict").inner_text() == ""
     page.close()
+
+
+@pytest.mark.parametrize("state", [5, ["a"], b"layer=conv1", {"layer": "conv1"}])
+def test_a_state_that_is_no_text_is_told(state):
+    with pytest.raises(TypeError, match="state is text, such as 'layer=conv2', but was"):
+        explore.layers(nn.Conv2d(1, 2, 3), torch.zeros(1, 1, 8, 8), state=state)
+
+
+@pytest.mark.parametrize("explorer", [explore.layers, explore.pixel, explore.switch_off])
+def test_a_network_without_numbers_is_told(explorer):
+    with pytest.raises(ValueError, match="model is on the device meta, without numbers"):
+        explorer(nn.Conv2d(1, 2, 3, device="meta"), torch.zeros(1, 1, 8, 8))

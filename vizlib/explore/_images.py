@@ -24,8 +24,10 @@ def name_of(model: nn.Module) -> str:
 
 
 def check_model(model: object) -> None:
-    """Raise TypeError for what is no network."""
+    """Raise TypeError for what is no network, and ValueError for one without numbers."""
     if isinstance(model, nn.Module):
+        if any(parameter.is_meta for parameter in model.parameters()):
+            raise ValueError("model is on the device meta, without numbers: model.to_empty(...)")
         return
     hint = f"; try weights.load({model!r})" if isinstance(model, str) else ""
     if isinstance(model, type):

@@ -68,8 +68,10 @@ class Slider:
 def read(state: str | None, names: Iterable[str]) -> dict[str, str]:
     """Read "layer=conv2 channel=5", any part of a place, into words by name.
 
-    Raises ValueError for what is not among `names`.
+    Raises ValueError for what is not among `names`, and TypeError for what is no text.
     """
+    if not isinstance(state, str | None):
+        raise TypeError(f"state is text, such as 'layer=conv2', but was {type(state).__name__}")
     try:
         pairs = shlex.split(state or "")
     except ValueError as error:
