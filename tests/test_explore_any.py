@@ -403,3 +403,14 @@ def test_a_state_that_is_no_text_is_told(state):
 def test_a_network_without_numbers_is_told(explorer):
     with pytest.raises(ValueError, match="model is on the device meta, without numbers"):
         explorer(nn.Conv2d(1, 2, 3, device="meta"), torch.zeros(1, 1, 8, 8))
+
+
+class Penalty(nn.Module):
+    def forward(self, x):
+        h = x.requires_grad_().square()
+        return torch.autograd.grad(h.sum(), x)[0].flatten(1)
+
+
+def test_a_network_that_needs_gradients_is_not_said_to_want_another_size():
+    with pytest.raises(ValueError, match="run the model inside `listen`$"):
+        explore.layers(Penalty(), torch.zeros(1, 1, 8, 8))

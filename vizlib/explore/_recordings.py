@@ -84,10 +84,10 @@ class Recordings:
                 "around it that holds its other inputs and hands them on"
             )
         how_far = "".join(f"; {note.rstrip('.')}" for note in getattr(error, "__notes__", []))
-        return (
-            f"{self.name} fails on images of the shape {tuple(x.shape)}: {error}{how_far}; "
-            "either its layers do not fit together, or it was built for images of another size"
-        )
+        if "`listen`" not in how_far:  # which says already what helps
+            how_far += "; either its layers do not fit together, or it was built for images of "
+            how_far += "another size"
+        return f"{self.name} fails on images of the shape {tuple(x.shape)}: {error}{how_far}"
 
     def stage(self, image: int, layer: int) -> capture.Stage:
         """Return what a layer, by number, made of an image."""
