@@ -229,6 +229,14 @@ def test_the_frame_of_a_map_at_the_edge_is_whole(opened, lenet, size):
         assert found["edge"] == 0
 
 
+def test_a_class_without_a_name_has_its_number(opened, lenet):
+    content = live_page("lenet", lenet, INPUTS[:1], labels=[12], classes=["zero", "one"])
+    live = opened(content)
+    assert list(live.scores()) == ["zero", "one", *"23456789"]
+    assert "; label 12" in live.text("#answer")
+    assert "undefined" not in live.text("body")
+
+
 def test_names_from_outside_are_text(opened):
     torch.manual_seed(0)
     bad = "</script><img src=x onerror=window.hacked=1>"

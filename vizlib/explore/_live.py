@@ -64,7 +64,8 @@ def live_page(
         **_images(inputs.float()),
         "outputs": [_text(output.numpy().tobytes()) for output in outputs],
         "labels": list(labels),
-        "classes": [str(each) for each in classes] or [str(i) for i in range(count)],
+        # A class without a name has its number.
+        "classes": [*map(str, classes), *map(str, range(len(classes), count))],
         "palette": _text(palette()),
         "place": {name: str(value) for name, value in (place or {}).items()},
         "changes": {layer: _faded(own) for layer, own in (changes or {}).items()},

@@ -37,7 +37,7 @@ function sentence(values, before, label, classes) {
   const one = (value) => value.toFixed(1).replace("-", "−"),
     ahead = one(values[winner] - values[runner]);
   const was = before && winnerOf(before) !== winner ? `, not ${classes[winnerOf(before)]}` : "",
-    truth = label === null ? "" : `; label ${classes[label]}`;
+    truth = label === null ? "" : `; label ${classes[label] ?? label}`;
   const score = ` with a score of ${one(values[winner])}, ${ahead} ahead of ${classes[runner]}`;
   return ["It reads ", element("b", {}, classes[winner]), `${score}${was}${truth}`];
 }
