@@ -20,7 +20,11 @@ pytestmark = [
 ENGINE = Path(__file__).parents[1] / "vizlib/explore/static/engine.js"
 CLOSE = 5e-6  # of the largest value
 SEVERAL = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 COMPUTE = """([operation, options]) => {
   const plain = (each) => Array.isArray(each) ? each.map(plain)
@@ -62,9 +66,20 @@ def told(option: object) -> object:
             return option
 
 
+def in_double(option: object) -> object:
+    match option:
+        case Tensor() if option.is_floating_point():
+            return option.double()
+        case list() | tuple():
+            return [in_double(each) for each in option]
+        case _:
+            return option
+
+
 def check(engine, function, **options) -> None:
     """The page gives what the function of torch gives, which has its options by the same names."""
-    expected = function(**options)
+    # In double precision: of two nearly equal values a norm enlarges what torch itself rounds.
+    expected = function(**{name: in_double(each) for name, each in options.items()})
     made = engine(function.__name__, options)
     assert made.shape == expected.shape
     largest = float(expected.abs().max()) or 1.0
