@@ -59,28 +59,14 @@ function convolution({ tensors, step, place: [channel, row, column], source, inp
     );
     const window = Array.from(kernel, (_, i) => {
       const [r, q] = [part.top + Math.floor(i / width) * down, part.left + (i % width) * across];
-      const isInside = r >= 0 && q >= 0 && r < maps.height && q < maps.width;
-      return isInside ? valueAt(input, maps, [first + c, r, q]) : null;
+      return valueInside(input, maps, [first + c, r, q]);
     });
-    const products = window.map((value, i) => (value ?? 0) * kernel[i]);
-    return {
-      stage: source,
-      channel: first + c,
-      window,
-      kernel: [...kernel],
-      products,
-      value: sumOf(products),
-    };
+    return windowTerm(source, first + c, window, kernel);
   });
   const size = isLine ? `${width}` : `${height}×${width}`,
     windows = depth === 1 ? "a window" : `${depth} windows`;
   return {
-    kind: "windows",
-    height,
-    width,
-    bias,
-    terms,
-    sum: sumOf(terms.map(({ value }) => value)) + (bias ?? 0),
+    ...windowsAdded(terms, height, width, bias),
     words: `${windows} of ${size}, times ${depth === 1 ? "its kernel" : "kernels"}${plusBias(bias)}`,
   };
 }
@@ -106,27 +92,13 @@ function spreading({ tensors, step, place: [channel, row, column], source, input
     const window = Array.from(kernel, (_, i) => {
       const r = (row + padding[0] - Math.floor(i / width) * dilation[0]) / stride[0];
       const q = (column + padding[1] - (i % width) * dilation[1]) / stride[1];
-      const isThere =
-        Number.isInteger(r) && Number.isInteger(q) && r >= 0 && q >= 0 && r < maps.height && q < maps.width;
-      return isThere ? valueAt(input, maps, [first + c, r, q]) : null;
+      const isThere = Number.isInteger(r) && Number.isInteger(q);
+      return isThere ? valueInside(input, maps, [first + c, r, q]) : null;
     });
-    const products = window.map((value, i) => (value ?? 0) * kernel[i]);
-    return {
-      stage: source,
-      channel: first + c,
-      window,
-      kernel: [...kernel],
-      products,
-      value: sumOf(products),
-    };
+    return windowTerm(source, first + c, window, kernel);
   });
   return {
-    kind: "windows",
-    height,
-    width,
-    bias,
-    terms,
-    sum: sumOf(terms.map(({ value }) => value)) + (bias ?? 0),
+    ...windowsAdded(terms, height, width, bias),
     words: `${depth} map${depth > 1 ? "s" : ""}, whose kernels fall on this place${plusBias(bias)}`,
   };
 }
@@ -163,6 +135,20 @@ const pair = (option) => {
 };
 const sumOf = (values) => values.reduce((sum, value) => sum + value, 0);
 
+// The value at a place of a map; null beyond its edges, where padding is.
+const valueInside = (input, maps, [channel, r, q]) =>
+  r >= 0 && q >= 0 && r < maps.height && q < maps.width ? valueAt(input, maps, [channel, r, q]) : null;
+
+function windowTerm(stage, channel, window, kernel) {
+  const products = window.map((value, i) => (value ?? 0) * kernel[i]);
+  return { stage, channel, window, kernel: [...kernel], products, value: sumOf(products) };
+}
+
+function windowsAdded(terms, height, width, bias) {
+  const sum = sumOf(terms.map(({ value }) => value)) + (bias ?? 0);
+  return { kind: "windows", height, width, bias, terms, sum };
+}
+
 // --- One window ------------------------------------------------------------------------------
 
 function pooling({ tensors, made, step, place: [channel, row, column], source, input }) {
@@ -178,8 +164,7 @@ function pooling({ tensors, made, step, place: [channel, row, column], source, i
   const window = [];
   for (let r = part.top; r < part.bottom; r++) {
     for (let q = part.left; q < part.right; q++) {
-      const isInside = r >= 0 && q >= 0 && r < maps.height && q < maps.width;
-      window.push(isInside ? valueAt(input, maps, [channel, r, q]) : null);
+      window.push(valueInside(input, maps, [channel, r, q]));
     }
   }
   const inside = window.filter((value) => value !== null),
