@@ -17,7 +17,6 @@ from vizlib.words import counted, listed, percent, share, times
 if TYPE_CHECKING:
     from torch import nn
 
-_NONE = "this does not look like one of MNIST's digits"
 _PHOTOGRAPHS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
@@ -193,6 +192,8 @@ def _read_report(facts: dict[str, Any]) -> str:
 
 
 def _read_line(row: dict[str, Any]) -> str:
+    from vizlib.handwriting import NONE
+
     if row["digit"] is None:
         return f"{row['file']}: {row['error']}"
     if "digits" in row:
@@ -201,7 +202,7 @@ def _read_line(row: dict[str, Any]) -> str:
     order = sorted(range(10), key=row["probabilities"].__getitem__, reverse=True)
     first, second = (f"{k} ({share(row['probabilities'][k])})" for k in order[:2])
     verdict = "" if row.get("right", True) else f"  wrong: it is a {row['label']}"
-    doubt = f"  {_NONE}" if row["doubted"] else ""
+    doubt = f"  {NONE}" if row["doubted"] else ""
     return f"{row['file']}: {first}, else {second}{verdict}{doubt}"
 
 
