@@ -246,6 +246,23 @@ def test_functions_are_followed_too():
     assert way[0].value == model(x)[0, 3].item()
 
 
+def after_a_convolution(function):
+    """A network that ends in a function of a convolution's output, its input and its last stage."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 3)
+
+        def forward(self, x):
+            return function(self.conv(x))
+
+    torch.manual_seed(0)
+    model, x = Net().double(), torch.randn(1, 1, 8, 8).double()
+    *_, last = capture.record(model, x).values()
+    return model, x, last
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -258,17 +275,7 @@ def test_functions_are_followed_too():
     ],
 )
 def test_the_window_of_a_function_is_found(function):
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(1, 2, 3)
-
-        def forward(self, x):
-            return function(self.conv(x))
-
-    torch.manual_seed(0)
-    model, x = Net().double(), torch.randn(1, 1, 8, 8).double()
-    *_, last = capture.record(model, x).values()
+    model, x, last = after_a_convolution(function)
     assert last.name != "conv"
     place = pick(last.output.shape[1:], 5)
     way = arithmetic.trace(model, x, last.name, *place)
@@ -600,17 +607,7 @@ def test_normalizations_equal_those_of_torch(layer, shape):
     ],
 )
 def test_functions_are_followed_with_what_they_were_given(function):
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(1, 2, 3)
-
-        def forward(self, x):
-            return function(self.conv(x))
-
-    torch.manual_seed(0)
-    model, x = Net().double(), torch.randn(1, 1, 8, 8).double()
-    *_, last = capture.record(model, x).values()
+    model, x, last = after_a_convolution(function)
     for number in range(6):
         place = pick(last.output.shape[1:], number)
         way = arithmetic.trace(model, x, last.name, *place)
