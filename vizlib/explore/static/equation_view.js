@@ -107,6 +107,18 @@ const SHOWN = {
 const strength = ({ value }) => Math.abs(value);
 const strongest = (terms) => [...terms].sort((a, b) => strength(b) - strength(a)).slice(0, MOST_TERMS);
 
+// A summand as a button: its channel, what it is made of, its bar and its value.
+function termRow({ channel, value }, most, attributes, ...factors) {
+  return element(
+    "button",
+    { type: "button", ...attributes },
+    element("span", { class: "number" }, String(channel)),
+    ...factors,
+    bar(value, most),
+    element("b", {}, withSign(value)),
+  );
+}
+
 function showWindows({ terms, height, width, bias, sum }, { colours, term, onTerm, room }) {
   const many = terms.length > MOST_TERMS,
     shown = many ? strongest(terms) : terms;
@@ -120,15 +132,13 @@ function showWindows({ terms, height, width, bias, sum }, { colours, term, onTer
     "div",
     { class: "terms" },
     ...shown.map((each) =>
-      element(
-        "button",
-        { type: "button", "aria-pressed": String(each === chosen), onclick: () => onTerm(each.channel) },
-        element("span", { class: "number" }, String(each.channel)),
+      termRow(
+        each,
+        most,
+        { "aria-pressed": String(each === chosen), onclick: () => onTerm(each.channel) },
         small(each.window, height, width, peaks[0], colours),
         "×",
         small(each.kernel, height, width, peaks[1], colours),
-        bar(each.value, most),
-        element("b", {}, withSign(each.value)),
       ),
     ),
   );
@@ -176,16 +186,11 @@ function showProducts({ terms, bias, positive, negative, sum }, { onTerm, colour
   const list = element(
     "div",
     { class: "terms" },
-    ...shown.map((each) =>
-      element(
-        "button",
-        { type: "button", onclick: () => onTerm(each.channel) },
-        element("span", { class: "number" }, String(each.channel)),
-        element("span", { class: "factors" }, `${plain(each.input)} × ${written(each.weight, 1)}`),
-        bar(each.value, most),
-        element("b", {}, withSign(each.value)),
-      ),
-    ),
+    ...shown.map((each) => {
+      const factors = `${plain(each.input)} × ${written(each.weight, 1)}`;
+      const attributes = { onclick: () => onTerm(each.channel) };
+      return termRow(each, most, attributes, element("span", { class: "factors" }, factors));
+    }),
   );
   const added = bias === null ? [] : [["bias", bias]];
   const sums = addition(
