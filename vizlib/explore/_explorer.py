@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +21,15 @@ from vizlib.explore._program import NotComputableError
 from vizlib.explore._sliders import Slider, encodable, grid, links
 
 STATIC = Path(__file__).parent / "static"
+_IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
 
 
 def script(*names: str) -> str:
-    """Return files of `static` as one: a widget is one module and may not import another file."""
-    return "\n".join((STATIC / name).read_text("utf-8") for name in names)
+    """Return modules of `static` as one, each after those that it imports.
+
+    Neither a widget nor a page from the disk may import another file.
+    """
+    return "\n".join(_IMPORT.sub("", (STATIC / name).read_text("utf-8")) for name in names)
 
 
 class Pictured(ipywidgets.Box):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -13,22 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from vizlib import data, models, words
-from vizlib.explore._explorer import STATIC, in_script, in_text
+from vizlib.explore._explorer import STATIC, in_script, in_text, script
 from vizlib.explore._panels import palette
 from vizlib.explore._program import NotComputableError, Program, program
 
 if TYPE_CHECKING:
     from vizlib.explore._recordings import Recordings
 
-MODULES = (  # each after those that it imports
+_NAMES = (
     *("numbers", "elements", "engine", "graph", "fold", "ink", "contents", "tiles"),
     *("arrangement", "picture", "equation", "lens", "equation_view", "scores", "needs", "sketch"),
     *("slider", "jobs", "state"),
     *("address", "answers", "actions", "controls", "intake", "headings", "band", "closeup"),
     *("reply", "keyboard", "check", "live"),
 )
+MODULES = tuple(f"{name}.js" for name in _NAMES)
 _LARGEST = 50 << 20  # bytes of a page
-_IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
 
 
 def live_page(
@@ -76,7 +75,7 @@ def live_page(
         title=in_text(title),
         style=(STATIC / "live.css").read_text("utf-8"),
         data=in_script(held),
-        script=script(),
+        script=script(*MODULES),
     )
 
 
@@ -96,12 +95,6 @@ def living(
         place=place,
         changes=changes,
     )
-
-
-def script() -> str:
-    """Return all modules as one: a page from the disk may not import another file."""
-    sources = ((STATIC / f"{name}.js").read_text("utf-8") for name in MODULES)
-    return "\n".join(_IMPORT.sub("", source) for source in sources)
 
 
 def _bytes(found: Program, inputs: Tensor, each: int) -> int:
