@@ -16,6 +16,7 @@ from vizlib.explore._draw import draw
 from vizlib.explore._epochs import epochs
 from vizlib.explore._layers import SCALES, Layers, layers
 from vizlib.explore._pixel import pixel
+from vizlib.explore._slide import slide
 from vizlib.explore._switch_off import switch_off
 from vizlib.explore._training import Training, training
 from vizlib.explore._upload import upload
@@ -31,6 +32,7 @@ __all__ = [
     "epochs",
     "layers",
     "pixel",
+    "slide",
     "switch_off",
     "training",
     "upload",

@@ -157,6 +157,11 @@ class _Panels(Canvas):
     alone = traitlets.Bool(default_value=False).tag(sync=True)
 
 
+def taken(name: str) -> bool:
+    """Return whether a canvas has something else of this name, so that no slider can have it."""
+    return hasattr(_Panels, name)
+
+
 @functools.cache
 def _canvas(*names: str) -> type[_Panels]:
     """Return the canvas with a trait for where each slider stands, and how far it goes."""

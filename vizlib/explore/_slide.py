@@ -1,0 +1,86 @@
+"""Slide a function of your own: what it makes of its arguments is what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from vizlib import plots
+from vizlib.explore._panels import Frame, Panel, Picture, Words
+from vizlib.explore._sliders import Slider
+from vizlib.explore._view import View, taken
+from vizlib.words import counted
+
+
+def slide(
+    function: Callable[..., Any], /, *, state: str | None = None, **sliders: Iterable[Any]
+) -> View:
+    """Return a slider for each argument of a function, over what the function returns.
+
+    Call the function once by hand, then slide it: `slide(look, image=range(20), rate=[0.1, 1])`.
+    Each slider goes through the values that are given under its name. A figure is shown as a
+    picture, anything else is written as text, just as below a cell. What the function raises is
+    written there as well.
+
+    `state` is the place to open at, such as "image=3 rate=1"; without it each slider stands at
+    its first value.
+
+    Raises TypeError for what is no function and for sliders without their values, and ValueError
+    where there is no slider, or none of that name can be made. Where the function raises at the
+    place to open at, that error comes through.
+
+    >>> view = slide(lambda width, kernel: width - kernel + 1, width=[28, 32], kernel=[3, 5])
+    >>> view, view.state
+    (slide(2 sliders), 'width=28 kernel=3')
+    >>> view.frame(kernel=1).panels[0].lines
+    ['24']
+    """
+    if not callable(function):
+        raise TypeError(
+            f"slide needs a function, but got a {type(function).__name__}: give its name, without "
+            "brackets"
+        )
+    values = {name: _values(name, given) for name, given in sliders.items()}
+    if not values:
+        raise ValueError("there is nothing to slide: give values, such as image=range(10)")
+
+    def made(**at: int) -> Frame:
+        place = {name: values[name][index] for name, index in at.items()}
+        says = ", ".join(f"{name} {_word(value)}" for name, value in place.items())
+        return Frame([_panel(function(**place))], says)
+
+    def show(**at: int) -> Frame:
+        try:
+            return made(**at)
+        except Exception as error:  # whatever a student's function may raise
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+
+    ranges = [Slider(name, [_word(value) for value in each]) for name, each in values.items()]
+    view = View(f"slide({counted(len(ranges), 'slider')})", ranges, show, state=state)
+    made(**view.place)
+    return view
+
+
+def _values(name: str, given: Any) -> list[Any]:
+    """Return what a slider goes through; numbers of arrays and tensors as Python's own."""
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise TypeError(
+            f"the slider {name} needs several values, such as range(10), but got {given!r}"
+        )
+    if taken(name):
+        raise ValueError(f"no slider can be called {name}: choose another word")
+    found = given.tolist() if hasattr(given, "tolist") else list(given)
+    if not found:
+        raise ValueError(f"the slider {name} has no values: give one at least")
+    return found
+
+
+def _word(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _panel(made: Any) -> Panel:
+    if isinstance(made, plots.Figure):
+        pixels = made.pixels()[..., :3]
+        return Picture(pixels, width=max(pixels.shape) + 2)  # and its frame
+    return Words(str(made).splitlines())
