@@ -18,6 +18,7 @@ from vizlib.plots._images import images, photograph, steps
 from vizlib.plots._landscapes import activation, contours, regions
 from vizlib.plots._lines import curves, lines
 from vizlib.plots._maps import feature_maps, kernels
+from vizlib.plots._network import connections, network
 from vizlib.plots._style import colours, largest
 from vizlib.plots._trace import trace
 
@@ -29,6 +30,7 @@ __all__ = [
     "colours",
     "compare",
     "confusion",
+    "connections",
     "contours",
     "convolution",
     "curves",
@@ -37,6 +39,7 @@ __all__ = [
     "kernels",
     "largest",
     "lines",
+    "network",
     "photograph",
     "png",
     "pooling",
