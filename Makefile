@@ -31,7 +31,7 @@ LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--all
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses=8 --dist loadscope
 NBVAL = --nbval-current-env --nbval-cell-timeout=180 --nbval-sanitize-with=tests/nbval_sanitize.cfg
 
-.PHONY: help lab student test lint format notebooks weights bench clean
+.PHONY: help lab student test lint format notebooks site weights bench clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -52,7 +52,7 @@ lint: $(READY) ## check style, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	@if command -v npx > /dev/null; then $(BIOME) lint vizlib; \
+	@if command -v npx > /dev/null; then $(BIOME) lint vizlib tests/site; \
 	else echo "There is no node here: the JavaScript is not checked."; fi
 
 format: $(READY) ## put formatting right
@@ -62,6 +62,9 @@ format: $(READY) ## put formatting right
 notebooks: $(READY) ## run the notebooks again and save them (N=00 for one; needs MNIST)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/save_notebooks.py $(N)
 
+site: $(READY) ## write the course as web pages into site/ (N=00: with views in that lesson alone)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/make_site.py $(N)
+
 weights: $(READY) ## train the networks again and save their weights (N=lenet for one; hours; needs MNIST)
 	$(BIN)/python weights/make.py train $(N)
 	$(BIN)/python weights/make.py table
@@ -70,7 +73,7 @@ bench: $(READY) ## measure the speed claims
 	for file in benchmarks/*.py; do $(BIN)/python $$file; done
 
 clean: ## remove caches and builds (to begin from nothing, delete .venv as well)
-	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find vizlib tests notebooks weights benchmarks -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

@@ -1,0 +1,25 @@
+// A view tells how high it is; a question says what the notebook would say.
+
+window.addEventListener("message", ({ source, data }) => {
+  for (const frame of document.querySelectorAll("iframe"))
+    if (frame.contentWindow === source && data.height > 0) frame.style.height = `${data.height}px`;
+});
+
+const spoken = text => String(text).trim().toLowerCase();
+const numbers = text => (String(text).replaceAll("−", "-").match(/-?\d+(\.\d+)?/g) ?? []).map(Number);
+// Whole numbers must be met exactly, others up to one part in two hundred.
+const near = (given, right) =>
+  Math.abs(given - right) <= (Number.isInteger(right) ? 0 : Math.abs(right) / 200);
+
+function means(given, right) {
+  if (typeof right === "string") return spoken(given) === spoken(right);
+  const wanted = [right].flat(Infinity), found = numbers(given);
+  return found.length === wanted.length && wanted.every((each, i) => near(found[i], each));
+}
+
+document.addEventListener("submit", event => {
+  event.preventDefault();
+  const form = event.target, given = event.submitter?.value || form.querySelector("input")?.value;
+  const known = JSON.parse(form.dataset.said).find(([answer]) => means(given, answer));
+  form.querySelector("output").value = known ? known[1] : form.dataset.otherwise;
+});
