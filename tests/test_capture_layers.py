@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from captured import IMAGE, Calls, answer, block_model
@@ -136,3 +137,28 @@ def test_sample_that_the_batch_does_not_have():
         IndexError, match="sample 4 was asked for, but the batch has 4, numbered from 0 to 3"
     ):
         capture.record(nn.Sequential(nn.ReLU()), torch.ones(4, 3), samples=[0, 4])
+
+
+def test_sample_of_an_empty_batch():
+    with pytest.raises(IndexError, match="sample 0 was asked for, but the batch has none"):
+        capture.record(nn.Sequential(nn.ReLU()), torch.ones(0, 3), samples=0)
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"layers": 5}, "layers must be a text or a list of these, but was 5"),
+        ({"layers": [nn.ReLU]}, "layers must be a text or a list of these, but was .*ReLU"),
+        ({"samples": "a"}, "samples must be a whole number or a list of these, but was 'a'"),
+        ({"samples": [0.5]}, r"samples must be a whole number or a list of these, but was \[0.5\]"),
+    ],
+)
+def test_choice_that_is_none_is_told(choice, words):
+    with pytest.raises(TypeError, match=words):
+        capture.record(nn.Sequential(nn.ReLU()), torch.ones(1, 3), **choice)
+
+
+def test_samples_may_be_numbers_of_numpys():
+    model, x = models.build("lenet", seed=0), torch.randn(4, 1, 28, 28)
+    rows = capture.record(model, x, samples=np.array([2, 0]))["conv1"].output
+    assert torch.equal(rows, capture.record(model, x)["conv1"].output[[2, 0]])

@@ -58,9 +58,10 @@ The parts, in the order in which to read them:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -71,10 +72,9 @@ from vizlib.capture._probe import (
     Contributions,
     TopImages,
     contributions,
-    refuse_channel,
     top_images,
 )
-from vizlib.capture._run import is_chain, moved, run, run_chain
+from vizlib.capture._run import layers_of_chain, moved, run, run_chain
 from vizlib.capture._stages import (
     Call,
     Channels,
@@ -83,6 +83,7 @@ from vizlib.capture._stages import (
     Stage,
     UnknownStageError,
     channel_axis,
+    refuse_number,
 )
 from vizlib.capture._watch import Watch
 
@@ -134,15 +135,14 @@ def record(
     1 (relu): (2, 3) → (1, 3)
     """
     everything = layers is None and samples is None and not keywords
-    if everything and not isinstance(x, tuple) and is_chain(model):
-        steps: dict[str, Step] = {}
-        recording = Recording(steps)
+    if everything and not isinstance(x, tuple) and (chain := layers_of_chain(model)):
+        recording = Recording()
         with _telling(recording), torch.no_grad():
-            run_chain(model, moved(x, model), steps, recording)
+            run_chain(model, chain, moved(x, model), recording)
         return recording
     watch, recording = _recorder(model, layers, samples)
     with _telling(recording):
-        run(watch, x if isinstance(x, tuple) else (x,), keywords)
+        run(watch, x, keywords)
         recording.wait()
     watch.names.refuse_unmatched()
     return recording
@@ -163,7 +163,7 @@ def program(model: nn.Module, x: Any, **keywords: Any) -> Program:
     {'0': '0.linear', '1': '1.relu'}
     """
     watch = Watch(model, lambda _call: None, inside=True)
-    output = run(watch, x if isinstance(x, tuple) else (x,), keywords)
+    output = run(watch, x, keywords)
     return Program(
         watch.flow.steps,
         {stage: str(step) for stage, step in watch.origins.items()},
@@ -201,29 +201,36 @@ def _recorder(
     model: nn.Module, layers: str | Sequence[str] | None, samples: int | Sequence[int] | None
 ) -> tuple[Watch, Recording]:
     """Return a watch, and the recording that it fills with copies."""
-    chosen = [samples] if isinstance(samples, int) else samples
+    wanted, chosen = _several("layers", layers, str), _several("samples", samples, Integral)
 
     def keep(call: Call) -> None:
-        output = call.output if chosen is None else _some(call, chosen)
-        recording.add(call.name, call.kind, output, call.given, call.module)
+        recording.add(call if chosen is None else _some(call, chosen))
 
-    watch = Watch(model, keep, layers)
+    watch = Watch(model, keep, wanted)
     recording = Recording(watch.flow.steps)
     return watch, recording
 
 
-def _some(call: Call, samples: Sequence[int]) -> Tensor:
-    """Return some images of the batch, where the first axis is the batch's."""
+def _several(what: str, given: Any, kind: type) -> list | None:
+    """Return one or several as a list; None for all of them."""
+    if given is None:
+        return None
+    several = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not all(isinstance(each, kind) for each in several):
+        one = "a text" if kind is str else "a whole number"
+        raise TypeError(f"{what} must be {one} or a list of these, but was {given!r}")
+    return several
+
+
+def _some(call: Call, samples: list[int]) -> Call:
+    """Return the call with some images of the batch, where the first axis is the batch's."""
     for sample in samples:
-        if not -call.batch <= sample < call.batch:
-            raise IndexError(
-                f"sample {sample} was asked for, but the batch has {call.batch}, "
-                f"numbered from 0 to {call.batch - 1}"
-            )
+        refuse_number(f"sample {sample}", sample, "the batch", call.batch)
     output = call.output
     if output.dim() == 0 or len(output) != call.batch:
-        return output
-    return output[torch.tensor(samples, device=output.device) % call.batch]
+        return call
+    rows = torch.tensor(samples, device=output.device) % call.batch
+    return call._replace(output=output[rows])
 
 
 @contextmanager
@@ -261,15 +268,13 @@ def edit(model: nn.Module, changes: Mapping[str, Mapping[int, float]]) -> Iterat
     with watch:
         yield watch.model
     if watch.names.seen:
-        watch.names.refuse_unseen()
+        watch.names.refuse_unmatched()
 
 
-def _changed(changes: Mapping[str, Mapping[int, float]], call: Call) -> Tensor | None:
-    if call.name not in changes:
-        return None
+def _changed(changes: Mapping[str, Mapping[int, float]], call: Call) -> Tensor:
     axis = channel_axis(call)
     changed = call.output.clone()
     for channel, factor in changes[call.name].items():
-        refuse_channel(call.name, channel, changed.shape[axis])
+        refuse_number(f"channel {channel} of {call.name!r}", channel, "it", changed.shape[axis])
         changed.select(axis, channel).mul_(factor)
     return changed

@@ -86,17 +86,14 @@ def word_of_class(name: str) -> str | None:
     return _OPERATIONS.get(name) or _OPERATIONS.get(short)
 
 
-def _torchs(cls: type[nn.Module]) -> str | None:
-    """Return the operation of the layer of torch's own that a class is or derives from."""
-    for base in cls.__mro__:
-        if is_torchs(base) and (word := word_of_class(base.__name__)):
-            return word
-    return None
+def torchs(cls: type) -> str | None:
+    """Return the operation of a layer of torch's own; None for any other class."""
+    return word_of_class(cls.__name__) if is_torchs(cls) else None
 
 
 def describe(module: nn.Module, *, is_root: bool) -> tuple[str, str | None]:
     """Return a module's operation and kind; the kind is None where it only calls others."""
-    word = _torchs(type(module))
+    word = next(filter(None, map(torchs, type(module).__mro__)), None)
     if word is None:
         return _describe_foreign(module, is_root=is_root)
     calls_others = not is_torchs(type(module)) and any(map(_is_part, module.children()))
@@ -116,7 +113,7 @@ def _describe_foreign(module: nn.Module, *, is_root: bool) -> tuple[str, str | N
     return (word, KINDS[word]) if word else (own, own)
 
 
-def is_torchs(cls: type[nn.Module]) -> bool:
+def is_torchs(cls: type) -> bool:
     """Say whether a class is torch's own, rather than derived from one of these."""
     return cls.__module__.startswith("torch.nn.modules")
 

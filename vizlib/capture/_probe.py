@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vizlib.capture._run import run
-from vizlib.capture._stages import Call, channel_axis, real
+from vizlib.capture._stages import Call, channel_axis, real, refuse_number
 from vizlib.capture._watch import Watch
 from vizlib.data import Digits, normalize
 from vizlib.models import eval_mode
@@ -75,31 +75,22 @@ def _excitation(model: nn.Module, x: Tensor, stage: str, channel: int) -> Tensor
     found: list[Tensor] = []
 
     def measure(call: Call) -> None:
-        axis = channel_axis(call)
-        refuse_channel(call.name, channel, call.output.shape[axis])
-        if len(call.output) != len(x) or call.output.numel() == 0:
-            shape = tuple(call.output.shape)
-            raise ValueError(f"{call.name!r} gave {shape}: no values for each of {len(x)} images")
-        values = real(call.output).select(axis, channel)
+        axis, output = channel_axis(call), call.output
+        refuse_number(f"channel {channel} of {stage!r}", channel, "it", output.shape[axis])
+        if len(output) != len(x) or output.numel() == 0:
+            shape = tuple(output.shape)
+            raise ValueError(f"{stage!r} gave {shape}: no values for each of {len(x)} images")
+        values = real(output).select(axis, channel)
         found.append(values.reshape(len(x), -1).amax(1).cpu())
 
-    watch = Watch(model, measure, stage)
+    watch = Watch(model, measure, [stage])
     try:
-        run(watch, (x,), {})
+        run(watch, x, {})
     except RuntimeError as error:
         shape = tuple(x.shape)
         raise ValueError(f"the model cannot take images {shape}: {error}") from error
     watch.names.refuse_unmatched()
     return found[0]
-
-
-def refuse_channel(name: str, channel: int, count: int) -> None:
-    """Raise where a layer of so many channels does not have this one."""
-    if not -count <= channel < count:
-        raise IndexError(
-            f"channel {channel} of {name!r} was asked for, but it has {count}, "
-            f"numbered from 0 to {count - 1}"
-        )
 
 
 @dataclass(frozen=True)
@@ -137,8 +128,8 @@ def contributions(model: nn.Module, x: Any) -> Contributions:
         if isinstance(call.module, nn.Linear) and call.given is not None:
             last[:] = [(call.name, call.module, _exact(call.given), _exact(call.output))]
 
-    watch = Watch(model, keep, "linear")
-    run(watch, x if isinstance(x, tuple) else (x,), {})
+    watch = Watch(model, keep, ["linear"])
+    run(watch, x, {})
     watch.names.refuse_unmatched()
     name, layer, values, logits = last[0]
     weight = _exact(layer.weight)

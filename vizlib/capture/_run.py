@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import RLock
 from typing import Any
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from vizlib.capture import _kinds
-from vizlib.capture._flow import INPUT, Step, Value, mapped, numbered
-from vizlib.capture._stages import Recording
+from vizlib.capture._flow import INPUT, Step, Value, mapped
+from vizlib.capture._stages import Call, Recording
 from vizlib.capture._watch import Watch
 
 # Two threads that set the same buffers aside would each put the other's copies back.
 _one_at_a_time = RLock()
 
 
-def run(watch: Watch, args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Run a watched model once without a trace, and return its answer."""
+def run(watch: Watch, x: Any, kwargs: dict[str, Any]) -> Any:
+    """Run a watched model once on an input, or a tuple of several, and return its answer."""
     _refuse_lazy(watch.layers)
-    args, kwargs = moved((args, kwargs), watch.model)
+    args, kwargs = moved((x if isinstance(x, tuple) else (x,), kwargs), watch.model)
     with undisturbed(watch.model), watch:
         return watch.model(*args, **kwargs)
 
@@ -64,24 +64,16 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """
     # A frozen script has no such flag.
     modules = [module for module in model.modules() if hasattr(module, "training")]
-    flags = [module.training for module in modules]
-    with torch.no_grad(), _one_at_a_time, ExitStack() as undo:
-        undo.callback(_set_flags, modules, flags)
-        undo.callback(torch.set_rng_state, torch.get_rng_state())
-        if torch.cuda.is_initialized():
-            undo.callback(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
-        if any(flags):
+    cuda = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.no_grad(), _one_at_a_time, torch.random.fork_rng(cuda), ExitStack() as undo:
+        for module in modules:
+            undo.callback(setattr, module, "training", module.training)
+        if any(module.training for module in modules):
             # Layers that leave out others at random while they train draw here; it takes 80 µs.
             undo.callback(random.setstate, random.getstate())
             undo.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002 - theirs
         _set_tensors_aside(modules, undo)
         yield
-
-
-def _set_flags(modules: list[nn.Module], flags: list[bool]) -> None:
-    for module, training in zip(modules, flags, strict=True):
-        if module.training != training:
-            module.training = training
 
 
 def _set_tensors_aside(modules: list[nn.Module], undo: ExitStack) -> None:
@@ -94,26 +86,16 @@ def _set_tensors_aside(modules: list[nn.Module], undo: ExitStack) -> None:
     aside = [buffer for module in changing for buffer in module.buffers(recurse=False)]
     limited = [module for module in modules if vars(module).get("max_norm") is not None]
     aside += [weight for module in limited for weight in module.parameters(recurse=False)]
-    copies = {id(tensor): _copy(tensor) for tensor in aside}
+    copies = {id(tensor): tensor.detach().clone() for tensor in aside}
     for module in modules if copies else changing:
         if isinstance(module, torch.jit.ScriptModule):
             for buffer in module.buffers(recurse=False):
                 undo.callback(buffer.copy_, copies[id(buffer)])
-        else:
-            _put_in_place(copies, vars(module)["_buffers"], undo)
-            _put_in_place(copies, vars(module)["_parameters"], undo)
-
-
-def _put_in_place(copies: dict[int, Tensor], held: dict[str, Tensor], undo: ExitStack) -> None:
-    undo.callback(held.update, dict(held))
-    undo.callback(held.clear)
-    held.update({name: copies[id(t)] for name, t in held.items() if id(t) in copies})
-
-
-def _copy(tensor: Tensor) -> Tensor:
-    copy = tensor.detach().clone()
-    is_parameter = isinstance(tensor, nn.Parameter)
-    return nn.Parameter(copy, tensor.requires_grad) if is_parameter else copy
+            continue
+        for held in (vars(module)["_buffers"], vars(module)["_parameters"]):
+            undo.callback(held.update, dict(held))
+            undo.callback(held.clear)
+            held.update({name: copies.get(id(tensor), tensor) for name, tensor in held.items()})
 
 
 # --- A chain of torch's own layers ---------------------------------------------------------
@@ -127,34 +109,34 @@ _FOREIGN = {"forward", "_compiled_call_impl"}
 _OTHERS = ("rnn", "lstm", "gru", "multihead", "embedding", "fractional")
 
 
-def is_chain(model: nn.Module) -> bool:
-    """Say whether a model only calls layers of torch's own, in evaluation mode, and nobody watches.
+def layers_of_chain(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers of a model that calls layers of torch's own, each once, and no more.
 
-    A chain is an `nn.Sequential`, or of a class derived from it that says so with `is_chain =
-    True`: it may check its input in a method `check`, and does nothing else of its own.
+    Such a chain is an `nn.Sequential` in evaluation mode, or of a class derived from it that says
+    so with `is_chain = True`: it may check its input in a method `check`, and does nothing else of
+    its own. Of any other model nothing is returned, and of one with hooks.
     """
     everybodys = vars(nn.modules.module)
     is_watched = any(everybodys[f"_global_forward_{name}"] for name in ("hooks", "pre_hooks"))
-    return isinstance(model, nn.Module) and not is_watched and _calls_layers(model)
+    is_derived = isinstance(model, nn.Sequential) and vars(type(model)).get("is_chain", False)
+    if is_watched or not (is_derived or type(model) is nn.Sequential):
+        return {}
+    parts = dict(_parts(model))
+    layers = {path: part for path, part in parts.items() if type(part) is not nn.Sequential}
+    is_plain = all(map(_is_plain, layers.values())) and len({*layers.values()}) == len(layers)
+    return layers if is_plain and all(map(_is_as_built, (model, *parts.values()))) else {}
 
 
-def _calls_layers(module: nn.Module) -> bool:
-    if not (_is_container(module) and _is_as_built(module)):
-        return False
-    parts = vars(module)["_modules"].values()
-    return all((_is_plain(part) and _is_as_built(part)) or _calls_layers(part) for part in parts)
+def _parts(chain: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    for name, part in vars(chain)["_modules"].items():
+        yield f"{path}{name}", part
+        if type(part) is nn.Sequential:
+            yield from _parts(part, f"{path}{name}.")
 
 
-def _is_container(module: nn.Module) -> bool:
-    cls = type(module)
-    is_derived = isinstance(module, nn.Sequential) and vars(cls).get("is_chain", False)
-    return cls is nn.Sequential or is_derived
-
-
-def _is_plain(module: nn.Module) -> bool:
-    """Say whether this is a layer of torch's that turns one tensor into another, and no more."""
-    word = _kinds.word_of_class(type(module).__name__)
-    return _kinds.is_torchs(type(module)) and word is not None and not word.startswith(_OTHERS)
+def _is_plain(layer: nn.Module) -> bool:
+    word = _kinds.torchs(type(layer))
+    return word is not None and not word.startswith(_OTHERS)
 
 
 def _is_as_built(module: nn.Module) -> bool:
@@ -164,34 +146,16 @@ def _is_as_built(module: nn.Module) -> bool:
     return not is_other and _FOREIGN.isdisjoint(own)
 
 
-def run_chain(chain: nn.Module, x: Tensor, steps: dict[str, Step], recording: Recording) -> None:
-    """Run a chain, and note and record every layer."""
-    paths: dict[nn.Module, str] = {}
-    calls: dict[str, int] = {}
-    read = Value(INPUT)
-    for path, module, given, output in _called(chain, x):
-        first_path = paths.setdefault(module, path)
-        count = calls[first_path] = calls.get(first_path, 0) + 1
-        name = numbered(first_path, count)
-        operation, _ = _kinds.describe(module, is_root=False)
-        steps[name] = Step(name, operation, (read,), {}, output.shape)
-        recording.add(name, _kinds.KINDS[operation], output, given, module)
-        read = Value(name)
-
-
-def _called(
-    chain: nn.Module, x: Any, path: str = ""
-) -> Generator[tuple[str, nn.Module, Any, Any], None, Any]:
-    """Call the layers one by one and yield each with its path, what it was given and gave."""
-    getattr(chain, "check", _accept)(x)
-    for name, part in vars(chain)["_modules"].items():
-        if _is_container(part):
-            x = yield from _called(part, x, f"{path}{name}.")
-        else:
-            given, x = x, part(x)
-            yield f"{path}{name}", part, given, x
-    return x
-
-
-def _accept(_x: Any) -> None:
-    """Take any input."""
+def run_chain(
+    model: nn.Module, layers: dict[str, nn.Module], x: Tensor, recording: Recording
+) -> None:
+    """Call the layers of a chain one by one, and record each."""
+    if check := getattr(model, "check", None):
+        check(x)
+    read = INPUT
+    for name, layer in layers.items():
+        given, x = x, layer(x)
+        word = _kinds.torchs(type(layer)) or ""
+        step = Step(name, word, (Value(read),), {}, x.shape)
+        recording.add(Call(name, _kinds.KINDS[word], x, given, layer), step)
+        read = name

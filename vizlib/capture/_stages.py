@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -98,8 +98,14 @@ class Stage:
     def _ends(self) -> tuple[float, float] | None:
         if isinstance(self.module, nn.Hardtanh):
             return self.module.min_val, self.module.max_val
-        words = type(self.module).__name__ if self.module else self.name.partition(":")[0]
-        return _ENDS.get(words.rpartition(".")[2].lower())
+        return _ENDS.get(self.operation)
+
+
+def refuse_number(what: str, number: int, where: str, count: int) -> None:
+    """Raise where there are not so many that this one is among them."""
+    if not -count <= number < count:
+        there = f"{count}, numbered from 0 to {count - 1}" if count else "none"
+        raise IndexError(f"{what} was asked for, but {where} has {there}")
 
 
 def real(output: Tensor) -> Tensor:
@@ -160,16 +166,16 @@ class Call(NamedTuple):
     output: Tensor
     given: Tensor | None
     module: nn.Module | None
-    batch: int
+    batch: int = 0
 
 
 class Recording(Mapping[str, Stage]):
     """The stages of one forward pass, by name, in the order in which they were called."""
 
-    def __init__(self, steps: Mapping[str, Step] | None = None) -> None:
+    def __init__(self, steps: dict[str, Step] | None = None) -> None:
         """Start empty; `record` and `listen` fill it."""
         # A network runs faster than stages are made: that waits for a reader.
-        self._rows: list[tuple[str, str, Tensor, Sequence[int], nn.Module | None]] = []
+        self._rows: list[tuple[str, str, Tensor, tuple[int, ...], nn.Module | None]] = []
         self._devices: set[torch.device] = set()
         self._made: dict[str, Stage] = {}
         self._steps = {} if steps is None else steps
@@ -182,14 +188,15 @@ class Recording(Mapping[str, Stage]):
         """
         return MappingProxyType(self._steps)
 
-    def add(
-        self, name: str, kind: str, output: Tensor, given: Tensor | None, module: nn.Module | None
-    ) -> None:
+    def add(self, call: Call, step: Step | None = None) -> None:
         """Add a stage, with a copy of what the layer gave and the shape of what it was given."""
-        shape = () if given is None or given.is_nested else given.shape
-        if output.is_cuda:
-            self._devices.add(output.device)
-        self._rows.append((name, kind, _copied(output), shape, module))
+        if step is not None:
+            self._steps[call.name] = step
+        given = call.given
+        shape = () if given is None or given.is_nested else tuple(given.shape)
+        if call.output.is_cuda:
+            self._devices.add(call.output.device)
+        self._rows.append((call.name, call.kind, _copied(call.output), shape, call.module))
 
     def wait(self) -> None:
         """Wait for the copies that are under way from a GPU."""
@@ -198,10 +205,9 @@ class Recording(Mapping[str, Stage]):
 
     def _stages(self) -> dict[str, Stage]:
         self.wait()
-        for name, kind, output, shape, module in self._rows[len(self._made) :]:
-            step = self._steps[name]
-            inputs, operation = step.inputs, step.operation
-            self._made[name] = Stage(name, kind, output, tuple(shape), module, inputs, operation)
+        for row in self._rows[len(self._made) :]:
+            step = self._steps[row[0]]
+            self._made[step.name] = Stage(*row, step.inputs, step.operation)
         return self._made
 
     def __getitem__(self, name: str) -> Stage:
@@ -254,12 +260,13 @@ def _whole(output: Tensor) -> Tensor:
 class Names:
     """Counts the calls of each path, and knows which stages are asked for.
 
-    `wanted` holds names, patterns and kinds; all stages are asked for where it is None.
+    `wanted` holds names, with `exact`, or else patterns and kinds as well; all stages are asked
+    for where it is None.
     """
 
-    def __init__(self, layers: Iterable[Layer], wanted: str | Sequence[str] | None) -> None:
+    def __init__(self, layers: Iterable[Layer], wanted: list[str] | None, *, exact: bool) -> None:
         self._layers = list(layers)
-        self.wanted = [wanted] if isinstance(wanted, str) else wanted
+        self.wanted, self._exact = wanted, exact
         # The stages so far, asked for or not, with their kinds.
         self.seen: dict[str, str] = {}
         self.restart()
@@ -279,18 +286,15 @@ class Names:
 
     def wants(self, name: str, kind: str) -> bool:
         """Say whether a stage is asked for."""
-        return self.wanted is None or any(_matches(entry, name, kind) for entry in self.wanted)
+        return self.wanted is None or any(self._asks(e, name, kind) for e in self.wanted)
+
+    def _asks(self, entry: str, name: str, kind: str) -> bool:
+        return entry == name if self._exact else kind == entry or fnmatchcase(name, entry)
 
     def refuse_unmatched(self) -> None:
         """Raise where an entry matched no stage at all."""
         for entry in self.wanted or []:
-            if not any(_matches(entry, *stage) for stage in self.seen.items()):
-                self._refuse(entry)
-
-    def refuse_unseen(self) -> None:
-        """Raise where an entry is not the very name of a stage."""
-        for entry in self.wanted or []:
-            if entry not in self.seen:
+            if not any(self._asks(entry, *stage) for stage in self.seen.items()):
                 self._refuse(entry)
 
     def refuse_unknown(self) -> None:
@@ -316,10 +320,6 @@ class Names:
             if kind not in {None, HIDDEN} and not is_inside:
                 names.append(path)
         return names
-
-
-def _matches(entry: str, name: str, kind: str) -> bool:
-    return kind == entry or fnmatchcase(name, entry)
 
 
 class UnknownStageError(KeyError):

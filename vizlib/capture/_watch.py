@@ -8,9 +8,8 @@ so that the others hear what they changed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from threading import Lock, get_ident, local
 from typing import Any, Self
 
@@ -33,20 +32,11 @@ _INSIDE = "inside"
 _NO_STAGE = {None, HIDDEN, _INSIDE}
 
 
-@dataclass(slots=True)
-class _Running:
-    """A module that is running now, and what it was given, with the names of tensors."""
-
-    layer: Layer
-    args: Any
-    given: Any = None
-
-
 class Watch:
     """Calls `meet` after every wanted call of a layer of `model`, in the thread that made it.
 
     - `wanted`: names, patterns and kinds of stages; all of them by default
-    - `edits`: what `meet` changes is heard by the other watches of this thread
+    - `edits`: names alone are wanted, and the other watches of this thread hear what `meet` changes
     - `inside`: the steps inside of layers are noted too
     """
 
@@ -54,7 +44,7 @@ class Watch:
         self,
         model: nn.Module,
         meet: Meet,
-        wanted: str | Sequence[str] | None = None,
+        wanted: list[str] | None = None,
         *,
         edits: bool = False,
         inside: bool = False,
@@ -62,43 +52,38 @@ class Watch:
         _refuse_others(model)
         self.model = _kinds.unwrapped(model)
         self.layers = _kinds.layers(self.model)
-        self.names = Names(self.layers.values(), wanted)
+        self.names = Names(self.layers.values(), wanted, exact=edits)
         self.flow = Flow(self.model)
         self.edits, self.inside = edits, inside
         # The step that gave each stage's output: its own, or one inside of the layer.
         self.origins: dict[str, str] = {}
         self._meet = meet
         self._batch = 0
-        self._running: list[_Running] = []
+        # The modules that are running now, and what each was given, as it is and by name.
+        self._running: list[Layer] = []
+        self._given: list[tuple[Any, Any]] = []
         self._thread = get_ident()
         self._hooks = ExitStack()
 
     def __enter__(self) -> Self:
         self._mode = vars(_here).setdefault("mode", _Functions())
-        watches = self._mode.watches
-        behind = [watch for watch in watches if self.edits and not watch.edits]
-        watches[:] = [watch for watch in watches if watch not in behind] + [self, *behind]
-        for watch in behind:
-            watch.release()
-        for watch in (self, *behind):
-            watch.hang()
+        self._mode.watches.append(self)
+        self._mode.watches.sort(key=lambda watch: not watch.edits)
+        self._hang()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.release()
+        self._hooks.close()
         self._mode.watches.remove(self)
 
-    def release(self) -> None:
-        """Take all hooks off."""
-        self._hooks.close()
-
-    def hang(self) -> None:
-        """Hang a hook before and behind every module, behind those that hang there already."""
+    def _hang(self) -> None:
+        """Hang a hook before and behind every module; one that edits is the first behind it."""
         before, behind = nn.Module.register_forward_pre_hook, nn.Module.register_forward_hook
+        how: dict[str, Any] = {"with_kwargs": True, "always_call": True, "prepend": self.edits}
         for module in self.layers:
             # Scripted modules refuse hooks by methods of their own, and call them all the same.
             enter = before(module, self._enter, prepend=True, with_kwargs=True)
-            leave = behind(module, self._leave, always_call=True, with_kwargs=True)
+            leave = behind(module, self._leave, **how)
             self._hooks.callback(enter.remove)
             self._hooks.callback(leave.remove)
         for module in self.model.modules():
@@ -125,50 +110,44 @@ class Watch:
         if module is self.model and not self._running:
             self._start(args, kwargs)
         layer = self.layers[module]
-        around = self._running[-1].layer.kind if self._running else None
+        around = self._running[-1].kind if self._running else None
         if around is not None:
             kind = HIDDEN if HIDDEN in {layer.kind, around} else _INSIDE
             layer = Layer(layer.path, layer.operation, kind)
-        running = _Running(layer, args)
-        self._running.append(running)
+        self._running.append(layer)
         self._mode.switch()
-        if layer.kind not in _NO_STAGE:
-            running.given = self.flow.read_call(args, kwargs)
+        is_stage = layer.kind not in _NO_STAGE
+        # Read now: the layer may write on it.
+        self._given.append((args, self.flow.read_call(args, kwargs) if is_stage else None))
 
     def _leave(self, module: nn.Module, args: Any, *kwargs_and_output: Any) -> Any:
         if get_ident() != self._thread or not self._running:
             return None
-        running = self._running[-1]
+        layer, (entered, given) = self._running.pop(), self._given.pop()
         # Where the layer raised, there is no output, and torch leaves out the keywords.
-        *kwargs, output = kwargs_and_output
+        *rest, output = kwargs_and_output
+        kwargs = rest[0] if rest else {}
         try:
-            return self._left(running, module, args, kwargs[0] if kwargs else {}, output)
+            if layer.kind is HIDDEN:
+                self.flow.gave(layer.path, output, Constant)
+            if layer.kind in _NO_STAGE:
+                return None
+            if args is not entered:  # a hook of somebody's changed them
+                given = self.flow.read_call(args, kwargs)
+            return self._note(layer, module, first_tensor((args, kwargs)), given, output)
         finally:
-            self._running.pop()
             self._mode.switch()
-
-    def _left(
-        self, running: _Running, module: nn.Module, args: Any, kwargs: Any, output: Any
-    ) -> Any:
-        layer, given = running.layer, running.given
-        if layer.kind is HIDDEN:
-            self.flow.gave(layer.path, output, Constant)
-        if layer.kind in _NO_STAGE:
-            return None
-        if args is not running.args:  # a hook of somebody's changed them
-            given = self.flow.read_call(args, kwargs)
-        return self._note(layer, module, first_tensor((args, kwargs)), given, output)
 
     # --- Functions -------------------------------------------------------------------------
 
     def hears(self) -> bool:
         """Say whether a function that is called now is this watch's business."""
-        kind = self._running[-1].layer.kind if self._running else HIDDEN
+        kind = self._running[-1].kind if self._running else HIDDEN
         return kind is None or (self.inside and kind is not HIDDEN)
 
     def function(self, func: Callable, args: Any, kwargs: Any, given: Any, output: Any) -> Any:
         """Note a function that a module called, and return what goes on in place of its output."""
-        around = self._running[-1].layer
+        around = self._running[-1]
         word, kind = _kinds.function(_spelling(func))
         path = f"{around.path}.{word}" if around.path else word
         if kind and around.kind is None and around.operation == word:
