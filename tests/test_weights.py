@@ -200,11 +200,12 @@ def test_networks_trained_on_mnist_read_the_embedded_digits(embedded):
         assert train.evaluate(weights.load(name), embedded).accuracy > least
 
 
-def test_weights_that_cannot_be_downloaded(monkeypatch):
+def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
     def no_network(*_args, **_options):
         raise URLError("Name or service not known")
 
-    monkeypatch.setattr("torchvision.models.AlexNet_Weights.DEFAULT.get_state_dict", no_network)
+    monkeypatch.setattr("torch.hub.download_url_to_file", no_network)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     said = re.escape("cannot be downloaded (Name or service not known); connect to a network once")
     with pytest.raises(ConnectionError, match=said):
         weights.load("alexnet")
@@ -212,7 +213,13 @@ def test_weights_that_cannot_be_downloaded(monkeypatch):
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"no http at all\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", None],
+    [
+        b"",
+        b"no http at all\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+        None,
+        ...,
+    ],
 )
 def test_alexnets_server_says_something_odd_or_nothing(answer, tmp_path, monkeypatch):
     listener = socket.create_server(("127.0.0.1", 0))
@@ -224,17 +231,25 @@ def test_alexnets_server_says_something_odd_or_nothing(answer, tmp_path, monkeyp
                 connection.recv(9999)
                 if answer is None:
                     time.sleep(5)
-                connection.sendall(answer or b"")
+                if answer is ...:  # it drips
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n")
+                for _ in range(60 * (answer is ...)):
+                    time.sleep(0.1)
+                    connection.sendall(b"x")
+                connection.sendall(b"" if answer in {None, ...} else answer)
                 connection.close()
 
     threading.Thread(target=serve, daemon=True).start()
     monkeypatch.setattr(weights, "_PATIENCE", 1.0)
+    monkeypatch.setattr(weights, "_DEADLINE", 2.0)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/alexnet-owt-7be5be79.pth"
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(AlexNet_Weights.DEFAULT.value, "url", url)
+    started = time.monotonic()
     with pytest.raises(ConnectionError, match="cannot be downloaded .*connect to a network once"):
         weights.load("alexnet")
+    assert time.monotonic() - started < 5
     listener.close()
 
 

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and looked at before they are read.
+"""Files: written whole or not at all, looked at before they are read, downloaded in time.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as folder:
@@ -13,22 +13,20 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import queue
 import secrets
 import stat
-import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import TypeVar, cast
 
-if sys.platform != "win32":
-    import fcntl
+# By the letter that `ls -l` begins with.
+_KINDS = {"p": "a pipe", "c": "a device", "b": "a device", "s": "a socket"}
+_LONG = 3600  # seconds: nobody takes so long to write a file
 
-_KINDS = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFSOCK: "a socket",
-}
+T = TypeVar("T")
 
 
 def check_readable(path: str | Path, most_bytes: float = float("inf")) -> Path:
@@ -60,7 +58,7 @@ def _refuse_special(path: Path, status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
+        kind = _KINDS.get(stat.filemode(status.st_mode)[0], "no file")
         raise ValueError(f"{path} is {kind}: name an ordinary file")
 
 
@@ -68,7 +66,8 @@ def replace_whole(path: str | Path, content: bytes | memoryview | str) -> None:
     """Write a file: who looks at `path` sees what was there before, or all of `content`.
 
     Folders that are not there are made; a link is followed. The file keeps its mode, and a new
-    one gets the mode that the umask leaves. What a killed process left half written is removed.
+    one gets the mode that the umask leaves. What a killed
+    process left half written is removed an hour later.
     Raises OSError, with a sentence that names the file, where it cannot be written, and
     ValueError where `path` is a pipe or a device. What was there before is then unchanged.
     """
@@ -79,7 +78,6 @@ def replace_whole(path: str | Path, content: bytes | memoryview | str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(target)
         _replace(target, content)
-        _sync_folder(target.parent)
     except OSError as error:
         if error.strerror is None:
             raise  # a sentence of ours
@@ -88,16 +86,18 @@ def replace_whole(path: str | Path, content: bytes | memoryview | str) -> None:
 
 def _replace(path: Path, content: bytes | memoryview) -> None:
     mode = _mode(path)
-    with _part(path) as part:
-        part.write(content)
-        part.flush()
-        # After a power cut there must not be an empty file under the new name.
-        os.fsync(part.fileno())
+    part = path.with_name(f"{path.name}{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+            file.flush()
+            # After a power cut there must not be an empty file under the new name.
+            os.fsync(file.fileno())
         if mode is not None:
-            Path(part.name).chmod(mode)
-        if os.name == "nt":
-            part.close()  # Windows renames no open file
-        Path(part.name).replace(path)
+            part.chmod(mode)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _mode(path: Path) -> int | None:
@@ -109,46 +109,33 @@ def _mode(path: Path) -> int | None:
     return stat.S_IMODE(status.st_mode)
 
 
-@contextlib.contextmanager
-def _part(path: Path) -> Iterator[IO[bytes]]:
-    """Make a file beside `path`, locked while this process lives, and remove it at the end."""
-    part = _locked_part(path)
-    try:
-        yield part
-    finally:
-        with contextlib.suppress(OSError):  # closing writes what a full disk had no room for
-            part.close()
-        Path(part.name).unlink(missing_ok=True)
-
-
-def _locked_part(path: Path) -> IO[bytes]:
-    part = path.with_name(f"{path.name}{secrets.token_hex(4)}.part")
-    file = part.open("xb")
-    _lock(file, wait=True)
-    if part.exists():
-        return file
-    file.close()  # somebody took it for a leftover in the moment before it was locked
-    return _locked_part(path)
-
-
-def _lock(file: IO[bytes], *, wait: bool) -> None:
-    """Lock an open file; if not to `wait`, raise BlockingIOError where another has locked it."""
-    if sys.platform != "win32":  # there, a file that is open cannot be removed
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-
-
 def _remove_leftovers(path: Path) -> None:
     """Remove the parts of `path` that processes left behind which were killed."""
     for part in path.parent.glob(f"{glob.escape(path.name)}????????.part"):
-        with contextlib.suppress(OSError), part.open("rb") as file:
-            _lock(file, wait=False)
-            part.unlink()
+        with contextlib.suppress(OSError):
+            if part.stat().st_mtime < time.time() - _LONG:
+                part.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # Windows and some network disks know no such thing
-        handle = os.open(folder, os.O_RDONLY)
+def in_time(work: Callable[[], T], seconds: float) -> T:
+    """Return `work()`, such as a download, within so many seconds.
+
+    Raises TimeoutError where it takes longer, and OSError where it fails.
+    """
+    # Neither a name's look-up nor a proxy's silence can be ended, so that nobody waits for them.
+    answers: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+
+    def answer() -> None:
         try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            answers.put((work(), None))
+        except Exception as error:  # noqa: BLE001 - servers and proxies say the strangest things
+            answers.put((None, error))
+
+    threading.Thread(target=answer, daemon=True).start()
+    try:
+        result, error = answers.get(timeout=max(0, seconds))
+    except queue.Empty:
+        raise TimeoutError(f"it took longer than {seconds:.0f} s") from None
+    if error is not None:
+        raise OSError(str(getattr(error, "reason", error))) from error
+    return cast("T", result)

@@ -17,7 +17,7 @@ import socket
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -38,6 +38,7 @@ _ALEXNET_SHA256 = "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cde
 _MOST_BYTES = 8_000_000_000  # the largest file that is read
 _MOST_NAMES = 10  # in one sentence
 _PATIENCE = 20.0  # seconds for torchvision's server to say something
+_DEADLINE = 900.0  # and for all of its 244 MB
 _ADVICE = {".safetensors": "and cannot be read; copy or save it anew"}
 _PICKLED = (
     "or holds Python objects besides tensors (a whole model, TorchScript, an old tar file), which "
@@ -59,11 +60,8 @@ def load(name: str) -> nn.Module:
     downloaded.
     """
     model = models.build(name)
-    if name == "alexnet":
-        model.load_state_dict(_torchvisions_alexnet())
-    else:
-        load_into(model, _path(name))
-    return model.eval()
+    path = _torchvisions_alexnet() if name == "alexnet" else _path(name)
+    return load_into(model, path).eval()
 
 
 def info(name: str) -> dict[str, Any]:
@@ -139,18 +137,33 @@ def load_into(model: nn.Module, path: str | Path) -> nn.Module:
     return model
 
 
-def _torchvisions_alexnet() -> Mapping[str, Tensor]:
+def _torchvisions_alexnet() -> Path:
+    """Return torchvision's file in torch's cache, which is downloaded if it is not there."""
     from torchvision.models import AlexNet_Weights
 
-    best = AlexNet_Weights.DEFAULT
-    _refuse_other(Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(best.url).path).name))
+    url = AlexNet_Weights.DEFAULT.url
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+    if not path.exists():
+        _download(url, path)
+    with files.check_readable(path).open("rb") as file:
+        # torch checks eight digits of the sum where it downloads, and none of a file in its cache.
+        if hashlib.file_digest(file, "sha256").hexdigest() == _ALEXNET_SHA256:
+            return path
+    raise ValueError(
+        f"{path} is damaged, or is not the file that torchvision offers: delete it, "
+        "and it will be downloaded again"
+    )
+
+
+def _download(url: str, path: Path) -> None:
     usual = socket.getdefaulttimeout()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         socket.setdefaulttimeout(_PATIENCE)
-        # torch checks eight digits of the sum where it downloads, and none of a file in its cache.
-        return best.get_state_dict(check_hash=True, weights_only=True)
-    except (OSError, HTTPException, RuntimeError) as error:
-        why = " ".join(str(getattr(error, "reason", error)).split())
+        get = partial(torch.hub.download_url_to_file, url, str(path), _ALEXNET_SHA256[:8])
+        files.in_time(get, _DEADLINE)
+    except OSError as error:
+        why = " ".join(str(error).split())
         raise ConnectionError(
             f"the weights of 'alexnet' come from torchvision and cannot be downloaded "
             f"({why}); connect to a network once, or load a file of "
@@ -158,18 +171,6 @@ def _torchvisions_alexnet() -> Mapping[str, Tensor]:
         ) from error
     finally:
         socket.setdefaulttimeout(usual)
-
-
-def _refuse_other(cached: Path) -> None:
-    """Raise ValueError where the file in torch's cache is not the one that torchvision offers."""
-    if not cached.exists():
-        return
-    with files.check_readable(cached).open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != _ALEXNET_SHA256:
-            raise ValueError(
-                f"{cached} is damaged, or is not the file that torchvision offers: delete it, "
-                "and it will be downloaded again"
-            )
 
 
 def _path(name: str) -> Path:

@@ -80,6 +80,21 @@ def listed(names: Iterable[object], most: int = 40) -> str:
     return ", ".join(texts[:most]) + more or "none"
 
 
+def table(rows: Iterable[Sequence[str]], texts: int | None = None) -> str:
+    """Return rows of texts in aligned columns, those after the first `texts` to the right.
+
+    >>> print(table([("network", "images"), ("lenet", "10,000"), ("mlp", "–")], texts=1))
+    network  images
+    lenet    10,000
+    mlp           –
+    """
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    places = [f"<{w}" if texts is None or n < texts else f">{w}" for n, w in enumerate(widths)]
+    lines = ("  ".join(map(format, row, places)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
 def numbered(names: Iterable[str]) -> list[str]:
     """Return the names, with a number behind one that was there before.
 

@@ -1,11 +1,8 @@
-"""Run a model and leave it as it was: what a forward pass may change, put back."""
+"""Run a model: watched, or as a chain of layers that is called one by one."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -17,9 +14,7 @@ from vizlib.capture import _kinds
 from vizlib.capture._flow import INPUT, Step, Value, mapped
 from vizlib.capture._stages import Call, Recording
 from vizlib.capture._watch import Watch
-
-# Two threads that set the same buffers aside would each put the other's copies back.
-_one_at_a_time = RLock()
+from vizlib.models import undisturbed
 
 
 def run(watch: Watch, x: Any, kwargs: dict[str, Any]) -> Any:
@@ -51,51 +46,6 @@ def moved(value: Any, model: nn.Module) -> Any:
         return part.to(parameter.device)
 
     return mapped(move, value)
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Compute no gradients, and put back what a forward pass may change, however the block ends.
-
-    That is training flags, buffers and random numbers.
-
-    Of the parameters, only the weights of embeddings with a `max_norm` are put back: of torch's
-    layers, no other writes on its parameters.
-    """
-    # A frozen script has no such flag.
-    modules = [module for module in model.modules() if hasattr(module, "training")]
-    cuda = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.no_grad(), _one_at_a_time, torch.random.fork_rng(cuda), ExitStack() as undo:
-        for module in modules:
-            undo.callback(setattr, module, "training", module.training)
-        if any(module.training for module in modules):
-            # Layers that leave out others at random while they train draw here; it takes 80 µs.
-            undo.callback(random.setstate, random.getstate())
-            undo.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002 - theirs
-        _set_tensors_aside(modules, undo)
-        yield
-
-
-def _set_tensors_aside(modules: list[nn.Module], undo: ExitStack) -> None:
-    """Let the forward pass write into copies.
-
-    The tensors themselves are never written to: autograd may have noted one for a backward pass
-    that is still to come. Modules that share one go on sharing its copy.
-    """
-    changing = [m for m in modules if m.training or not _kinds.is_torchs(type(m))]
-    aside = [buffer for module in changing for buffer in module.buffers(recurse=False)]
-    limited = [module for module in modules if vars(module).get("max_norm") is not None]
-    aside += [weight for module in limited for weight in module.parameters(recurse=False)]
-    copies = {id(tensor): tensor.detach().clone() for tensor in aside}
-    for module in modules if copies else changing:
-        if isinstance(module, torch.jit.ScriptModule):
-            for buffer in module.buffers(recurse=False):
-                undo.callback(buffer.copy_, copies[id(buffer)])
-            continue
-        for held in (vars(module)["_buffers"], vars(module)["_parameters"]):
-            undo.callback(held.update, dict(held))
-            undo.callback(held.clear)
-            held.update({name: copies.get(id(tensor), tensor) for name, tensor in held.items()})
 
 
 # --- A chain of torch's own layers ---------------------------------------------------------

@@ -282,7 +282,7 @@ def compare(
         for row in rows
     ]
     head = ("network", "epochs", "best", "validation", "test")
-    text = f"{_console.table(head, cells)}\ndrawn to {path}"
+    text = f"{words.table([head, *cells])}\ndrawn to {path}"
     _console.show({"networks": rows, "picture": path}, text, as_json=as_json)
 
 

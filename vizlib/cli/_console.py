@@ -7,7 +7,6 @@ import math
 import os
 import sys
 import unicodedata
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -135,22 +134,6 @@ def _plain(facts: Any) -> Any:
     if isinstance(facts, list | tuple):
         return [_plain(value) for value in facts]
     return None if isinstance(facts, float) and not math.isfinite(facts) else facts
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of texts in aligned columns.
-
-    >>> print(table(["network", "test"], [["lenet", "99.50 %"], ["mlp", "–"]]))
-    network  test
-    lenet    99.50 %
-    mlp      –
-    """
-    lines = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = [
-        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
-    ]
-    return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
 def save_picture(figure: Figure, path: Path) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from vizlib.cli import _console
 from vizlib.cli._console import Json
+from vizlib.words import table
 
 if TYPE_CHECKING:
     from vizlib.lessons import HandIn
@@ -79,7 +80,7 @@ def as_table(points: dict[str, dict[str, dict[str, int]]]) -> str:
     """One line for each student, one column for each lesson: right answers of all exercises."""
     some = next(iter(points.values()))
     rows = [[who, *map(_cell, each.values()), _total(each)] for who, each in points.items()]
-    return _console.table(["who", *some, "all"], rows)
+    return table([["who", *some, "all"], *rows])
 
 
 def _cell(one: dict[str, int]) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from vizlib.cli import _console
 from vizlib.cli._console import DataSet, Json, Model, OptionalPicture, Weights
-from vizlib.words import counted, listed, percent, share, times
+from vizlib.words import counted, listed, percent, share, table, times
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,7 +84,7 @@ def _maps_report(facts: dict[str, Any], folder: Path, *, values: bool) -> str:
         for stage in facts["stages"]
     ]
     vectors = [stage for stage in facts["stages"] if values and "values" in stage]
-    lines = [_console.table(head, rows)]
+    lines = [table([head, *rows])]
     lines += [f"{each['name']}: {_numbers(each['values'])}" for each in vectors]
     lines += [
         f"scores: {_numbers(facts['scores'][:10])}",
@@ -258,7 +258,7 @@ def _all_report(rows: list[dict[str, Any]]) -> str:
         )
         for row in rows
     ]
-    return _console.table(head, cells)
+    return table([head, *cells])
 
 
 def _one(name: str) -> dict[str, Any]:

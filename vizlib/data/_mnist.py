@@ -8,23 +8,17 @@ import hashlib
 import io
 import math
 import os
-import queue
 import threading
-import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vizlib import files
-
-T = TypeVar("T")
 
 VALIDATION = 5_000
 _DIGITS = range(10)
@@ -137,59 +131,32 @@ def download(cache: Path) -> Path | None:
     """
     if _has_failed.is_set():
         return None
-    end = time.monotonic() + _DEADLINE
     with contextlib.suppress(OSError):
-        for name, content in _in_time(_fetch, end).items():
+        for name, content in files.in_time(_fetch, _DEADLINE).items():
             files.replace_whole(cache / "MNIST" / "raw" / name, content)
         return folder_in(cache)
     _has_failed.set()
     return None
 
 
-def _in_time(work: Callable[[float], T], end: float) -> T:
-    """Return `work(end)`; TimeoutError where it takes longer, and OSError where it fails."""
-    # Neither a name's look-up nor a proxy's silence can be ended, so that nobody waits for them.
-    answers: queue.SimpleQueue[T | Exception] = queue.SimpleQueue()
-    threading.Thread(target=lambda: answers.put(_tried(work, end)), daemon=True).start()
-    try:
-        answer = answers.get(timeout=max(0, end - time.monotonic()))
-    except queue.Empty:
-        raise TimeoutError from None
-    if isinstance(answer, Exception):
-        raise OSError from answer
-    return answer
-
-
-def _tried(work: Callable[[float], T], end: float) -> T | Exception:
-    try:
-        return work(end)
-    except Exception as error:  # noqa: BLE001 - servers and proxies say the strangest things
-        return error
-
-
-def _fetch(end: float) -> dict[str, bytes]:
+def _fetch() -> dict[str, bytes]:
     """Return the four files, unpacked, from the first mirror that has them."""
     failure: Exception = TimeoutError()
     for mirror in _MIRRORS:
         try:
-            return {name: _checked(name, _get(f"{mirror}{name}.gz", end)) for name in _SHA256}
+            return {name: _checked(name, _get(f"{mirror}{name}.gz")) for name in _SHA256}
         except urllib.error.HTTPError as error:
             error.close()  # an answer that is no file stays open otherwise
             failure = error
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - servers and proxies say the strangest things
             failure = error
     raise failure
 
 
-def _get(url: str, end: float) -> bytes:
-    content = bytearray()
+def _get(url: str) -> bytes:
     # An opener of its own heeds the proxies of now, not those of the process's first request.
     with urllib.request.build_opener().open(url, timeout=_PATIENCE) as response:
-        while piece := response.read1(2**16):
-            content += piece
-            if time.monotonic() > end or len(content) > _MOST_BYTES:
-                raise TimeoutError
-    return bytes(content)
+        return response.read(_MOST_BYTES)
 
 
 def _checked(name: str, packed: bytes) -> bytes:

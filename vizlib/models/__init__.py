@@ -22,8 +22,8 @@ from torch import nn
 
 from vizlib import words
 from vizlib.models import _classics
-from vizlib.models._asking import as_input, eval_mode, probabilities
-from vizlib.models._network import Network
+from vizlib.models._asking import as_input, eval_mode, probabilities, undisturbed
+from vizlib.models._network import DIGIT, Network
 from vizlib.models._summary import Layer, Summary, summary
 
 __all__ = [
@@ -35,13 +35,13 @@ __all__ = [
     "names",
     "probabilities",
     "summary",
+    "undisturbed",
 ]
 
 
-def _lenet(name: str = "lenet", shape: tuple[int, ...] = (1, 28, 28)) -> Network:
+def _lenet(shape: tuple[int, int, int] = DIGIT) -> Network:
     side = ((shape[1] - 4) // 2 - 4) // 2
     return Network(
-        name,
         shape,
         conv1=nn.Conv2d(shape[0], 6, 5),
         relu1=nn.ReLU(),
@@ -70,13 +70,11 @@ def _newnet() -> Network:
         ]
         if block in {2, 4, 6, 7, 8}:
             layers.append(nn.Dropout(0.2))
-    return Network("newnet", (1, 28, 28), features=nn.Sequential(*layers), flatten=nn.Flatten())
+    return Network(features=nn.Sequential(*layers), flatten=nn.Flatten())
 
 
 def _mlp() -> Network:
     return Network(
-        "mlp",
-        (1, 28, 28),
         flatten=nn.Flatten(),
         linear1=nn.Linear(784, 256),
         relu1=nn.ReLU(),
@@ -86,10 +84,8 @@ def _mlp() -> Network:
     )
 
 
-def _one_hidden_layer(name: str, width: int) -> Network:
+def _one_hidden_layer(width: int) -> Network:
     return Network(
-        name,
-        (1, 28, 28),
         flatten=nn.Flatten(),
         fc1=nn.Linear(784, width),
         relu1=nn.ReLU(),
@@ -103,13 +99,11 @@ def _cnn() -> Network:
         *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
     )
     fc = nn.Sequential(nn.Linear(400, 120), nn.Linear(120, 84), nn.Linear(84, 10))
-    return Network("cnn", (1, 28, 28), conv=conv, flatten=nn.Flatten(), fc=fc)
+    return Network(conv=conv, flatten=nn.Flatten(), fc=fc)
 
 
 def _defaultnet() -> Network:
     return Network(
-        "defaultnet",
-        (1, 28, 28),
         conv1=nn.Conv2d(1, 32, 3),
         relu1=nn.ReLU(),
         conv2=nn.Conv2d(32, 64, 3),
@@ -126,8 +120,6 @@ def _defaultnet() -> Network:
 
 def _myfullconvnet() -> Network:
     return Network(
-        "myfullconvnet",
-        (1, 28, 28),
         conv1=nn.Conv2d(1, 6, 3),
         relu1=nn.ReLU(),
         conv2=nn.Conv2d(6, 12, 3),
@@ -145,12 +137,8 @@ def _myfullconvnet() -> Network:
     )
 
 
-def _features_and_classifier(
-    name: str, features: list[nn.Module], classifier: list[nn.Module]
-) -> Network:
+def _features_and_classifier(features: list[nn.Module], classifier: list[nn.Module]) -> Network:
     return Network(
-        name,
-        (1, 28, 28),
         features=nn.Sequential(*features),
         flatten=nn.Flatten(),
         classifier=nn.Sequential(*classifier),
@@ -169,7 +157,7 @@ def _mynetv1() -> Network:
         *(nn.Dropout(), nn.Linear(1024, 128), nn.ReLU()),
         nn.Linear(128, 10),
     ]
-    return _features_and_classifier("mynetv1", features, classifier)
+    return _features_and_classifier(features, classifier)
 
 
 def _mynetv2() -> Network:
@@ -181,7 +169,7 @@ def _mynetv2() -> Network:
         *(nn.Conv2d(80, 40, 3), nn.ReLU()),
     ]
     classifier = [nn.Dropout(), nn.Linear(160, 48), nn.ReLU(), nn.Linear(48, 10)]
-    return _features_and_classifier("mynetv2", features, classifier)
+    return _features_and_classifier(features, classifier)
 
 
 def _myvggnet() -> Network:
@@ -195,14 +183,13 @@ def _myvggnet() -> Network:
         *(nn.Conv2d(128, 128, 3), nn.ReLU()),
     ]
     classifier = [nn.Dropout(), nn.Linear(128, 96), nn.ReLU(), nn.Linear(96, 10)]
-    return _features_and_classifier("myvggnet", features, classifier)
+    return _features_and_classifier(features, classifier)
 
 
 def _arithmetic() -> Network:
     conv = nn.Conv2d(1, 1, 3, bias=False)
     conv.weight.data = torch.tensor([[[[0.0, 1, 2], [2, 2, 0], [0, 1, 2]]]])
     return Network(
-        "arithmetic",
         (1, 5, 5),
         conv=conv,
         relu=nn.ReLU(),
@@ -215,8 +202,8 @@ _NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "lenet": _lenet,
     "newnet": _newnet,
     "mlp": _mlp,
-    "mlp500": partial(_one_hidden_layer, "mlp500", 500),
-    "mlp256": partial(_one_hidden_layer, "mlp256", 256),
+    "mlp500": partial(_one_hidden_layer, 500),
+    "mlp256": partial(_one_hidden_layer, 256),
     "cnn": _cnn,
     "defaultnet": _defaultnet,
     "myfullconvnet": _myfullconvnet,
@@ -224,9 +211,9 @@ _NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "mynetv2": _mynetv2,
     "myvggnet": _myvggnet,
     "arithmetic": _arithmetic,
-    "lenet5": partial(_lenet, "lenet5", (3, 32, 32)),
+    "lenet5": partial(_lenet, (3, 32, 32)),
     "alexnet": _classics.alexnet,
-    **{name: partial(_classics.vgg, name) for name in _classics.VGG},
+    **{name: partial(_classics.vgg, widths) for name, widths in _classics.VGG.items()},
     "twobranch": _classics.TwoBranch,
 }
 
@@ -252,11 +239,12 @@ def build(name: str, *, seed: int | None = None) -> nn.Module:
     """
     if name not in _NETWORKS:
         raise ValueError(words.unknown("network", name, names()))
-    if seed is None:
-        return _NETWORKS[name]()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(checked_seed(seed))
-        return _NETWORKS[name]()
+    with torch.random.fork_rng([], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(checked_seed(seed))
+        model = _NETWORKS[name]()
+    vars(model)["name"] = name
+    return model
 
 
 def checked_seed(seed: Any) -> int:

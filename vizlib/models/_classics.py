@@ -14,7 +14,6 @@ class TwoBranch(nn.Module):
     def __init__(self) -> None:
         """Build both branches and the linear layer that reads them together."""
         super().__init__()
-        self.name = "twobranch"
         self.input_shape = (3, 32, 32)
         self.left = nn.Sequential(*_vgg_block(3, 64))
         self.right = nn.Sequential(*_vgg_block(3, 64))
@@ -45,10 +44,10 @@ VGG: dict[str, list[int | str]] = {
 }
 
 
-def vgg(name: str) -> Network:
+def vgg(widths: list[int | str]) -> Network:
     layers: list[nn.Module] = []
     inputs = 3
-    for width in VGG[name]:
+    for width in widths:
         if isinstance(width, str):
             layers.append(nn.MaxPool2d(2))
             continue
@@ -56,7 +55,7 @@ def vgg(name: str) -> Network:
         inputs = width
     features = nn.Sequential(*layers)
     return Network(
-        name, (3, 32, 32), features=features, flatten=nn.Flatten(), classifier=nn.Linear(512, 10)
+        (3, 32, 32), features=features, flatten=nn.Flatten(), classifier=nn.Linear(512, 10)
     )
 
 
@@ -65,5 +64,5 @@ def alexnet() -> nn.Module:
     from torchvision import models
 
     model = models.alexnet(weights=None)
-    vars(model).update(name="alexnet", input_shape=(3, 224, 224))
+    vars(model).update(input_shape=(3, 224, 224))
     return model

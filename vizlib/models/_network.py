@@ -7,6 +7,8 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+DIGIT = (1, 28, 28)
+
 
 class Network(nn.Sequential):
     """A chain of named layers that knows its own name and the images (C, H, W) it expects."""
@@ -14,13 +16,12 @@ class Network(nn.Sequential):
     # For `vizlib.capture`: `forward` only checks its input and calls the layers.
     is_chain = True
 
-    def __init__(self, name: str, input_shape: tuple[int, ...], **layers: nn.Module) -> None:
+    name: str  # `models.build` gives it
+
+    def __init__(self, input_shape: tuple[int, ...] = DIGIT, /, **layers: nn.Module) -> None:
         """Chain `layers` in the order in which they are named."""
-        super().__init__()
-        self.name = name
+        super().__init__(OrderedDict(layers))
         self.input_shape = input_shape
-        for layer_name, layer in layers.items():
-            self.add_module(layer_name, layer)
 
     def __getitem__(self, index: int | slice) -> nn.Module:  # type: ignore[override] # one for both
         """Return a layer, or a part of the chain as a plain `nn.Sequential`."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -13,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizlib.models._asking import eval_mode
+from vizlib import words
+from vizlib.models._asking import as_input, eval_mode, undisturbed
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,13 @@ class Summary:
         """Return the table as text, its columns aligned."""
         head = ("layer", "kind", "output", "parameters", "multiply-adds")
         total = ("total", self.name, "", f"{self.parameters:,}", f"{self.multiply_adds:,}")
-        rows = [head, *map(_cells, self.layers), total]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(_line(row, widths) for row in rows)
+        return words.table([head, *map(_cells, self.layers), total], texts=3)
 
 
 def _cells(layer: Layer) -> tuple[str, ...]:
     costs = (layer.parameters, layer.multiply_adds)
-    shape = "×".join(map(str, layer.output_shape[1:]))
+    shape = words.times(layer.output_shape[1:])
     return (layer.name, layer.kind, shape, *(f"{cost:,}" if cost else "–" for cost in costs))
-
-
-def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    texts = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
-    numbers = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
-    return "  ".join(texts + numbers).rstrip()
 
 
 def summary(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Summary:
@@ -94,9 +85,9 @@ def summary(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Sum
         raise ValueError(
             f"{name} does not say what it expects: give input_shape, such as (1, 28, 28)"
         )
-    zeros = _zeros(model, tuple(shape))
+    zeros = as_input(model, torch.zeros(1, *shape))
     try:
-        with _undisturbed(model):
+        with eval_mode(model), undisturbed(model):
             layers = _layers(model, name, zeros)
     except Exception as error:  # noqa: BLE001 - whatever anybody's model may raise
         raise ValueError(
@@ -105,14 +96,6 @@ def summary(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Sum
         ) from None
     total = sum(parameter.numel() for parameter in model.parameters())
     return Summary(name, tuple(shape), tuple(layers), total)
-
-
-def _zeros(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
-    """Return a batch of one, in the precision and on the device of the model's parameters."""
-    parameters = list(model.parameters())
-    device = next((p.device for p in parameters), torch.device("cpu"))
-    dtype = next((p.dtype for p in parameters if p.is_floating_point()), torch.float32)
-    return torch.zeros(1, *shape, device=device, dtype=dtype)
 
 
 def _layers(model: nn.Module, name: str, zeros: Tensor) -> list[Layer]:
@@ -146,19 +129,6 @@ def _parameters(model: nn.Module, paths: set[str]) -> Counter[str]:
             path = path.rpartition(".")[0]
         counts[path] += parameter.numel()
     return counts
-
-
-@contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Put modes, buffers and random numbers back when the block ends."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
-    with eval_mode(model), torch.random.fork_rng(devices):
-        try:
-            yield
-        finally:
-            for buffer, before in buffers:
-                buffer.data.copy_(before)
 
 
 def _inputs(model: nn.Module) -> int:
