@@ -17,9 +17,23 @@ function means(given, right) {
   return found.length === wanted.length && wanted.every((each, i) => near(found[i], each));
 }
 
+// The right number with too few decimals, but with two digits at least.
+function isRounded(given, right) {
+  const decimals = given.trim().split(".")[1]?.length ?? 0, [number] = numbers(given);
+  if (!Number.isFinite(right) || Number.isInteger(right) || Math.abs(number) * 10 ** decimals < 10)
+    return false;
+  return number === Number(right.toFixed(decimals));
+}
+
+function said(given, known, otherwise) {
+  const found = known.find(([answer]) => means(given, answer));
+  if (found) return found[1];
+  return isRounded(given, known[0][0]) ? "Right, but give more decimals." : otherwise;
+}
+
 document.addEventListener("submit", event => {
   event.preventDefault();
-  const form = event.target, given = event.submitter?.value || form.querySelector("input")?.value;
-  const known = JSON.parse(form.dataset.said).find(([answer]) => means(given, answer));
-  form.querySelector("output").value = known ? known[1] : form.dataset.otherwise;
+  const form = event.target, given = event.submitter?.value || form.querySelector("input").value;
+  const { said: known, otherwise } = form.dataset;
+  form.querySelector("output").value = said(given, JSON.parse(known), otherwise);
 });
