@@ -543,7 +543,7 @@ def test_a_folder_is_read_to_its_end_whatever_lies_in_it(photo):
     assert all(row.get("unread") for row in rows[1:-1])
 
 
-@pytest.mark.parametrize("name", ["\x1b[2J.png", "\u202e.png", "\udc80.png"])
+@pytest.mark.parametrize("name", ["\x1b[2J.png", "\u202e.png", "\udc80.png", "two\nlines.png"])
 def test_the_name_of_a_file_steers_no_terminal(photo, name):
     Path(name).write_bytes(photo.read_bytes())
     for arguments in (["read", name], ["read", f"{name}x"], ["test", "-w", f"{name}x"]):

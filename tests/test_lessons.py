@@ -282,7 +282,7 @@ def test_words_may_be_written_in_any_case(monkeypatch):
 
 
 def test_an_exercise_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match=r"there is no exercise '06.11'; did you mean '06.1'\?"):
+    with pytest.raises(ValueError, match=r"no exercise is called '06.11'; did you mean '06.1'\?"):
         lessons.check("06.11", 1)
-    with pytest.raises(ValueError, match=r"there is no exercise 6.1; did you mean '06.1'\?"):
+    with pytest.raises(ValueError, match=r"no exercise is called 6.1; did you mean '06.1'\?"):
         lessons.check(6.1, 1)

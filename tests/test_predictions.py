@@ -49,7 +49,7 @@ def test_a_letter_may_have_its_brackets():
 
 def test_a_prediction_that_does_not_exist_is_named():
     with pytest.raises(
-        ValueError, match=r"there is no prediction '00\.aa'; did you mean '00\.a'\?"
+        ValueError, match=r"no prediction is called '00\.aa'; did you mean '00\.a'\?"
     ):
         predict("00.aa", "a")
 

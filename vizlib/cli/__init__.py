@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from vizlib import __version__, words
 from vizlib.cli import _console, _grade, _look
 from vizlib.cli._console import (
     DataSet,
     Device,
+    Folder,
     Json,
     Model,
     NoGpu,
@@ -49,7 +51,7 @@ def main(
     *,
     version: Annotated[  # noqa: ARG001 - the callback has answered
         bool,
-        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+        Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """See what every layer of a convolutional network does to a handwritten digit.
@@ -70,47 +72,25 @@ def main(
 def train(
     *,
     model: Model = "lenet",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the images.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    epochs: Annotated[int | None, Option(help="Passes over the images.")] = None,
+    batch_size: Annotated[int | None, Option(help="Images a step.")] = None,
     test_batch_size: TestBatch = 500,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", "--lr", help="The largest learning rate.")
+        float | None, Option("--learning-rate", "--lr", help="The largest learning rate.")
     ] = None,
-    gamma: Annotated[
-        float | None, typer.Option(help="Factor on the learning rate after each epoch.")
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="onecycle, cosine, step (which takes gamma), constant, …")
-    ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw, adadelta, …")] = None,
-    augment: Annotated[
-        bool | None,
-        typer.Option("--augment/--no-augment", help="Turn, scale, shear, shift images a little."),
-    ] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**63 - 1, help="Decides every random number.")
-    ] = 0,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", "-w", help="Start from the weights in this file.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where the run in the folder was stopped.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="The folder to write; runs/MODEL if not given."),
-    ] = None,
-    save: Annotated[
-        bool, typer.Option("--save/--no-save", help="Write weights, history and checkpoint.")
-    ] = True,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="One step, nothing written: does everything work?")
-    ] = False,
-    log_interval: Annotated[
-        int, typer.Option(min=0, help="Print the loss after every so many steps; 0 for never.")
-    ] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    gamma: Annotated[float | None, Option(help="Factor on the rate after each epoch.")] = None,
+    schedule: Annotated[str | None, Option(help="onecycle, cosine, step, constant, …")] = None,
+    optimizer: Annotated[str | None, Option(help="sgd, adam, adamw, adadelta, …")] = None,
+    augment: Annotated[bool | None, Option(help="Turn, scale, shear and shift images.")] = None,
+    precision: Annotated[str | None, Option(help="auto, float32 or bfloat16.")] = None,
+    seed: Annotated[int, Option(min=0, max=2**63 - 1, help="Decides every random number.")] = 0,
+    weights: Annotated[Path | None, Option("--weights", "-w", help="A file to start from.")] = None,
+    resume: Annotated[bool, Option("--resume", help="Go on with the run in the folder.")] = False,
+    out: Folder = None,
+    save: Annotated[bool, Option(help="Write weights, history and checkpoint.")] = True,
+    dry_run: Annotated[bool, Option("--dry-run", help="One step, nothing written.")] = False,
+    log_interval: Annotated[int, Option(min=0, help="Print the loss every so many steps.")] = 0,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="No progress bar.")] = False,
     data: DataSet = "auto",
     device: Device = "auto",
     no_gpu: NoGpu = False,
@@ -176,7 +156,7 @@ def measure(
     *,
     model: Model = "lenet",
     weights: Weights = None,
-    first: Annotated[int | None, typer.Option(help="Only so many of the test images.")] = None,
+    first: Annotated[int | None, Option(help="Only so many of the test images.")] = None,
     test_batch_size: TestBatch = 500,
     out: OptionalPicture = None,
     data: DataSet = "auto",
@@ -231,7 +211,7 @@ def _test_report(facts: dict[str, Any]) -> str:
 def curves(
     *,
     source: Annotated[
-        str, typer.Argument(help="A folder of vizlib train, a history.json, or a network's name.")
+        str, Argument(help="A folder of vizlib train, a history.json, or a network's name.")
     ],
     out: Picture = Path("curves.png"),
     as_json: Json = False,
@@ -255,7 +235,7 @@ def curves(
 def compare(
     *,
     sources: Annotated[
-        list[str], typer.Argument(help="Names of networks, folders of vizlib train, or both.")
+        list[str], Argument(help="Names of networks, folders of vizlib train, or both.")
     ],
     out: Picture = Path("compare.png"),
     as_json: Json = False,

@@ -141,10 +141,7 @@ def _maps(folder: Path, name: str, maps: np.ndarray, end: str | float) -> list[d
 
 def _rounded(values: Any) -> Any:
     """Return numbers as Python's own, with six digits: what float32 holds."""
-    numbers = np.asarray(values, dtype=np.float64)
-    if numbers.ndim:
-        return [_rounded(each) for each in numbers]
-    return float(f"{numbers:.6g}")
+    return np.vectorize(lambda value: float(f"{value:.6g}"), otypes=[float])(values).tolist()
 
 
 def _enlarged(pixels: np.ndarray) -> np.ndarray:
@@ -185,21 +182,15 @@ def _page(index: dict[str, Any]) -> str:
 def _section(stage: dict[str, Any]) -> str:
     shape = words.times(stage["shape"])
     what = f"{stage['name']}, {stage['kind']}, {shape}: {stage['least']:g} to {stage['greatest']:g}"
-    maps = [
-        f"<figure>{_image(each['file'], _says(stage, channel, each))}"
-        f"<figcaption>{channel}</figcaption></figure>"
-        for channel, each in enumerate(stage.get("maps", []))
-    ]
-    overview = _image(stage["overview"], f"All of {what}")
-    single = (
-        f'<details><summary>Each map</summary><div class="maps">{"".join(maps)}</div></details>'
-    )
-    return f"<h2>{escape(what)}</h2>\n{overview}\n{single if maps else ''}"
-
-
-def _says(stage: dict[str, Any], channel: int, entry: dict[str, Any]) -> str:
-    ends = f"from {entry['least']:g} to {entry['greatest']:g}"
-    return f"{stage['name']}, channel {channel}, {ends}"
+    parts = [f"<h2>{escape(what)}</h2>", _image(stage["overview"], f"All of {what}")]
+    if "maps" in stage:
+        parts.append('<details><summary>Each map</summary><div class="maps">')
+        for channel, each in enumerate(stage["maps"]):
+            ends = f"from {each['least']:g} to {each['greatest']:g}"
+            image = _image(each["file"], f"{stage['name']}, channel {channel}, {ends}")
+            parts.append(f"<figure>{image}<figcaption>{channel}</figcaption></figure>")
+        parts.append("</div></details>")
+    return "\n".join(parts)
 
 
 def _image(file: str, text: str) -> str:

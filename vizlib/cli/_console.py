@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer import Option
 from typer.core import TyperGroup
 
 from vizlib import files
@@ -39,7 +40,7 @@ class OneSentence(TyperGroup):
             told = sentence(error)
             if told is None:
                 raise
-            say(f"vizlib: {told}", err=True)
+            say_line(f"vizlib: {told}", err=True)
             _let_go_of_stdout()
             sys.exit(2)
         sys.exit(code)
@@ -73,25 +74,26 @@ def _must_be_png(path: Path | None) -> Path | None:
     return path
 
 
-Model = Annotated[str, typer.Option("--model", "-m", help="The network; vizlib info lists them.")]
+Model = Annotated[str, Option("--model", "-m", help="The network; vizlib info lists them.")]
 Weights = Annotated[
     Path | None,
-    typer.Option("--weights", "-w", help="Weights from a file, not those that come with vizlib."),
+    Option("--weights", "-w", help="Weights from a file, not those that come with vizlib."),
 ]
 DataSet = Annotated[
     str,
-    typer.Option(
+    Option(
         "--data",
         help="mnist; digits, 1,797 small ones that are here already; auto: mnist if it can be had.",
     ),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps, …")]
-NoGpu = Annotated[bool, typer.Option("--no-gpu", help="Compute on the CPU, whatever there is.")]
-TestBatch = Annotated[int, typer.Option(min=1, max=_MOST, help="Images at once while testing.")]
-_OUT = typer.Option("--out", "-o", callback=_must_be_png, help="Draw it, as PNG, to this file.")
+Device = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1, mps, …")]
+NoGpu = Annotated[bool, Option("--no-gpu", help="Compute on the CPU, whatever there is.")]
+TestBatch = Annotated[int, Option(min=1, max=_MOST, help="Images at once while testing.")]
+Folder = Annotated[Path | None, Option("--out", "-o", help="The folder; else one in runs.")]
+_OUT = Option("--out", "-o", callback=_must_be_png, help="Draw it, as PNG, to this file.")
 Picture = Annotated[Path, _OUT]
 OptionalPicture = Annotated[Path | None, _OUT]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Json = Annotated[bool, Option("--json", help="Print JSON, for machines.")]
 
 
 def trained(name: str, path: Path | None) -> nn.Module:
@@ -110,6 +112,11 @@ def show(facts: object, text: str, *, as_json: bool) -> None:
 def say(text: str, *, err: bool = False) -> None:
     """Print a text without what would steer the terminal: names of files come from outside."""
     typer.echo("".join("\N{REPLACEMENT CHARACTER}" if _steers(c) else c for c in text), err=err)
+
+
+def say_line(text: str, *, err: bool = False) -> None:
+    """Print a text on one line: the name of a file may have several."""
+    say(" ".join(text.splitlines()), err=err)
 
 
 def _steers(letter: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument
 
 from vizlib.cli import _console
 from vizlib.cli._console import Json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def grade(
-    folder: Annotated[Path, typer.Argument(help="Where the files of lessons.summary() are.")],
+    folder: Annotated[Path, Argument(help="Where the files of lessons.summary() are.")],
     *,
     as_json: Json = False,
 ) -> None:

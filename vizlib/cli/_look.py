@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from vizlib.cli import _console
-from vizlib.cli._console import DataSet, Json, Model, OptionalPicture, Weights
+from vizlib.cli._console import DataSet, Folder, Json, Model, OptionalPicture, Weights
 from vizlib.words import counted, listed, percent, share, table, times
 
 if TYPE_CHECKING:
@@ -24,23 +25,15 @@ def maps(
     *,
     model: Model = "lenet",
     weights: Weights = None,
-    image: Annotated[
-        Path | None, typer.Option("--image", "-i", help="A photograph or drawing of a digit.")
-    ] = None,
-    index: Annotated[int, typer.Option(help="Which test image, where there is no --image.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The folder to write; else runs/MODEL/maps.")
-    ] = None,
+    image: Annotated[Path | None, Option("--image", "-i", help="A photograph of a digit.")] = None,
+    index: Annotated[int, Option(help="Which test image, where there is no --image.")] = 0,
+    out: Folder = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option("--layer", "-l", help="Only this layer, kind or pattern; may be repeated."),
+        Option("--layer", "-l", help="Only this layer, kind or pattern; may be repeated."),
     ] = None,
-    scale: Annotated[
-        str, typer.Option(help="What the darkest colour stands for: map, layer or network.")
-    ] = "layer",
-    values: Annotated[
-        bool, typer.Option("--values", help="Print every value of the fully connected layers.")
-    ] = False,
+    scale: Annotated[str, Option(help="The darkest is that of a map, layer or network.")] = "layer",
+    values: Annotated[bool, Option("--values", help="Print the values of vectors.")] = False,
     data: DataSet = "auto",
     as_json: Json = False,
 ) -> None:
@@ -100,11 +93,11 @@ def _numbers(values: list[float]) -> str:
 
 def read(
     *,
-    pictures: Annotated[list[Path], typer.Argument(help="Folders of photographs, or files.")],
+    pictures: Annotated[list[Path], Argument(help="Folders of photographs, or files.")],
     model: Model = "lenet",
     weights: Weights = None,
     labelled: Annotated[
-        bool, typer.Option("--labelled", help="File names begin with the digit that is right.")
+        bool, Option("--labelled", help="File names begin with the digit that is right.")
     ] = False,
     out: OptionalPicture = None,
     as_json: Json = False,
@@ -130,7 +123,7 @@ def read(
             rows.append(row | _right(row, labelled=labelled))
             seen += [] if image is None else [(image, str(row["digit"]))]
             if not as_json:
-                _console.say(_read_line(rows[-1]))
+                _console.say_line(_read_line(rows[-1]))
     facts: dict[str, Any] = {"network": model, "pictures": rows}
     if labelled:
         facts["right"] = sum(row.get("right", False) for row in rows)
@@ -208,7 +201,7 @@ def _read_line(row: dict[str, Any]) -> str:
 
 def info(
     *,
-    network: Annotated[str | None, typer.Argument(help="A network, by name.")] = None,
+    network: Annotated[str | None, Argument(help="A network, by name.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the networks, or show one.

@@ -10,11 +10,11 @@ Make a guess first: put it in place of the dots. Then run the next cell and see.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from vizlib import words
 from vizlib.lessons._answers import (
     EXERCISES,
     PREDICTIONS,
@@ -146,5 +146,4 @@ NO_GUESS = _no("Make a guess first: put it in place of the dots. Then run the ne
 
 def _known(name: Any, kind: str, names: Iterable[str]) -> None:
     if name not in names:
-        close = difflib.get_close_matches(str(name), names, n=1) or sorted(names)
-        raise ValueError(f"there is no {kind} {name!r}; did you mean {close[0]!r}?")
+        raise ValueError(words.unknown(kind, name, sorted(names)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,14 +13,17 @@ Function = Callable[..., Any]
 NOTHING = "Not written yet: put your lines in place of the dots, and end with `return`."
 
 
-@dataclass(frozen=True)
 class Task:
     """What a function gets, what torch makes of it, and functions often written in its place."""
 
-    inputs: Callable[[], tuple]
-    right: Function
-    hint: str
-    mistakes: tuple[tuple[Function, str], ...] = ()
+    def __init__(
+        self,
+        inputs: Callable[[], tuple],
+        right: Function,
+        hint: str,
+        *mistakes: tuple[Function, str],
+    ) -> None:
+        self.inputs, self.right, self.hint, self.mistakes = inputs, right, hint, mistakes
 
 
 def judge(function: Function, task: Task) -> tuple[bool, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 from dataclasses import asdict, dataclass
@@ -154,17 +155,12 @@ def _safe(who: str) -> str:
 def _as_json(answer: Any) -> Any:
     if callable(answer):
         return _source(answer)
-    try:
-        made = answer if isinstance(answer, str) else _listed(answer)
-        is_short = len(json.dumps(made)) <= _LONGEST
-    except (TypeError, ValueError, RuntimeError):
-        is_short = False
-    return made if is_short else repr(answer)[:500]
-
-
-def _listed(answer: Any) -> Any:
-    numbers = np.asarray(answer)
-    return numbers.tolist() if numbers.size <= _LONGEST else repr(answer)[:500]
+    with contextlib.suppress(TypeError, ValueError, RuntimeError):
+        numbers = np.asarray(answer)
+        made = answer if isinstance(answer, str) else numbers.tolist()
+        if numbers.size <= _LONGEST and len(json.dumps(made)) <= _LONGEST:
+            return made
+    return repr(answer)[:500]
 
 
 def _source(function: Any) -> str:

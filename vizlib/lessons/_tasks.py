@@ -51,10 +51,6 @@ def _outputs_kept_by_reference(network: nn.Sequential, x: Tensor) -> dict[str, T
     return {**made, "0": made["1"]}
 
 
-def _each_channel(x: Tensor) -> Tensor:
-    return nn.BatchNorm2d(x.shape[1])(x).detach()
-
-
 def _batch_norm_of(x: Tensor, axes: tuple[int, ...], correction: int = 0) -> Tensor:
     spread = x.std(axes, correction=correction, keepdim=True)
     return (x - x.mean(axes, keepdim=True)) / spread
@@ -73,14 +69,7 @@ def _centre(image: Tensor) -> list[float]:
 
 
 def _rates(first: float, gamma: float, epochs: int) -> list[float]:
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=first)
-    plan = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma)
-    rates: list[float] = []
-    for _ in range(epochs):
-        rates += map(float, plan.get_last_lr())
-        optimizer.step()
-        plan.step()
-    return rates
+    return (first * gamma ** torch.arange(epochs)).tolist()
 
 
 def _field(kernels: list[int], strides: list[int]) -> int:
@@ -102,129 +91,105 @@ TASKS = {
         lambda: (_whole(256, 5, 5).to(torch.uint8), 0.1307, 0.3081),
         lambda image, mean, std: (image.float() / 255 - mean) / std,
         "Divide by 255, subtract the mean, divide by the standard deviation.",
-        (
-            (lambda x, mean, std: (x.float() - mean) / std, "Divide by 255 first."),
-            (lambda x, mean, std: x / 255 - mean / std, "Put brackets around image / 255 − mean."),
-            (lambda x, mean, std: (x / 255 - mean) * std, "Divide by the standard deviation."),
-            (lambda x, _mean, _std: x / 255, "That is ToTensor; now mean and deviation."),
-        ),
+        (lambda x, mean, std: (x.float() - mean) / std, "Divide by 255 first."),
+        (lambda x, mean, std: x / 255 - mean / std, "Put brackets around image / 255 − mean."),
+        (lambda x, mean, std: (x / 255 - mean) * std, "Divide by the standard deviation."),
+        (lambda x, _mean, _std: x / 255, "That is ToTensor; now mean and deviation."),
     ),
     "02.6": Task(
         lambda: (_whole(10, 6), 10),
         F.one_hot,
         "Begin with torch.zeros(len(labels), classes), and set one place of each row to 1.",
-        (
-            (lambda x, n: F.one_hot(x, n).T, "One row for each label: yours has rows for classes."),
-            (lambda x, n: F.one_hot(x, n) * x[:, None], "The place that is hot holds a 1."),
-        ),
+        (lambda x, n: F.one_hot(x, n).T, "One row for each label: yours has rows for classes."),
+        (lambda x, n: F.one_hot(x, n) * x[:, None], "The place that is hot holds a 1."),
     ),
     "03.6": Task(
         lambda: (_some(5),),
         lambda scores: scores.softmax(0),
         "Raise e to every score, then divide by the sum of these.",
-        (
-            (torch.exp, "Now divide by their sum."),
-            (lambda x: x / x.sum(), "Raise e to each score first: scores may be negative."),
-            (lambda x: x.log_softmax(0), "That is its logarithm."),
-            (torch.sigmoid, "That is the sigmoid: each score by itself, so the sum is not 1."),
-        ),
+        (torch.exp, "Now divide by their sum."),
+        (lambda x: x / x.sum(), "Raise e to each score first: scores may be negative."),
+        (lambda x: x.log_softmax(0), "That is its logarithm."),
+        (torch.sigmoid, "That is the sigmoid: each score by itself, so the sum is not 1."),
     ),
     "04.5": Task(
         lambda: (_some(6, 6),),
         lambda image: F.max_pool2d(image[None, None], 2)[0, 0],
         "Two loops; the window of row r and column c begins at 2 · r and 2 · c.",
-        (
-            (lambda x: F.avg_pool2d(x[None, None], 2)[0, 0], "That is the mean of each window."),
-            (lambda x: F.max_pool2d(x[None, None], 2, 1)[0, 0], "Windows move by two pixels."),
-            (lambda x: x[::2, ::2], "That is the corner of each window; take the largest value."),
-        ),
+        (lambda x: F.avg_pool2d(x[None, None], 2)[0, 0], "That is the mean of each window."),
+        (lambda x: F.max_pool2d(x[None, None], 2, 1)[0, 0], "Windows move by two pixels."),
+        (lambda x: x[::2, ::2], "That is the corner of each window; take the largest value."),
     ),
     "04.6": Task(
         lambda: (_some(2, 5, 5), _some(2, 3, 3)),
         lambda image, kernel: F.conv2d(image[None], kernel[None])[0, 0],
         "As by_hand, but patch and kernel have two channels, and all 18 products are one sum.",
         (
-            (
-                lambda x, k: F.conv2d(x[None], k[:, None], groups=2)[0],
-                "The two channels go into one sum: one map comes out, not two.",
-            ),
-            (lambda x, k: F.conv2d(x[None, :1], k[None, :1])[0, 0], "Read both channels."),
-            (lambda x, k: F.conv2d(x[None], k[None].flip(2, 3))[0, 0], "Do not turn the kernel."),
+            lambda x, k: F.conv2d(x[None], k[:, None], groups=2)[0],
+            "The two channels go into one sum: one map comes out, not two.",
         ),
+        (lambda x, k: F.conv2d(x[None, :1], k[None, :1])[0, 0], "Read both channels."),
+        (lambda x, k: F.conv2d(x[None], k[None].flip(2, 3))[0, 0], "Do not turn the kernel."),
     ),
     "05.5": Task(
         lambda: (0.1 + _whole(9, 1).item() / 10, 0.5, 4),
         _rates,
         "A list: the first epoch has the first rate, each following one gamma times the last.",
-        (
-            (lambda r, g, n: [g * rate for rate in _rates(r, g, n)], "Begin with the first rate."),
-            (lambda r, g, n: _rates(r, g, n)[-1], "Return the rates of all epochs, as a list."),
-        ),
+        (lambda r, g, n: [g * rate for rate in _rates(r, g, n)], "Begin with the first rate."),
+        (lambda r, g, n: _rates(r, g, n)[-1], "Return the rates of all epochs, as a list."),
     ),
     "06.5": Task(
         lambda: (_small_network(), _some(1, 1, 6, 6)),
         _outputs,
         "For each name and layer of named_children register a hook that keeps made.clone().",
         (
-            (
-                _outputs_kept_by_reference,
-                "The first trap: the ReLU works in place and overwrites what you kept. Clone it.",
-            ),
+            _outputs_kept_by_reference,
+            "The first trap: the ReLU works in place and overwrites what you kept. Clone it.",
         ),
     ),
     "07.6": Task(
         lambda: (3 * _some(4, 2, 3, 3) + 1,),
-        _each_channel,
+        lambda x: F.batch_norm(x, None, None, training=True),
         "Mean and standard deviation over the axes (0, 2, 3), with keepdim=True.",
+        (lambda x: _batch_norm_of(x, (0, 1, 2, 3)), "Each channel has a mean of its own."),
+        (lambda x: _batch_norm_of(x, (2, 3)), "All images of the batch share the mean."),
+        (lambda x: _batch_norm_of(x, (1, 2, 3)), "That is one mean for each image."),
         (
-            (lambda x: _batch_norm_of(x, (0, 1, 2, 3)), "Each channel has a mean of its own."),
-            (lambda x: _batch_norm_of(x, (2, 3)), "All images of the batch share the mean."),
-            (lambda x: _batch_norm_of(x, (1, 2, 3)), "That is one mean for each image."),
-            (
-                lambda x: _batch_norm_of(x, (0, 2, 3), correction=1),
-                "Divide by the count, not by the count minus one: correction=0.",
-            ),
+            lambda x: _batch_norm_of(x, (0, 2, 3), correction=1),
+            "Divide by the count, not by the count minus one: correction=0.",
         ),
     ),
     "08.6": Task(
         lambda: (_some(20, 3), _whole(3, 20)),
         _share,
         "The answer is the place of the largest score of a row; compare it with the label.",
-        (
-            (lambda x, y: 1 - _share(x, y), "That is the share of the wrong ones."),
-            (lambda x, y: 100 * _share(x, y), "Give a share between 0 and 1, not percent."),
-            (lambda x, y: 20 * _share(x, y), "That is how many; divide by how many there are."),
-            (lambda x, y: (x.argmax(1) == y).float(), "Now take the mean of these."),
-        ),
+        (lambda x, y: 1 - _share(x, y), "That is the share of the wrong ones."),
+        (lambda x, y: 100 * _share(x, y), "Give a share between 0 and 1, not percent."),
+        (lambda x, y: 20 * _share(x, y), "That is how many; divide by how many there are."),
+        (lambda x, y: (x.argmax(1) == y).float(), "Now take the mean of these."),
     ),
     "09.5": Task(
         lambda: (_whole(256, 6, 8),),
         _centre,
         "Each row number times the ink of its row, added up, divided by all the ink.",
-        (
-            (lambda x: _centre(x)[::-1], "The row first, then the column."),
-            (lambda x: [(side - 1) / 2 for side in x.shape], "That is the middle of the image."),
-        ),
+        (lambda x: _centre(x)[::-1], "The row first, then the column."),
+        (lambda x: [(side - 1) / 2 for side in x.shape], "That is the middle of the image."),
     ),
     "10.6": Task(
         lambda: (nn.Identity(), (), _some(2, 3, 4, 4)),
         _after_hook,
         "Set made[:, 0] to 0 and return made.",
-        (
-            (lambda _layer, _given, made: made * 0, "Only channel 0: yours silences all."),
-            (lambda _layer, _given, made: made, "Nothing has changed: set made[:, 0] to 0."),
-        ),
+        (lambda _layer, _given, made: made * 0, "Only channel 0: yours silences all."),
+        (lambda _layer, _given, made: made, "Nothing has changed: set made[:, 0] to 0."),
     ),
     "11.6": Task(
         lambda: (_some(2, 3, 4, 4), lambda x: x[:, :1] + 1, lambda x: 2 * x),
         lambda x, left, right: torch.cat([left(x), right(x)], 1),
         "Call both branches with x, and put their channels side by side: torch.cat, dim=1.",
+        (lambda x, left, right: left(x) + right(x), "That adds the maps, as a residual does."),
         (
-            (lambda x, left, right: left(x) + right(x), "That adds the maps, as a residual does."),
-            (
-                lambda x, left, right: torch.cat([right(x), left(x)], 1),
-                "The left branch comes first.",
-            ),
+            lambda x, left, right: torch.cat([right(x), left(x)], 1),
+            "The left branch comes first.",
         ),
     ),
     "12.5": Task(
@@ -232,9 +197,7 @@ TASKS = {
         _field,
         "Begin with field = 1 and jump = 1. Each layer: field += (kernel − 1) · jump; "
         "then jump *= stride.",
-        (
-            (lambda k, _s: _field(k, [1] * len(k)), "Strides widen the jump to the next value."),
-            (lambda k, _s: sum(k), "Fields overlap: a kernel adds (kernel − 1) · jump pixels."),
-        ),
+        (lambda k, _s: _field(k, [1] * len(k)), "Strides widen the jump to the next value."),
+        (lambda k, _s: sum(k), "Fields overlap: a kernel adds (kernel − 1) · jump pixels."),
     ),
 }
