@@ -17,7 +17,7 @@ from pygments.lexers import PythonLexer
 
 from vizlib import lessons
 from vizlib.lessons._answers import choices
-from vizlib.lessons._functions import NOTHING
+from vizlib.lessons._tasks import NOTHING
 
 ASKS = re.compile(r"""\b(predict|check)\(["'](\d\d\.\w)["']""")
 UNANSWERED = {lessons.NO_ANSWER.sentence, lessons.NO_GUESS.sentence, NOTHING}

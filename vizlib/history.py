@@ -144,7 +144,9 @@ def _fault(history: History) -> str:
         value = getattr(history, name)
         if type(value) is not type(usual):
             return f"{name} is {type(value).__name__}, not {type(usual).__name__}"
-        if isinstance(value, list) and not all(map(_is_number, value)):
+        if isinstance(value, list) and not all(
+            type(each) in {int, float} and math.isfinite(each) for each in value
+        ):
             return f"{name} holds something that is not a number"
     if history.snapshots:
         return "its snapshots are tensors, which are kept in a file beside it"
@@ -152,8 +154,3 @@ def _fault(history: History) -> str:
     if len(history.val_loss) != history.epochs or set(lengths.values()) - {0, history.epochs}:
         return f"its lists do not have one entry for each epoch: {lengths}"
     return ""
-
-
-def _is_number(value: object) -> bool:
-    is_true = isinstance(value, bool)  # which Python counts as a number
-    return isinstance(value, int | float) and not is_true and math.isfinite(value)

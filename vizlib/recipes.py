@@ -119,28 +119,23 @@ def _classes(module: Any, base: type, *, but: tuple[str, ...]) -> dict[str, type
 
 
 _SGD = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
-_CONV = Recipe(
-    epochs=15, learning_rate=0.06, optimizer_options=_SGD, augment=Affine(), average=0.998
-)
+_CONV = Recipe(learning_rate=0.06, optimizer_options=_SGD, augment=Affine(), average=0.998)
 
 
-def _conv(**changes: Any) -> Recipe:
-    return replace(_CONV, **changes)
-
-
-_RECIPES = {
-    "lenet": _conv(epochs=40),
-    "newnet": _conv(epochs=20),
-    "mlp": _conv(epochs=120),
-    "mlp500": _conv(epochs=40),
-    "mlp256": _conv(epochs=40),
-    "cnn": _conv(epochs=30),
-    "defaultnet": _conv(epochs=12),
-    "myfullconvnet": _conv(epochs=20),
-    "mynetv1": _conv(epochs=10),
-    "mynetv2": _conv(epochs=25),
-    "myvggnet": _conv(epochs=40),
+_EPOCHS = {
+    "lenet": 40,
+    "newnet": 20,
+    "mlp": 120,
+    "mlp500": 40,
+    "mlp256": 40,
+    "cnn": 30,
+    "defaultnet": 12,
+    "myfullconvnet": 20,
+    "mynetv1": 10,
+    "mynetv2": 25,
+    "myvggnet": 40,
 }
+_RECIPES = {name: replace(_CONV, epochs=epochs) for name, epochs in _EPOCHS.items()}
 
 
 def names() -> list[str]:

@@ -236,12 +236,11 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def _is_named_tensor(item: tuple[object, object]) -> bool:
-    return isinstance(item[0], str) and isinstance(item[1], Tensor) and _has_values(item[1])
-
-
-def _has_values(tensor: Tensor) -> bool:
     """Tell whether there is one number for each place: sparse, nested, meta tensors have others."""
-    return tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta
+    name, value = item
+    if not (isinstance(name, str) and isinstance(value, Tensor)):
+        return False
+    return value.layout == torch.strided and not value.is_nested and not value.is_meta
 
 
 def _misfits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:

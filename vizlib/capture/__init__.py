@@ -51,30 +51,25 @@ The parts, in the order in which to read them:
 - `_kinds`: one table of words says what kind of layer a module or a function is
 - `_flow`: names for tensors, so that a step can say what it read
 - `_watch`: the hooks on modules and the mode for functions
-- `_run`: runs a model and puts back what that changed
 - `_stages`: what is left in the end
-- `_probe`: questions asked of a model with these tools
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
-from vizlib.capture._flow import Constant, Step, Value, tensors
-from vizlib.capture._probe import (
-    Contributions,
-    TopImages,
-    contributions,
-    top_images,
-)
-from vizlib.capture._run import layers_of_chain, moved, run, run_chain
+from vizlib.capture._flow import INPUT, Constant, Step, Value, mapped, tensors
+from vizlib.capture._kinds import KINDS, layers_of_chain, torchs
 from vizlib.capture._stages import (
     Call,
     Channels,
@@ -83,9 +78,12 @@ from vizlib.capture._stages import (
     Stage,
     UnknownStageError,
     channel_axis,
+    real,
     refuse_number,
 )
 from vizlib.capture._watch import Watch
+from vizlib.data import Digits, as_tensor, normalize
+from vizlib.models import eval_mode, undisturbed
 
 __all__ = [
     "Channels",
@@ -138,11 +136,11 @@ def record(
     if everything and not isinstance(x, tuple) and (chain := layers_of_chain(model)):
         recording = Recording()
         with _telling(recording), torch.no_grad():
-            run_chain(model, chain, moved(x, model), recording)
+            _run_chain(model, chain, _moved(x, model), recording)
         return recording
     watch, recording = _recorder(model, layers, samples)
     with _telling(recording):
-        run(watch, x, keywords)
+        _run(watch, x, keywords)
         recording.wait()
     watch.names.refuse_unmatched()
     return recording
@@ -163,7 +161,7 @@ def program(model: nn.Module, x: Any, **keywords: Any) -> Program:
     {'0': '0.linear', '1': '1.relu'}
     """
     watch = Watch(model, lambda _call: None, inside=True)
-    output = run(watch, x, keywords)
+    output = _run(watch, x, keywords)
     return Program(
         watch.flow.steps,
         {stage: str(step) for stage, step in watch.origins.items()},
@@ -278,3 +276,182 @@ def _changed(changes: Mapping[str, Mapping[int, float]], call: Call) -> Tensor:
         refuse_number(f"channel {channel} of {call.name!r}", channel, "it", changed.shape[axis])
         changed.select(axis, channel).mul_(factor)
     return changed
+
+
+# --- Running a model -----------------------------------------------------------------------
+
+
+def _run(watch: Watch, x: Any, kwargs: dict[str, Any]) -> Any:
+    """Run a watched model once on an input, or a tuple of several, and return its answer."""
+    _refuse_lazy(watch.layers)
+    args, kwargs = _moved((x if isinstance(x, tuple) else (x,), kwargs), watch.model)
+    with undisturbed(watch.model), watch:
+        return watch.model(*args, **kwargs)
+
+
+def _refuse_lazy(modules: Iterable[nn.Module]) -> None:
+    for module in modules:
+        if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+            raise ValueError(
+                f"{type(module).__name__} takes its shape from its first input, and would not be "
+                "the same afterwards: call the model once yourself, then record it"
+            )
+
+
+def _moved(value: Any, model: nn.Module) -> Any:
+    """Return inputs on the device of a model's first parameter; arrays become tensors."""
+    parameter = next(model.parameters(), None)
+
+    def move(part: Any) -> Any:
+        if isinstance(part, np.ndarray):
+            part = as_tensor(part)
+        if parameter is None or not isinstance(part, Tensor):
+            return part
+        return part.to(parameter.device)
+
+    return mapped(move, value)
+
+
+def _run_chain(
+    model: nn.Module, layers: dict[str, nn.Module], x: Tensor, recording: Recording
+) -> None:
+    """Call the layers of a chain one by one, and record each."""
+    if check := getattr(model, "check", None):
+        check(x)
+    read = INPUT
+    for name, layer in layers.items():
+        given, x = x, layer(x)
+        word = torchs(type(layer)) or ""
+        step = Step(name, word, (Value(read),), {}, x.shape)
+        recording.add(Call(name, KINDS[word], x, given, layer), step)
+        read = name
+
+
+# --- Questions -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TopImages:
+    """The images that excite a channel most, the strongest first.
+
+    - `indices` (k,): their places in the split
+    - `values` (k,): the channel's greatest value on each
+    - `images`, `labels`: as in the data set, uint8 (k, 28, 28) and int64 (k,)
+    """
+
+    indices: Tensor
+    values: Tensor
+    images: Tensor
+    labels: Tensor
+
+
+def top_images(
+    model: nn.Module,
+    digits: Digits | tuple[Tensor, Tensor],
+    stage: str,
+    channel: int,
+    k: int = 9,
+    *,
+    split: str = "test",
+    batch_size: int = 256,
+) -> TopImages:
+    """Return the `k` images on which a channel's greatest value is greatest.
+
+    - `digits`: a data set, of which the images of `split` are looked at, or any pair of images and
+      labels (N,): bytes (N, 28, 28), normalized as MNIST's are, or floats (N, C, H, W)
+    - `stage`, `channel`: a stage's name as `record` gives it, and which of its channels
+
+    Runs the model in evaluation mode, in batches, and leaves it as it was. Raises
+    UnknownStageError for a stage and IndexError for a channel that the model does not have, and
+    ValueError for images that the model cannot take, or a stage with no value for each image.
+
+    >>> from vizlib import data, models
+    >>> lenet, digits = models.build("lenet", seed=0), data.load("digits")
+    >>> top = top_images(lenet, digits, "relu1", channel=3, k=4)
+    >>> top.images.shape, bool((top.values.diff() <= 0).all())
+    (torch.Size([4, 28, 28]), True)
+    """
+    if isinstance(digits, Digits):
+        part, normalized = digits.split(split), digits.normalize
+        images, labels = part.images, part.labels
+    else:
+        (images, labels), normalized = digits, normalize
+    with eval_mode(model):
+        parts = [
+            _excitation(model, normalized(x) if x.dtype == torch.uint8 else x, stage, channel)
+            for x in images.split(batch_size)
+        ]
+    values, indices = torch.cat(parts).topk(min(k, len(images)))
+    return TopImages(indices, values, images[indices], labels[indices])
+
+
+def _excitation(model: nn.Module, x: Tensor, stage: str, channel: int) -> Tensor:
+    """Return a channel's greatest value on each image, (N,)."""
+    found: list[Tensor] = []
+
+    def measure(call: Call) -> None:
+        axis, output = channel_axis(call), call.output
+        refuse_number(f"channel {channel} of {stage!r}", channel, "it", output.shape[axis])
+        if len(output) != len(x) or output.numel() == 0:
+            shape = tuple(output.shape)
+            raise ValueError(f"{stage!r} gave {shape}: no values for each of {len(x)} images")
+        values = real(output).select(axis, channel)
+        found.append(values.reshape(len(x), -1).amax(1).cpu())
+
+    watch = Watch(model, measure, [stage])
+    try:
+        _run(watch, x, {})
+    except RuntimeError as error:
+        shape = tuple(x.shape)
+        raise ValueError(f"the model cannot take images {shape}: {error}") from error
+    watch.names.refuse_unmatched()
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """How the scores of the last linear layer, called `stage`, come about.
+
+    `units` float64 (N, scores, F) holds each input unit's value times its weight, `bias` (scores,)
+    what is added, `logits` (N, scores) what the layer gave. `rounding` (N, scores) is what the
+    layer lost by computing in its own precision: `units.sum(-1) + bias + rounding` is `logits`.
+    """
+
+    stage: str
+    units: Tensor
+    bias: Tensor
+    rounding: Tensor
+    logits: Tensor
+
+
+def contributions(model: nn.Module, x: Any) -> Contributions:
+    """Return what each unit before the last linear layer adds to each score.
+
+    The products of two float32 numbers are exact in float64, in which they are summed. Raises
+    UnknownStageError for a model whose forward pass calls no linear layer.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    >>> parts = contributions(model, torch.randn(3, 1, 2, 2))
+    >>> parts.units.shape
+    torch.Size([3, 2, 4])
+    >>> bool((parts.units.sum(-1) + parts.bias + parts.rounding == parts.logits).all())
+    True
+    """
+    last: list[tuple[str, nn.Linear, Tensor, Tensor]] = []
+
+    def keep(call: Call) -> None:
+        if isinstance(call.module, nn.Linear) and call.given is not None:
+            last[:] = [(call.name, call.module, _exact(call.given), _exact(call.output))]
+
+    watch = Watch(model, keep, ["linear"])
+    _run(watch, x, {})
+    watch.names.refuse_unmatched()
+    name, layer, values, logits = last[0]
+    weight = _exact(layer.weight)
+    bias = logits.new_zeros(len(weight)) if layer.bias is None else _exact(layer.bias)
+    units = values.unsqueeze(-2) * weight
+    return Contributions(name, units, bias, logits - (units.sum(-1) + bias), logits)
+
+
+def _exact(values: Tensor) -> Tensor:
+    return values.detach().cpu().double()

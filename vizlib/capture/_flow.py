@@ -144,10 +144,6 @@ class Flow:
             return None
         return known[2]
 
-    def is_unchanged(self, tensor: Tensor) -> bool:
-        """Say whether it is known that nobody has written on a tensor since a step gave it."""
-        return self.find(tensor) is not None and not tensor.is_inference()
-
     def origin(self, tensor: Tensor) -> Value:
         """Return the name of any tensor."""
         known = self._known.get(id(tensor))

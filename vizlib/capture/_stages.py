@@ -214,7 +214,7 @@ class Recording(Mapping[str, Stage]):
         """Return the stage called `name`; raise KeyError with the names that there are."""
         stages = self._stages()
         if name not in stages:
-            raise UnknownStageError.of(name, stages)
+            raise UnknownStageError(words.unknown("stage", name, list(stages), "this model has"))
         return stages[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -310,7 +310,7 @@ class Names:
             called = words.listed(self.seen)
             raise UnknownStageError(f"this forward pass did not call {entry!r}, only {called}")
         in_order = [*self.seen] if len(self.seen) == len(names) else names
-        raise UnknownStageError.of(entry, in_order)
+        raise UnknownStageError(words.unknown("stage", entry, in_order, "this model has"))
 
     def _modules(self) -> list[str]:
         """Return the names of the stages that the modules can be."""
@@ -328,8 +328,3 @@ class UnknownStageError(KeyError):
     def __str__(self) -> str:
         """Return the sentence itself, where KeyError would show it in quotes."""
         return self.args[0]
-
-    @classmethod
-    def of(cls, name: str, names: Iterable[str]) -> UnknownStageError:
-        """Return the error for a name that no stage has."""
-        return cls(words.unknown("stage", name, list(names), "this model has"))

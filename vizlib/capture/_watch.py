@@ -168,11 +168,12 @@ class Watch:
             output = args[0]  # x[0] = 1 gives nothing back
         tensor = first_tensor(output)
         # x.contiguous() may give back x, and x.data = y is no write that torch counts.
-        is_same = args and tensor is args[0] and self.flow.is_unchanged(tensor)
-        is_nothing = is_same and layer.operation != "setdata"
         if tensor is None:
-            is_nothing = layer.operation not in _READING
-        if not is_nothing:
+            is_step = layer.operation in _READING
+        else:
+            is_same = args and tensor is args[0] and self.flow.find(tensor)
+            is_step = not is_same or tensor.is_inference() or layer.operation == "setdata"
+        if is_step:
             self.flow.step(self.names.of(layer.path), layer.operation, func, given, output)
 
     # --- Stages ----------------------------------------------------------------------------

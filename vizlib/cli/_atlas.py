@@ -89,10 +89,11 @@ def write(
     recording = capture.record(model, picture.x, layers=layers)
     with torch.no_grad():
         scores = model(picture.x)[0]
+    pixels = picture.pixels if picture.pixels.ndim > 2 else np.stack([picture.pixels] * 3, axis=-1)  # noqa: PLR2004 - grey
     end = plots.largest(recording.values()) if scale == "network" else scale
     stages = list(recording.values())
     entries = [_stage(folder, f"{n:02}", stage, end) for n, stage in enumerate(stages, start=1)]
-    files.replace_whole(folder / "input.png", plots.png(_enlarged(_in_three(picture.pixels))))
+    files.replace_whole(folder / "input.png", plots.png(_enlarged(pixels)))
     index = {
         "network": getattr(model, "name", type(model).__name__),
         "image": picture.name,
@@ -147,10 +148,6 @@ def _rounded(values: Any) -> Any:
 def _enlarged(pixels: np.ndarray) -> np.ndarray:
     times = max(1, round(_PIXELS / max(pixels.shape[:2])))
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
-
-
-def _in_three(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.shape[2:] == (_COLOURS,) else np.stack([pixels] * _COLOURS, axis=-1)
 
 
 _COLOURS_SAY = (

@@ -78,15 +78,10 @@ def _points(handed: HandIn) -> dict[str, dict[str, int]]:
 
 def as_table(points: dict[str, dict[str, dict[str, int]]]) -> str:
     """One line for each student, one column for each lesson: right answers of all exercises."""
-    some = next(iter(points.values()))
-    rows = [[who, *map(_cell, each.values()), _total(each)] for who, each in points.items()]
-    return table([["who", *some, "all"], *rows])
-
-
-def _cell(one: dict[str, int]) -> str:
-    return f"{one['right']}/{one['exercises']}" if one["right"] else "–"
-
-
-def _total(each: dict[str, dict[str, int]]) -> str:
-    right, every = (sum(one[key] for one in each.values()) for key in ("right", "exercises"))
-    return f"{right}/{every}"
+    rows = [["who", *next(iter(points.values())), "all"]]
+    for who, lessons in points.items():
+        counts = [(each["right"], each["exercises"]) for each in lessons.values()]
+        cells = [f"{right}/{exercises}" if right else "–" for right, exercises in counts]
+        right, exercises = map(sum, zip(*counts, strict=True))
+        rows.append([who, *cells, f"{right}/{exercises}"])
+    return table(rows)

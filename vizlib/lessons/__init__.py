@@ -24,7 +24,6 @@ from vizlib.lessons._answers import (
     is_rounded,
     overlooked,
 )
-from vizlib.lessons._functions import NOTHING, judge
 from vizlib.lessons._progress import (
     HandIn,
     Summary,
@@ -34,7 +33,7 @@ from vizlib.lessons._progress import (
     remember,
     summary,
 )
-from vizlib.lessons._tasks import TASKS
+from vizlib.lessons._tasks import NOTHING, TASKS, judge
 
 __all__ = [
     "EXERCISES",

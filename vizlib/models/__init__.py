@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from vizlib import words
-from vizlib.models import _classics
+from vizlib.models import _network
 from vizlib.models._asking import as_input, eval_mode, probabilities, undisturbed
 from vizlib.models._network import DIGIT, Network
 from vizlib.models._summary import Layer, Summary, summary
@@ -212,9 +212,9 @@ _NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "myvggnet": _myvggnet,
     "arithmetic": _arithmetic,
     "lenet5": partial(_lenet, (3, 32, 32)),
-    "alexnet": _classics.alexnet,
-    **{name: partial(_classics.vgg, widths) for name, widths in _classics.VGG.items()},
-    "twobranch": _classics.TwoBranch,
+    "alexnet": _network.alexnet,
+    **{name: partial(_network.vgg, widths) for name, widths in _network.VGG.items()},
+    "twobranch": _network.TwoBranch,
 }
 
 

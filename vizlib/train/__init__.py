@@ -114,7 +114,7 @@ def fit(
         target,
         accelerator,
         seed=seed,
-        steps=steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
         snapshot_every=snapshot_every,
         checkpoint=path,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,42 +29,39 @@ OnStep = Callable[[int, Tensor], object]
 State = dict[str, Tensor]
 
 
+@dataclass(eq=False)
 class Run:
     """A network, its optimizer and its random numbers, from one epoch to the next."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        digits: Digits,
-        plan: Recipe,
-        device: torch.device,
-        accelerator: Accelerator | None,
-        *,
-        seed: int,
-        steps: int | None,
-        snapshot_every: int,
-        checkpoint: Path | None,
-    ) -> None:
-        self.model, self.digits, self.plan = model, digits, plan
-        self.device, self.accelerator = device, accelerator
-        self.snapshot_every, self.checkpoint = snapshot_every, checkpoint
-        self.home = next((parameter.device for parameter in model.parameters()), device)
-        self.generator = torch.Generator().manual_seed(seed)
-        rank = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
-        self.batches = digits.batches(
+    model: nn.Module
+    digits: Digits
+    plan: Recipe
+    device: torch.device
+    accelerator: Accelerator | None
+    seed: int
+    steps_per_epoch: int | None
+    snapshot_every: int
+    checkpoint: Path | None
+
+    def __post_init__(self) -> None:
+        """Take the first weights as the best so far."""
+        plan, many = self.plan, self.accelerator
+        self.home = next((parameter.device for parameter in self.model.parameters()), self.device)
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self.batches = self.digits.batches(
             "train",
             plan.batch_size,
-            device=device,
+            device=self.device,
             shuffle=True,
             augment=plan.augment,
             generator=self.generator,
-            share=rank,
+            share=(many.process_index, many.num_processes) if many else (0, 1),
         )
-        self.steps = min(steps or len(self.batches), len(self.batches))
-        settings = asdict(plan) | {"augment": repr(plan.augment), "seed": seed}
-        name = getattr(model, "name", type(model).__name__)
+        self.steps = min(self.steps_per_epoch or len(self.batches), len(self.batches))
+        settings = asdict(plan) | {"augment": repr(plan.augment), "seed": self.seed}
+        name = getattr(self.model, "name", type(self.model).__name__)
         # In one tuple: whoever is interrupted finds both from before an epoch, or both from after.
-        self.kept = History(name, digits.name, settings), _copy(model)
+        self.kept = History(name, self.digits.name, settings), _copy(self.model)
 
     @property
     def history(self) -> History:
@@ -232,17 +229,15 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "order": self.generator.get_state(),
-            "random": self._random_numbers(),
+            "random": [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self._gpu())],
             "steps": self.steps,
             "best": best,
             "snapshots": history.snapshots,
             "history": history.to_json(),
         }
 
-    def _random_numbers(self) -> list[Tensor]:
-        is_cuda = self.device.type == "cuda"
-        gpu = [torch.cuda.get_rng_state(self.device)] if is_cuda else []
-        return [torch.get_rng_state(), *gpu]
+    def _gpu(self) -> list[torch.device]:
+        return [self.device] if self.device.type == "cuda" else []
 
     def _save(self, path: Path) -> None:
         try:
@@ -265,8 +260,8 @@ class Run:
         self.generator.set_state(state["order"])
         cpu, *gpus = state["random"]
         torch.set_rng_state(cpu)
-        for gpu in gpus if self.device.type == "cuda" else []:
-            torch.cuda.set_rng_state(gpu, self.device)
+        for numbers, gpu in zip(gpus, self._gpu(), strict=False):
+            torch.cuda.set_rng_state(numbers, gpu)
         self.kept = history, state["best"]
 
     def _refuse_other(self, history: History, state: dict[str, Any]) -> None:

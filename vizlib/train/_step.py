@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 from itertools import chain
 
 import torch
@@ -45,22 +46,17 @@ class RunningMean:
             torch._foreach_add_(means, change)
 
 
+@dataclass(frozen=True)
 class Step:
     """The ordinary step: forward, backward, optimizer, running mean, then the schedule."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        schedule: LRScheduler,
-        mean: RunningMean | None,
-        *,
-        smoothing: float,
-        is_bfloat16: bool,
-        kind: str,
-    ) -> None:
-        self.model, self.optimizer, self.schedule, self.mean = model, optimizer, schedule, mean
-        self.smoothing, self.is_bfloat16, self.kind = smoothing, is_bfloat16, kind
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler
+    mean: RunningMean | None
+    smoothing: float
+    is_bfloat16: bool
+    kind: str
 
     def __call__(self, images: Tensor, labels: Tensor, scale: float) -> Tensor:
         """Learn from a batch; return the sum of its losses and its right answers, as (2,).
