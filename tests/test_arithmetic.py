@@ -215,7 +215,9 @@ def test_the_sizes_of_the_course():
             "a padding of 2 is more than half of the kernel of 2; pooling takes at most 1",
         ),
         (
-            lambda: arithmetic.transposed_size(3, 2, padding=2),
+            lambda: arithmetic.conv_transpose2d_step(
+                torch.zeros(3, 3), torch.zeros(2, 2), row=0, col=0, padding=2
+            ),
             "padding 2 takes 4 pixels from an output of 4; use at most 1",
         ),
         (
@@ -430,8 +432,10 @@ def test_transposed(channels, size, kernel, stride, padding, output_padding, dil
     for place in places(seed, expected.shape):
         assert close(step(*place).total, expected[place].item())
         assert close(step(*place).total, loop[place])
-    rows = zip(size, kernel, stride, padding, output_padding, dilation, strict=True)
-    assert [arithmetic.transposed_size(*row) for row in rows] == list(expected.shape[1:])
+    height, width = expected.shape[1:]
+    for row, col in ((height, 0), (0, width)):
+        with pytest.raises(IndexError, match=f"the output has {height}×{width} values"):
+            step(0, row, col)
 
 
 @some

@@ -6,7 +6,7 @@ and without the layer that they explain.
 
 >>> image = [[3, 3, 2, 1, 0], [2, 3, 2, 1, 0], [3, 3, 2, 1, 0]]
 >>> conv2d_step(image, [[0, 1, 2], [2, 2, 0], [0, 1, 2]], row=0, col=1)
-ConvStep(channel 0 at (0, 1): 9 products 18 + bias 0 = 18)
+ConvStep(3·0 + 2·1 + 1·2 + 3·2 + 2·2 + 1·0 + 3·0 + 2·1 + 1·2 =...18)
 
 `trace` goes from a value at any depth of a network back to the image, one layer at a time.
 """
@@ -20,17 +20,16 @@ from math import prod
 from vizlib.arithmetic._activations import ActivationStep, activation
 from vizlib.arithmetic._backpropagation import Backpropagation, NeuronStep, backpropagation
 from vizlib.arithmetic._chain import Chain, receptive_field, trace
-from vizlib.arithmetic._convolution import ConvStep, conv2d_step
+from vizlib.arithmetic._convolution import ConvStep, conv2d_step, conv_transpose2d_step
 from vizlib.arithmetic._linear import LinearStep, linear_step
+from vizlib.arithmetic._moves import SumStep
 from vizlib.arithmetic._norms import NormStep, norm_step
 from vizlib.arithmetic._pooling import PoolStep, pool_step
 from vizlib.arithmetic._readers import NoReaderError
 from vizlib.arithmetic._softmax import ProbabilityStep, SoftmaxSteps, softmax_steps
 from vizlib.arithmetic._steps import Parts, Step
-from vizlib.arithmetic._sums import SumStep
 from vizlib.arithmetic._trace import Box, Trace, Traced
-from vizlib.arithmetic._transposed import conv_transpose2d_step
-from vizlib.arithmetic._windows import Sliding, Transposed, per_axis, whole_number
+from vizlib.arithmetic._windows import per_axis, sliding, whole_number
 
 __all__ = [
     "ActivationStep",
@@ -65,7 +64,6 @@ __all__ = [
     "size_formula",
     "softmax_steps",
     "trace",
-    "transposed_size",
 ]
 
 
@@ -92,7 +90,7 @@ def output_size(
     ValueError: kernel 5 with dilation 3 spans 13 pixels, wider than the input of 9; make the kernel
     smaller or the padding larger
     """
-    return Sliding(size, kernel, stride, padding, padding, dilation, ceil_mode).count
+    return sliding(size, kernel, stride, padding, padding, dilation, ceil_mode=ceil_mode).count
 
 
 def size_formula(
@@ -118,24 +116,6 @@ def size_formula(
         f" = {rounding}({top} / {stride}) + 1 = {rounding}({top / stride:.4g}) + 1"
         f" = {steps} + 1{dropped} = {count}"
     )
-
-
-def transposed_size(
-    size: int,
-    kernel: int,
-    stride: int = 1,
-    padding: int = 0,
-    output_padding: int = 0,
-    dilation: int = 1,
-) -> int:
-    """Return how many values a transposed convolution makes of `size` along one axis.
-
-    (W − 1)·S − 2P + D·(F − 1) + output_padding + 1, the formula of `output_size` solved for W.
-
-    >>> transposed_size(12, 2, stride=2)
-    24
-    """
-    return Transposed(size, kernel, stride, padding, output_padding, dilation).count
 
 
 @dataclass(frozen=True)
@@ -175,7 +155,7 @@ def parameters(
     """
     sides, patches = per_axis("image", image, 2), per_axis("patch", patch, 2)
     for side, width in zip(sides, patches, strict=True):
-        Sliding(side, width)
+        sliding(side, width)
     for name, number in {"hidden": hidden, "kernels": kernels, "channels": channels}.items():
         whole_number(name, number, 1)
     inputs, reads = prod(sides) * channels + bias, prod(patches) * channels + bias

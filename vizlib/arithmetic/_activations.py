@@ -13,7 +13,7 @@ from vizlib import words
 from vizlib.arithmetic._readers import Node, NoReaderError, Reader
 from vizlib.arithmetic._steps import Place, Step
 from vizlib.arithmetic._windows import float64
-from vizlib.words import short
+from vizlib.words import counted, short
 
 
 def _between(x: Tensor, low: float, high: float) -> Tensor:
@@ -65,7 +65,7 @@ _FORMULAS: dict[str, tuple[str, Callable[..., Tensor]]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ActivationStep(Step):
     """An activation of values x: y = f(x), and its derivative there, all float64 and of one shape.
 
@@ -83,20 +83,16 @@ class ActivationStep(Step):
         """The result, where x is one number."""
         return self.y.item()
 
-    def __repr__(self) -> str:
-        """Return the formula, with the numbers where there is one value only."""
-        if self.x.numel() != 1:
-            return f"ActivationStep({self.name}(x) = {self.formula}, {self.x.numel()} values)"
-        numbers = f"x = {self.x.item():.6g}: {self.total:.6g}, slope {self.slope.item():.6g}"
-        return f"ActivationStep({self.name}(x) = {self.formula}; {numbers})"
-
     def in_words(self, _most: int = 8) -> str:
         """Return what the function makes of x, and its formula.
 
         >>> activation("relu", -0.5).in_words()
         'relu(−0.5) = 0, where relu(x) = max(0, x)'
         """
-        return f"{self.in_short()}, where {self.name}(x) = {self.formula}"
+        formula = f"{self.name}(x) = {self.formula}"
+        if self.x.numel() != 1:
+            return f"{formula} for {counted(self.x.numel(), 'value')}"
+        return f"{self.in_short()}, where {formula}"
 
     def in_short(self) -> str:
         """Return what the function makes of x."""
@@ -120,7 +116,7 @@ def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
     >>> activation("relu", [-2.0, 0.0, 3.0]).slope.tolist()
     [0.0, 0.0, 1.0]
     >>> activation("prelu", -2.0, weight=0.25)
-    ActivationStep(prelu(x) = x, or 0.25 · x below 0; x = -2: -0.5, slope 0.25)
+    ActivationStep(prelu(−2) = −0.5, where prelu(x) = x, or 0.25 · x below 0)
     """
     if name not in _FORMULAS:
         raise ValueError(words.unknown("activation", name, list(_FORMULAS), "there are"))
@@ -174,11 +170,10 @@ class Activation(Reader):
         known = zip(*_parameters(_FORMULAS[name][1]), strict=True)
         self.settings = {setting: node.setting(setting, usual) for setting, usual in known}
 
-    def step(self, place: Place) -> tuple[float, ActivationStep]:
+    def step(self, place: Place) -> ActivationStep:
         """Return the activation of one value."""
         numbers = {name: self._number(value, place) for name, value in self.settings.items()}
-        step = activation(self.node.operation, self.before[place], **numbers)
-        return step.total, step
+        return activation(self.node.operation, self.before[place], **numbers)
 
     @staticmethod
     def _number(value: Any, place: Place) -> float:

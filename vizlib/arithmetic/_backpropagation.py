@@ -11,12 +11,12 @@ from torch import Tensor
 from vizlib import words
 from vizlib.arithmetic._activations import activation as activate
 from vizlib.arithmetic._linear import LinearStep, linear_step
+from vizlib.arithmetic._steps import WRITTEN_OUT, added, factor
 from vizlib.arithmetic._windows import float64, refuse_outside, whole_number
-from vizlib.arithmetic._words import WRITTEN_OUT, added, equation, factor, product_terms
 from vizlib.words import short
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NeuronStep(LinearStep):
     """One neuron forwards and backwards: output = f(total), total = Σ inputs · weights + bias.
 
@@ -40,7 +40,7 @@ class NeuronStep(LinearStep):
         """Return the sum, product by product if it is short."""
         if len(self.products) > WRITTEN_OUT:
             return super().in_words(most)
-        return equation(self.with_bias(product_terms(self.inputs, self.weights)), self.total)
+        return self.written_out(self.inputs, self.weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from vizlib import capture, data
 from vizlib.arithmetic._activations import Activation
+from vizlib.arithmetic._convolution import Convolution
 from vizlib.arithmetic._linear import Linear
-from vizlib.arithmetic._moves import Mean, Moves, only_moves
+from vizlib.arithmetic._moves import Mean, Moves, Sum, only_moves
 from vizlib.arithmetic._norms import Norm
+from vizlib.arithmetic._pooling import Pooling
 from vizlib.arithmetic._readers import Node, NoReaderError, Reader, Seen
 from vizlib.arithmetic._softmax import Softmax
 from vizlib.arithmetic._steps import Place
-from vizlib.arithmetic._sums import Sum
 from vizlib.arithmetic._trace import Box, Trace, Traced
-from vizlib.arithmetic._windowed import Convolution, Pooling
 from vizlib.arithmetic._windows import refuse_outside
 from vizlib.models import eval_mode
 from vizlib.words import times
@@ -125,11 +125,13 @@ class Chain:
         """Return one value of a step, and where the way goes on: None in padding."""
         reader = self._reader(name)
         try:
-            total, step = reader.step(at)
+            step = reader.step(at)
         except NoReaderError as error:
             raise NoReaderError(_sentence(reader.node, str(error))) from None
         which, source = reader.source(at, step) or (0, None)
         before, traced = reader.node.befores[which], None
+        moved = before[source].item() if source else 0.0
+        total = step.total if step else moved
         if name in self._recording:
             traced = Traced(
                 stage=name,
@@ -184,13 +186,10 @@ class Chain:
         return Node(
             name=name,
             kind=kind,
-            operation=step.operation,
             module=None if stage is None else stage.module,
-            arguments=step.arguments,
-            options=step.options,
+            step=step,
             names=names,
             befores=tuple(self._value(read) for read in names if read != UNKNOWN),
-            shape=tuple(step.shape),
             constants=self._constants,
         )
 

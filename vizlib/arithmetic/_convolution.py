@@ -1,4 +1,4 @@
-"""One value of a convolution: a patch times a kernel, product by product."""
+"""One value of a convolution, transposed or not: a patch times a kernel, product by product."""
 
 from __future__ import annotations
 
@@ -6,36 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from vizlib.arithmetic._steps import Parts, Place, WeightedSum
+from vizlib.arithmetic._readers import Node, Source, Windowed, shared
+from vizlib.arithmetic._steps import WRITTEN_OUT, Parts, Place, WeightedSum, largest_place
 from vizlib.arithmetic._windows import (
     PADDING_MODES,
     SIDES,
     Axis,
-    Sliding,
     Sources,
     as_grid,
     float64,
     gather,
     one_image,
+    outside,
     per_axis,
+    pixels_at,
     refuse_outside,
+    sliding,
+    transposed,
     whole_number,
     window_at,
 )
-from vizlib.arithmetic._words import (
-    WRITTEN_OUT,
-    equation,
-    largest_terms,
-    product_terms,
-    rest_term,
-)
-from vizlib.words import short
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ConvStep(WeightedSum):
     """How one value of a convolution comes about: total = Σ patch · kernel + bias.
 
@@ -68,14 +63,6 @@ class ConvStep(WeightedSum):
     sources: Sources
     is_padding: Tensor
 
-    def __repr__(self) -> str:
-        """Return the sum in one line."""
-        where = ", ".join(map(str, self.place))
-        return (
-            f"ConvStep(channel {self.channel} at ({where}): {self.products.numel()} products "
-            f"{self.products.sum().item():.6g} + bias {self.bias:.6g} = {self.total:.6g})"
-        )
-
     def in_words(self, most: int = 8) -> str:
         """Return the sum: product by product if it is short, otherwise channel by channel.
 
@@ -83,15 +70,11 @@ class ConvStep(WeightedSum):
         3·2 + (−1)·4 + 0.5...(bias) =...2.5
         """
         if len(self.channels) == 1 and self.products.numel() <= WRITTEN_OUT:
-            return equation(self.with_bias(product_terms(self.patch, self.kernel)), self.total)
-        names = [f"input {channel}" for channel in self.channels]
-        return equation(self.with_bias(largest_terms(self.channel_sums, names, most)), self.total)
+            return self.written_out(self.patch, self.kernel)
+        return self.by_size(self.channel_sums, most)
 
-    def sum_of_channels(self, numbers: Sequence[int]) -> str:
-        """Return the sum of those input channels, by their number here, the others and the bias."""
-        terms = [short(self.channel_sums[number].item(), 4) for number in numbers]
-        terms += rest_term(self.channel_sums, numbers)
-        return equation(self.with_bias(terms, always=True), self.total)
+    def _input(self, number: int) -> int:
+        return self.channels[number]
 
     def parts(self, source: Place | None = None) -> Parts:
         """Return patch × kernel = products of one input channel."""
@@ -138,30 +121,63 @@ def conv2d_step(
     >>> step = conv2d_step(image, [[0, 1, 2], [2, 2, 0], [0, 1, 2]], row=0, col=0)
     >>> step.products[0].int().tolist()
     [[0, 3, 4], [4, 6, 0], [0, 3, 4]]
-    >>> step
-    ConvStep(channel 0 at (0, 0): 9 products 24 + bias 0 = 24)
+    >>> step.total
+    24.0
     """
     maps, kernels = one_image(x), as_kernels(weight)
-    axes = conv_axes(
-        maps.shape[1:],
-        kernels.shape[2:],
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        mode=padding_mode,
-    )
-    return conv_step(maps, kernels, bias, axes, place=(channel, row, col), groups=groups)
+    size, window = maps.shape[1:], kernels.shape[2:]
+    axes = conv_axes(size, window, stride, padding, dilation, padding_mode)
+    return conv_step(maps, kernels, bias, axes, (channel, row, col), groups)
+
+
+def conv_transpose2d_step(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    *,
+    row: int,
+    col: int,
+    channel: int = 0,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> ConvStep:
+    """Return how a transposed convolution makes the value at `row`, `col`.
+
+    A transposed convolution writes each input pixel, times the whole kernel, into the output. Here
+    it is read backwards: the patch holds, for each weight, the pixel that this weight brings to
+    the place, and zero where it brings none. Such cells count as padding.
+
+    - `x`: one image (C, H, W), or (H, W) with one channel.
+    - `weight`: (C, O / groups, kh, kw), or (kh, kw).
+    - `bias`: (O,) or None.
+    - `stride`, `padding`, `output_padding`, `dilation`, `groups`: as in
+      `torch.nn.ConvTranspose2d`.
+
+    Raises ValueError for shapes that do not fit together, and IndexError for a place that the
+    output does not have.
+
+    >>> step = conv_transpose2d_step([[1, 2], [3, 4]], [[1, 10], [100, 1000]], row=1, col=1)
+    >>> step.patch[0].int().tolist(), step.total
+    ([[4, 3], [2, 1]], 1234.0)
+    """
+    maps, kernels = one_image(x), as_kernels(weight)
+    size, window = maps.shape[1:], kernels.shape[2:]
+    axes = transposed_axes(size, window, stride, padding, output_padding, dilation)
+    kernels = read_backwards(kernels, groups)
+    return conv_step(maps, kernels, bias, axes, (channel, row, col), groups)
 
 
 def conv_axes(
     size: Sequence[int],
     kernel: Sequence[int],
-    *,
     stride: Any,
     padding: Any,
     dilation: Any,
     mode: str = "zeros",
-) -> list[Sliding]:
+) -> list[Axis]:
     """Return how the kernel slides along each axis."""
     if mode not in PADDING_MODES:
         raise ValueError(
@@ -169,12 +185,24 @@ def conv_axes(
         )
     count = len(size)
     strides, dilations = per_axis("stride", stride, count), per_axis("dilation", dilation, count)
-    before, after = _ends(padding, kernel, strides, dilations)
-    rows = zip(size, kernel, strides, before, after, dilations, SIDES[count], strict=True)
-    return [
-        Sliding(n, k, step, low, high, apart, mode=mode, side=side)
-        for n, k, step, low, high, apart, side in rows
-    ]
+    ends = _ends(padding, kernel, strides, dilations)
+    rows = zip(size, kernel, strides, *ends, dilations, SIDES[count], strict=True)
+    return [sliding(*row, mode=mode) for row in rows]
+
+
+def transposed_axes(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    dilation: Any,
+) -> list[Axis]:
+    """Return how the kernel of a transposed convolution reaches each axis of its output."""
+    names = ("stride", "padding", "output_padding", "dilation")
+    values = zip(names, (stride, padding, output_padding, dilation), strict=True)
+    columns = [per_axis(name, value, len(size)) for name, value in values]
+    return [transposed(*row) for row in zip(size, kernel, *columns, strict=True)]
 
 
 def _ends(
@@ -198,17 +226,11 @@ def _ends(
 
 
 def conv_step(
-    maps: Tensor,
-    kernels: Tensor,
-    bias: Any,
-    axes: Sequence[Axis],
-    *,
-    place: tuple[int, ...],
-    groups: int = 1,
+    maps: Tensor, kernels: Tensor, bias: Any, axes: Sequence[Axis], place: Place, groups: int = 1
 ) -> ConvStep:
     """Return the value at `place` (channel, row, column), in any number of dimensions."""
     outputs, depth = kernels.shape[:2]
-    check_groups(len(maps), outputs, groups)
+    _check_groups(len(maps), outputs, groups)
     if depth * groups != len(maps):
         raise ValueError(
             f"the input has {len(maps)} channels, but the kernels are {depth} deep"
@@ -218,49 +240,27 @@ def conv_step(
     channel = place[0]
     refuse_outside("channel", channel, outputs, f"there are {outputs} kernels")
     first = channel // (outputs // groups) * depth
-    return multiply(maps, kernels[channel], bias, axes, place, range(first, first + depth))
-
-
-def multiply(
-    maps: Tensor,
-    kernel: Tensor,
-    bias: Any,
-    axes: Sequence[Axis],
-    place: tuple[int, ...],
-    channels: range,
-) -> ConvStep:
-    """Return the sum of one kernel's products with the pixels that its window reads."""
     places, sources = window_at(axes, place[1:])
-    patch = gather(maps[channels.start : channels.stop], sources)
-    kernel = kernel.double()
-    products = patch * kernel
-    channel_sums = products.flatten(1).sum(1)
-    offset = 0.0 if bias is None else float64(bias).flatten()[place[0]].item()
+    patch, kernel = gather(maps[first : first + depth], sources), kernels[channel].double()
+    sums = (patch * kernel).flatten(1).sum(1)
+    offset = 0.0 if bias is None else float64(bias).flatten()[channel].item()
     return ConvStep(
         patch=patch,
         kernel=kernel,
-        products=products,
-        channel_sums=channel_sums,
+        products=patch * kernel,
+        channel_sums=sums,
         bias=offset,
-        total=channel_sums.sum().item() + offset,
-        channel=place[0],
+        total=sums.sum().item() + offset,
+        channel=channel,
         place=place[1:],
-        channels=channels,
+        channels=range(first, first + depth),
         places=places,
         sources=sources,
-        is_padding=_padding(places, maps.shape[1:]),
+        is_padding=outside(places, maps.shape[1:]),
     )
 
 
-def _padding(places: Sources, size: Sequence[int]) -> Tensor:
-    padding = torch.zeros((), dtype=torch.bool)
-    for positions, count in zip(places, size, strict=True):
-        beyond = [p is None or not 0 <= p < count for p in positions]
-        padding = padding[..., None] | torch.tensor(beyond)
-    return padding
-
-
-def check_groups(inputs: int, outputs: int, groups: int) -> None:
+def _check_groups(inputs: int, outputs: int, groups: int) -> None:
     """Raise ValueError where the channels cannot be shared evenly."""
     whole_number("groups", groups, 1)
     for what, count in {"input": inputs, "output": outputs}.items():
@@ -269,6 +269,12 @@ def check_groups(inputs: int, outputs: int, groups: int) -> None:
                 f"{count} {what} channels cannot be shared by {groups} groups: "
                 f"{count} / {groups} leaves {count % groups}"
             )
+
+
+def read_backwards(kernels: Tensor, groups: int) -> Tensor:
+    """Return the kernels (C, O / groups, …) of a transposed convolution as (O, C / groups, …)."""
+    _check_groups(len(kernels), groups, groups)
+    return kernels.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
 
 
 def as_kernels(weight: Any) -> Tensor:
@@ -282,3 +288,40 @@ def as_kernels(weight: Any) -> Tensor:
             f"but had {tuple(kernels.shape)}"
         )
     return kernels
+
+
+class Convolution(Windowed):
+    """A convolution, transposed or not, in one, two or three dimensions."""
+
+    def __init__(self, node: Node) -> None:
+        """Read the window off the module, or off what the function was given."""
+        self.kernels, self.groups = node.weights(), node.setting("groups", 1)
+        super().__init__(node)
+        window = self.kernels.shape[2:]
+        size = self.before.shape[-len(window) :]
+        stride, padding = node.setting("stride", 1), node.setting("padding", 0)
+        dilation = node.setting("dilation", 1)
+        if "transpose" in node.operation:
+            more = node.setting("output_padding", 0)
+            axes = transposed_axes(size, window, stride, padding, more, dilation)
+            self.kernels = read_backwards(self.kernels, self.groups)
+        else:
+            mode = node.setting("padding_mode", "zeros")
+            axes = conv_axes(size, window, stride, padding, dilation, mode)
+        filters, depth = self.kernels.shape[:2]
+        self._slide(axes, shared(filters // self.groups, depth))
+
+    def step(self, place: Place) -> ConvStep:
+        """Return the sum of one value."""
+        maps, place = self._maps(place)
+        bias = self.node.setting("bias")
+        return conv_step(maps, self.kernels, bias, self.axes, place, self.groups)
+
+    def source(self, place: Place, step: ConvStep) -> Source | None:
+        """Return the input pixel with the largest product, of either sign."""
+        missing = outside(step.sources, [axis.size for axis in self.axes])
+        best = largest_place(step.products, missing)
+        if best is None:
+            return None
+        pixels = pixels_at(step.sources, best[1:])
+        return 0, (*place[: self.lead], step.channels[best[0]], *pixels)

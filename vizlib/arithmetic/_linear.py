@@ -11,10 +11,9 @@ from torch import Tensor
 from vizlib.arithmetic._readers import Node, NoReaderError, Reader, Source, whole
 from vizlib.arithmetic._steps import Parts, Place, WeightedSum, largest_place
 from vizlib.arithmetic._windows import float64, refuse_outside
-from vizlib.arithmetic._words import equation, largest_terms
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LinearStep(WeightedSum):
     """One neuron of a fully connected layer: total = Σ inputs · weights + bias; float64 (F,)."""
 
@@ -25,21 +24,13 @@ class LinearStep(WeightedSum):
     total: float
     channel: int
 
-    def __repr__(self) -> str:
-        """Return the sum in one line."""
-        return (
-            f"LinearStep(neuron {self.channel}: {len(self.products)} products "
-            f"{self.products.sum().item():.6g} + bias {self.bias:.6g} = {self.total:.6g})"
-        )
-
     def in_words(self, most: int = 8) -> str:
         """Return the sum with its largest products.
 
         >>> print(linear_step([1.0, 2.0, 3.0], [0.5, -4.0, 1.0]).in_words(most=1))
         −8...(input...1) + 3.5...(2...others) =...−4.5
         """
-        names = [f"input {number}" for number in range(len(self.products))]
-        return equation(self.with_bias(largest_terms(self.products, names, most)), self.total)
+        return self.by_size(self.products, most)
 
     def parts(self, _source: Place | None = None) -> Parts:
         """Return inputs × weights = products, with the largest product."""
@@ -57,7 +48,7 @@ def linear_step(x: Any, weight: Any, bias: Any = None, *, channel: int = 0) -> L
     Raises ValueError where the lengths differ, IndexError where there is no such neuron.
 
     >>> linear_step([1.0, 2.0], [[3.0, 4.0], [5.0, 6.0]], [0.5, 0.5], channel=1)
-    LinearStep(neuron 1: 2 products 17 + bias 0.5 = 17.5)
+    LinearStep(12...(input...1) + 5...(input...0) + 0.5...(bias) =...17.5)
     """
     inputs, weights = vector(x, "x"), torch.atleast_2d(float64(weight))
     if weights.dim() > 2 or weights.shape[1] != len(inputs):  # noqa: PLR2004 - outputs × inputs
@@ -96,12 +87,12 @@ class Linear(Reader):
         super().__init__(node)
         self.reach = [*self.reach[:-1], whole(self.before.shape[-1])]
 
-    def step(self, place: Place) -> tuple[float, LinearStep]:
+    def step(self, place: Place) -> LinearStep:
         """Return the sum of one neuron."""
         # Only this neuron's weights become float64: all of them may be a gigabyte.
         inputs, channel, bias = self.before[place[:-1]], place[-1], self.node.setting("bias")
         own = linear_step(inputs, self.weights[channel], None if bias is None else bias[channel])
-        return own.total, replace(own, channel=channel)
+        return replace(own, channel=channel)
 
     def source(self, place: Place, step: LinearStep) -> Source:
         """Return the input with the largest contribution, of either sign."""

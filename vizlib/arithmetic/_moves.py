@@ -1,4 +1,4 @@
-"""Layers that only move values: flatten, slices, permute, concatenate, dropout at rest; and means.
+"""Layers that only move values: flatten, slices, concatenate, dropout at rest; and what adds them.
 
 Where each value comes from is found by moving numbers: torch itself moves 1, 2, 3, … in place of
 the values, and what arrives says where it came from. 0 is what padding adds.
@@ -6,34 +6,25 @@ the values, and what arrives says where it came from. 0 is what padding adds.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vizlib.arithmetic._pooling import PoolStep
 from vizlib.arithmetic._readers import Node, NoReaderError, Reader, Seen, Source
-from vizlib.arithmetic._steps import Place, Step, place_in
+from vizlib.arithmetic._steps import Place, Step, equation, named_term, place_in
 from vizlib.capture import Constant, Value
 
-_STAYS = "contiguous clone detach to type float double half bfloat16 cpu"
-_TENSOR = "view reshape flatten unflatten ravel view_as reshape_as permute transpose movedim "
-_TENSOR += "moveaxis swapaxes swapdims t squeeze unsqueeze expand expand_as repeat tile flip "
-_TENSOR += "fliplr flipud roll rot90 chunk split tensor_split unbind select narrow diagonal "
-_TENSOR += "repeat_interleave unfold"
-_TORCH = "cat concat concatenate stack hstack vstack dstack"
-_FUNCTIONAL = "pixel_shuffle pixel_unshuffle channel_shuffle pad interpolate upsample"
-_MOVES: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(_STAYS.split(), lambda x, *_args, **_options: x),
-    **{name: getattr(torch.Tensor, name) for name in _TENSOR.split()},
-    **{name: getattr(torch, name) for name in _TORCH.split()},
-    **{name: getattr(F, name) for name in _FUNCTIONAL.split()},
-    "getitem": operator.getitem,
-}
-_SIDE_BY_SIDE = {"cat", "concat", "concatenate"}
+_STAY = "contiguous clone detach to type float double half bfloat16 cpu"
+_MOVE = "view reshape flatten unflatten ravel view_as reshape_as permute transpose movedim "
+_MOVE += "moveaxis swapaxes swapdims t squeeze unsqueeze expand expand_as repeat tile flip "
+_MOVE += "fliplr flipud roll rot90 chunk split tensor_split unbind select narrow diagonal "
+_MOVE += "repeat_interleave unfold cat concat concatenate stack hstack vstack dstack getitem "
+_MOVE += "pixel_shuffle pixel_unshuffle channel_shuffle pad interpolate upsample"
+_STAYS, _MOVES = set(_STAY.split()), set(_MOVE.split())
 # Modules of these kinds move values, whatever torch calls them.
 _KINDS = {"flatten", "dropout", "identity", "cat", "pad", "resize"}
 _NEAREST = {"nearest", "nearest-exact"}
@@ -41,7 +32,7 @@ _NEAREST = {"nearest", "nearest-exact"}
 
 def only_moves(node: Node) -> bool:
     """Say whether a step only moves values."""
-    return node.operation in _MOVES or node.kind in _KINDS
+    return node.operation in _STAYS | _MOVES or node.kind in _KINDS
 
 
 class Moves(Reader):
@@ -73,14 +64,15 @@ class Moves(Reader):
     def _moved(self, tensors: list[Tensor]) -> Any:
         """Do to other tensors what the layer did to its own."""
         node, given = self.node, iter(tensors)
-        arguments = _filled(node.arguments, given)
-        options = _filled(dict(node.options), given)
-        if node.kind in {"dropout", "identity"}:
+        arguments = _filled(node.step.arguments, given)
+        options = _filled(dict(node.step.options), given)
+        if node.kind in {"dropout", "identity"} or node.operation in _STAYS:
             return arguments[0]
-        if node.module is None:
-            return _MOVES[node.operation](*arguments, **options)
+        if node.step.function is not None:
+            return node.step.function(*arguments, **options)
+        layer: Any = node.module
         # Past its hooks, which are for the network's own values.
-        return type(node.module).forward(node.module, *arguments, **options)
+        return type(layer).forward(layer, *arguments, **options)
 
     @property
     def values(self) -> Tensor:
@@ -88,13 +80,9 @@ class Moves(Reader):
         flat = torch.cat([torch.zeros(1), *(b.flatten() for b in self.node.befores)])
         return flat[self.numbers]
 
-    def step(self, place: Place) -> tuple[float, Step | None]:
-        """Return the value that arrives at a place."""
-        source = self.source(place, None)
-        if source is None:
-            return 0.0, None
-        which, before = source
-        return self.node.befores[which][before].item(), None
+    def step(self, _place: Place) -> Step | None:
+        """Return that a value only moves."""
+        return None
 
     def source(self, place: Place, _step: Any) -> Source | None:
         """Return where it came from."""
@@ -107,8 +95,6 @@ class Moves(Reader):
 
     def seen(self, seen: Seen) -> list[Seen]:
         """Return the places that these came from."""
-        if self.node.operation in _SIDE_BY_SIDE:
-            return self._parted(seen)
         numbers = self.numbers
         for axis, kept in enumerate(seen):
             if len(kept) < numbers.shape[axis]:
@@ -121,14 +107,16 @@ class Moves(Reader):
             numbers = numbers[numbers >= size] - size
         return found
 
-    def _parted(self, seen: Seen) -> list[Seen]:
-        """Return the places in outputs that were put side by side; faster than by numbers."""
-        axis, start, found = (self.node.setting("dim") or 0) % len(seen), 0, []
-        for before in self.node.befores:
-            own = {at - start for at in seen[axis]} & set(range(before.shape[axis]))
-            found.append([*seen[:axis], own, *seen[axis + 1 :]])
-            start += before.shape[axis]
-        return found
+
+def _filled(given: Any, tensors: Iterator[Tensor]) -> Any:
+    """Put the next tensor in the place of each name of one."""
+    if isinstance(given, Value) and not isinstance(given, Constant):
+        return next(tensors)
+    if isinstance(given, dict):
+        return {name: _filled(value, tensors) for name, value in given.items()}
+    if isinstance(given, list | tuple) and not isinstance(given, torch.Size):
+        return type(given)(_filled(value, tensors) for value in given)
+    return given
 
 
 class Mean(Moves):
@@ -143,26 +131,17 @@ class Mean(Moves):
         dims = range(rank) if given is None else [given] if isinstance(given, int) else given
         self.over = sorted(dim % rank for dim in dims)
         last = tensors[0].movedim(self.over, list(range(-len(self.over), 0)))
-        return last.reshape(*node.shape, *(self.before.shape[dim] for dim in self.over))
+        return last.reshape(*node.step.shape, *(self.before.shape[dim] for dim in self.over))
 
-    def step(self, place: Place) -> tuple[float, PoolStep]:
+    def step(self, place: Place) -> PoolStep:
         """Return the mean behind one value: average pooling with one window."""
         patch = self.values[place]
         is_map = self.over == list(range(2, self.before.dim()))
         places = tuple(tuple(range(size)) for size in patch.shape) if is_map else ((), ())
-        return patch.mean().item(), PoolStep(
-            kind="avg",
-            patch=patch,
-            is_padding=torch.zeros(patch.shape, dtype=torch.bool),
-            winner=None,
-            source=None,
-            divisor=patch.numel(),
-            total=patch.mean().item(),
-            channel=place[-1] if place else 0,
-            place=(),
-            places=places,
-            sources=places,
-        )
+        is_padding = torch.zeros(patch.shape, dtype=torch.bool)
+        total, channel = patch.mean().item(), place[-1] if place else 0
+        count = patch.numel()
+        return PoolStep("avg", patch, is_padding, total, channel, (), places, divisor=count)
 
     def source(self, place: Place, step: PoolStep) -> Source:
         """Return the largest value of either sign."""
@@ -170,12 +149,70 @@ class Mean(Moves):
         return 0, place_in(self.before, int(number) - 1)
 
 
-def _filled(given: Any, tensors: Any) -> Any:
-    """Put the next tensor in the place of each name of one."""
-    if isinstance(given, Value) and not isinstance(given, Constant):
-        return next(tensors)
-    if isinstance(given, dict):
-        return {name: _filled(value, tensors) for name, value in given.items()}
-    if isinstance(given, list | tuple) and not isinstance(given, torch.Size):
-        return type(given)(_filled(value, tensors) for value in given)
-    return given
+@dataclass(frozen=True, eq=False, repr=False)
+class SumStep(Step):
+    """Two outputs added value by value, as around a residual block: total = Σ terms.
+
+    - `terms`: (2,) float64, the two values.
+    - `names`: the stages that gave them; a parameter has its own name, and a number is "constant".
+    """
+
+    terms: Tensor
+    names: tuple[str, ...]
+    total: float
+
+    def in_words(self, _most: int = 8) -> str:
+        """Return the sum, each term with the name of its stage."""
+        pairs = zip(self.terms.tolist(), self.names, strict=True)
+        return equation([named_term(value, name) for value, name in pairs], self.total, 4)
+
+    def made_of(self) -> str:
+        """Return that two outputs are added."""
+        return "sum of two"
+
+
+class Sum(Reader):
+    """Two outputs, or an output and a constant, added; the smaller one is repeated to fit."""
+
+    def __init__(self, node: Node) -> None:
+        """Refuse a sum in which one term is multiplied first."""
+        super().__init__(node)
+        if node.setting("alpha", 1) != 1:
+            raise NoReaderError(f"multiplies what it adds by {node.setting('alpha')}")
+        befores = iter(enumerate(node.befores))
+        given = node.step.arguments[:2]
+        self.names = tuple(str(one) if isinstance(one, Value) else "constant" for one in given)
+        self.terms = [self._term(one, befores) for one in given]
+
+    def _term(self, given: Any, befores: Iterator[tuple[int, Tensor]]) -> tuple[int | None, Tensor]:
+        """Return which output a term is, None for a constant, and its values."""
+        if isinstance(given, Constant):
+            return None, self.node.constants[given].detach().cpu().double()
+        if isinstance(given, Value):
+            return next(befores)
+        return None, torch.tensor(float(given), dtype=torch.float64)
+
+    def step(self, place: Place) -> SumStep:
+        """Return the sum at a place."""
+        terms = torch.stack([values[_within(values, place)] for _, values in self.terms])
+        return SumStep(terms, self.names, terms.sum().item())
+
+    def source(self, place: Place, step: SumStep) -> Source:
+        """Return the larger of the outputs, of either sign; the first of equals."""
+        outputs = zip(step.terms.abs().tolist(), self.terms, strict=True)
+        known = [(size, which, values) for size, (which, values) in outputs if which is not None]
+        _, which, values = max(known, key=lambda output: output[0])
+        return which, _within(values, place)
+
+    def seen(self, seen: Seen) -> list[Seen]:
+        """Return the same positions of each output, and the only one where it is repeated."""
+        pairs = [
+            zip(seen[-before.dim() :], before.shape, strict=True) for before in self.node.befores
+        ]
+        return [[kept if size > 1 else {0} for kept, size in pair] for pair in pairs]
+
+
+def _within(values: Tensor, place: Place) -> Place:
+    """Return the place in values that are repeated along axes of one position."""
+    own = place[len(place) - values.dim() :]
+    return tuple(at if size > 1 else 0 for at, size in zip(own, values.shape, strict=True))

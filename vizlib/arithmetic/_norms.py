@@ -9,24 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from vizlib.arithmetic._readers import Node, NoReaderError, Reach, Reader, same, shared, whole
-from vizlib.arithmetic._steps import Place, Step
+from vizlib.arithmetic._steps import Place, Step, added, equation
 from vizlib.arithmetic._windows import float64
-from vizlib.arithmetic._words import added, equation
 from vizlib.words import short
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NormStep(Step):
-    """Values x, normalized in four steps; all float64.
+    """Values x, normalized, scaled and moved; all float64.
 
-    centred = x − mean, normalized = centred / √(variance + eps), y = weight · normalized + bias.
+    normalized = (x − mean) / √(variance + eps), y = weight · normalized + bias.
     """
 
     x: Tensor
     mean: float
     variance: float
     eps: float
-    centred: Tensor
     normalized: Tensor
     weight: float
     bias: float
@@ -37,23 +35,18 @@ class NormStep(Step):
         """The result, where x is one number."""
         return self.y.item()
 
-    def __repr__(self) -> str:
-        """Return the formula with its numbers."""
-        x = f"{self.x.item():.6g}" if self.x.numel() == 1 else "x"
-        end = f" = {self.total:.6g}" if self.x.numel() == 1 else f", {self.x.numel()} values"
-        normalized = f"({x} − {self.mean:.6g}) / √({self.variance:.6g} + {self.eps:g})"
-        return f"NormStep({normalized} · {self.weight:.6g} + {self.bias:.6g}{end})"
-
     def in_words(self, _most: int = 8) -> str:
         """Return the formula with its numbers, rounded.
 
         >>> print(norm_step(3.0, mean=1.0, variance=4.0, bias=0.5, eps=0.0).in_words())
         (3 − 1) / √(4 + 0) · 1 + 0.5 =...1.5
         """
-        centred = added([short(self.x.item(), 4), short(-self.mean)])
+        is_one = self.x.numel() == 1
+        centred = added([short(self.x.item(), 4) if is_one else "x", short(-self.mean)])
         deviation = f"√({short(self.variance)} + {self.eps:g})"
         scaled = f"({centred}) / {deviation} · {short(self.weight)}"
-        return equation([scaled, short(self.bias)], self.total, 4)
+        terms = [scaled, short(self.bias)]
+        return equation(terms, self.total, 4) if is_one else f"y = {added(terms)}"
 
     def made_of(self) -> str:
         """Return that a value is normalized."""
@@ -83,7 +76,7 @@ def norm_step(
     >>> norm_step([1.0, 3.0], weight=2.0).y.round(decimals=3).tolist()
     [-2.0, 2.0]
     >>> norm_step(3.0, mean=1.0, variance=4.0, bias=0.5, eps=0.0)
-    NormStep((3 − 1) / √(4 + 0) · 1 + 0.5 = 1.5)
+    NormStep((3 − 1) / √(4 + 0) · 1 + 0.5 =...1.5)
     """
     values = float64(x)
     mean = values.mean() if mean is None else mean
@@ -92,10 +85,9 @@ def norm_step(
     mean, variance, weight, bias = (
         float64(number).item() for number in (mean, variance, weight, bias)
     )
-    centred = values - mean
-    normalized = centred / (variance + eps) ** 0.5
+    normalized = (values - mean) / (variance + eps) ** 0.5
     y = weight * normalized + bias
-    return NormStep(values, mean, variance, eps, centred, normalized, weight, bias, y)
+    return NormStep(values, mean, variance, eps, normalized, weight, bias, y)
 
 
 class Norm(Reader):
@@ -127,7 +119,7 @@ class Norm(Reader):
                 return [same, wholes[1], *[same] * (len(shape) - 2)]
         return [wholes[0], same, *wholes[2:]]
 
-    def step(self, place: Place) -> tuple[float, NormStep]:
+    def step(self, place: Place) -> NormStep:
         """Return the normalization of one value."""
         layer: Any = self.node.module
         if not hasattr(layer, "bias"):
@@ -141,7 +133,7 @@ class Norm(Reader):
                 positions = sorted(reach({at}))
                 group = group.narrow(axis, positions[0], len(positions))
             mean, variance = group.mean(), group.var(correction=0)
-        step = norm_step(
+        return norm_step(
             self.before[place],
             mean=mean,
             variance=variance,
@@ -149,4 +141,3 @@ class Norm(Reader):
             bias=0.0 if layer.bias is None else layer.bias[own],
             eps=layer.eps,
         )
-        return step.total, step

@@ -9,12 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from vizlib.arithmetic._steps import Parts, Place, Step, place_in
+from vizlib.arithmetic._readers import Node, NoReaderError, Source, Windowed, same
+from vizlib.arithmetic._steps import Parts, Place, Step, added, largest_place, place_in
 from vizlib.arithmetic._windows import (
     SIDES,
     Axis,
-    Sliding,
     Sources,
+    adaptive,
     as_grid,
     gather,
     one_image,
@@ -22,14 +23,17 @@ from vizlib.arithmetic._windows import (
     per_axis,
     pixels_at,
     refuse_outside,
+    sliding,
     whole_number,
     window_at,
 )
-from vizlib.arithmetic._words import LISTED, added
 from vizlib.words import short
 
+# Of more values than these, the first and the last four are listed.
+_LISTED = 12
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class PoolStep(Step):
     """How one value of a pooling layer comes about.
 
@@ -39,47 +43,32 @@ class PoolStep(Step):
     - `patch`: (kh, kw) float64: the input under the window; padding is −∞ for "max" and 0 for
       "avg"
     - `is_padding`: (kh, kw) bool: the cells that lie outside the input
+    - `place`: the row and column of the value in its map
+    - `places`: the input rows, and the input columns, under the window
     - `winner`: the place of the largest value in the patch, of the first of equals; None for
       "avg"
     - `source`: the place of the winner in the input map; None for "avg"
     - `divisor`: what the sum of the patch is divided by; None for "max"
-    - `place`: the row and column of the value in its map
-    - `places`: the input rows, and the input columns, under the window
-    - `sources`: the same, None outside the input
     """
 
     kind: str
     patch: Tensor
     is_padding: Tensor
-    winner: Place | None
-    source: Place | None
-    divisor: float | None
     total: float
     channel: int
     place: Place
     places: Sources
-    sources: Sources
+    winner: Place | None = None
+    source: Place | None = None
+    divisor: float | None = None
 
-    def __repr__(self) -> str:
-        """Return the choice, or the mean, in one line."""
-        where = ", ".join(map(str, self.place))
-        how = f"/ {self.divisor:g}" if self.kind == "avg" else f"won by {self.source}"
-        return (
-            f"PoolStep({self.kind} of {len(self._values)} values for channel {self.channel} at "
-            f"({where}) {how} = {self.total:.6g})"
-        )
-
-    @property
-    def _values(self) -> list[float]:
-        return self.patch[~self.is_padding].tolist()
-
-    def in_words(self, most: int = LISTED) -> str:
+    def in_words(self, most: int = _LISTED) -> str:
         """Return which values the window holds, and what becomes of them.
 
         >>> pool_step([[1, 5], [3, 4]], row=0, col=0).in_words()
         'the largest of 1, 5, 3, 4 is 5'
         """
-        total, texts = short(self.total, 6), [short(value, 4) for value in self._values]
+        total, texts = short(self.total, 6), [short(value, 4) for value in self._values()]
         if len(texts) > most:
             texts = [*texts[:4], "…", *texts[-4:]]
         if self.divisor is not None:
@@ -88,9 +77,12 @@ class PoolStep(Step):
             return f"{total} is alone under the window"
         return f"the largest of {', '.join(texts)} is {total}"
 
+    def _values(self) -> list[float]:
+        return self.patch[~self.is_padding].tolist()
+
     def made_of(self) -> str:
         """Return how many values the window holds."""
-        return f"{'largest' if self.kind == 'max' else 'mean'} of {len(self._values)}"
+        return f"{'largest' if self.kind == 'max' else 'mean'} of {len(self._values())}"
 
     def parts(self, _source: Place | None = None) -> Parts:
         """Return the window, with the winner."""
@@ -129,51 +121,31 @@ def pool_step(
     >>> step.patch.tolist(), step.winner, step.source, step.total
     ([[0.0, 2.0], [9.0, 1.0]], (1, 0), (1, 2), 9.0)
     >>> pool_step([[1, 5, 0, 2], [3, 4, 9, 1]], row=0, col=1, kind="avg")
-    PoolStep(avg of 4 values for channel 0 at (0, 1) / 4 = 3)
+    PoolStep((0 + 2 + 9 + 1) / 4 = 3)
     """
     maps = one_image(x)
-    axes = pool_axes(
-        maps.shape[1:],
-        kernel,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-        kind=kind,
-    )
-    if kind == "max":
-        return max_step(maps, axes, (channel, row, col))
-    return mean_step(
-        maps,
-        axes,
-        (channel, row, col),
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-    )
+    axes = pool_axes(maps.shape[1:], kernel, stride, padding, dilation, ceil_mode, kind)
+    place = (channel, row, col)
+    return _step(maps, axes, place, kind, count_include_pad, divisor_override)
 
 
 def pool_axes(
     size: Sequence[int],
     kernel: Any,
-    *,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    kind: str = "max",
-) -> list[Sliding]:
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: Any,
+    kind: str,
+) -> list[Axis]:
     """Return how the window slides along each axis."""
     if kind not in {"max", "avg"}:
         raise ValueError(f'kind must be "max" or "avg", but was {kind!r}')
-    if kind == "avg" and any(apart != 1 for apart in per_axis("dilation", dilation, len(size))):
+    names = ("kernel", "stride", "padding", "dilation")
+    values = (kernel, kernel if stride is None else stride, padding, dilation)
+    columns = [per_axis(n, value, len(size)) for n, value in zip(names, values, strict=True)]
+    if kind == "avg" and set(columns[-1]) != {1}:
         raise ValueError("average pooling has no dilation; leave it at 1")
-    settings = {
-        "kernel": kernel,
-        "stride": kernel if stride is None else stride,
-        "padding": padding,
-        "dilation": dilation,
-    }
-    columns = [per_axis(name, value, len(size)) for name, value in settings.items()]
     found = []
     for n, k, step, pad, apart, side in zip(size, *columns, SIDES[len(size)], strict=True):
         if pad > whole_number("kernel", k, 1) // 2:
@@ -181,60 +153,87 @@ def pool_axes(
                 f"a padding of {pad} is more than half of the kernel of {k}; pooling takes at "
                 f"most {k // 2}"
             )
-        found.append(Sliding(n, k, step, pad, pad, apart, bool(ceil_mode), side=side))
+        found.append(sliding(n, k, step, pad, pad, apart, side, ceil_mode=bool(ceil_mode)))
     return found
 
 
-def max_step(maps: Tensor, axes: Sequence[Axis], place: Place) -> PoolStep:
-    """Return one value of max pooling, in any number of dimensions."""
-    places, sources, patch = _read(maps, axes, place, empty=-inf)
-    missing = outside(sources)
-    winner = source = None
-    if not missing.all():
-        # As in torch, what is no number wins, and of equals the first.
-        ranked = patch.nan_to_num(nan=inf).masked_fill(missing, -inf)
-        winner = place_in(patch, int(ranked.argmax()))
-        source = pixels_at(sources, winner)
-    total = patch[winner].item() if winner else -inf
-    return PoolStep(
-        "max", patch, missing, winner, source, None, total, place[0], place[1:], places, sources
-    )
-
-
-def mean_step(
+def _step(
     maps: Tensor,
     axes: Sequence[Axis],
     place: Place,
-    *,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
+    kind: str,
+    count_include_pad: bool,  # noqa: FBT001 - as torch has it
+    divisor_override: int | None,
 ) -> PoolStep:
-    """Return one value of average pooling, in any number of dimensions."""
-    places, sources, patch = _read(maps, axes, place, empty=0.0)
-    missing = outside(sources)
-    divisor: float
-    if divisor_override is not None:
-        divisor = whole_number("divisor_override", divisor_override, 1)
-    elif count_include_pad:
-        divisor = prod([_padded_taps(axis, taps) for axis, taps in zip(axes, places, strict=True)])
+    """Return one pooled value, in any number of dimensions."""
+    channel, *where = place
+    refuse_outside("channel", channel, len(maps), f"there are {len(maps)} maps")
+    places, sources = window_at(axes, where)
+    patch = gather(maps[channel : channel + 1], sources, -inf if kind == "max" else 0.0)[0]
+    missing = outside(sources, maps.shape[1:])
+    winner = source = divisor = None
+    if kind == "avg":
+        divisor = _divisor(axes, places, missing, count_include_pad, divisor_override)
+        total = patch.sum().item() / divisor
     else:
-        divisor = int((~missing).sum())
-    total = patch.sum().item() / divisor
+        # As in torch, what is no number wins, and of equals the first.
+        ranked = patch.nan_to_num(nan=inf).masked_fill(missing, -inf)
+        winner = None if missing.all() else place_in(patch, int(ranked.argmax()))
+        source = winner and pixels_at(sources, winner)
+        total = patch[winner].item() if winner else -inf
     return PoolStep(
-        "avg", patch, missing, None, None, divisor, total, place[0], place[1:], places, sources
+        kind, patch, missing, total, channel, tuple(where), places, winner, source, divisor
     )
 
 
-def _padded_taps(axis: Axis, taps: Sequence[int | None]) -> int:
-    """Return the taps within the padded input: with ceil_mode a window may reach beyond it."""
-    if not isinstance(axis, Sliding):
-        return len(taps)
-    return sum(tap is not None and tap < axis.size + axis.after for tap in taps)
+def _divisor(
+    axes: Sequence[Axis],
+    places: Sources,
+    missing: Tensor,
+    count_include_pad: bool,  # noqa: FBT001 - as torch has it
+    divisor_override: int | None,
+) -> int:
+    if divisor_override is not None:
+        return whole_number("divisor_override", divisor_override, 1)
+    if not count_include_pad:
+        return int((~missing).sum())
+    # With ceil_mode a window may reach beyond the padding, where nothing is counted.
+    pairs = zip(axes, places, strict=True)
+    return prod(sum(tap is not None and tap < axis.end for tap in taps) for axis, taps in pairs)
 
 
-def _read(
-    maps: Tensor, axes: Sequence[Axis], place: Place, empty: float
-) -> tuple[Sources, Sources, Tensor]:
-    refuse_outside("channel", place[0], len(maps), f"there are {len(maps)} maps")
-    places, sources = window_at(axes, place[1:])
-    return places, sources, gather(maps[place[0] : place[0] + 1], sources, empty)[0]
+class Pooling(Windowed):
+    """Max or average pooling, adaptive or not."""
+
+    def __init__(self, node: Node) -> None:
+        """Read the window off the module, or off what the function was given."""
+        super().__init__(node)
+        name = node.operation.removeprefix("adaptive_")
+        if not name.startswith(("max_pool", "avg_pool")):
+            called = node.operation if node.module is None else type(node.module).__name__
+            raise NoReaderError(f"is {called}, neither max nor average pooling")
+        self.kind, rank = name[:3], int(name[-2])
+        size = self.before.shape[-rank:]
+        if name != node.operation:
+            counts = node.step.shape[-rank:]
+            axes = [adaptive(n, count) for n, count in zip(size, counts, strict=True)]
+        else:
+            kernel, stride = node.setting("kernel_size"), node.setting("stride") or None
+            padding, dilation = node.setting("padding", 0), node.setting("dilation", 1)
+            up = node.setting("ceil_mode", usual=False)
+            axes = pool_axes(size, kernel, stride, padding, dilation, up, self.kind)
+        self._slide(axes, same)
+
+    def step(self, place: Place) -> PoolStep:
+        """Return the choice or the mean behind one value."""
+        maps, place = self._maps(place)
+        padded = self.node.setting("count_include_pad", usual=True)
+        override = self.node.setting("divisor_override")
+        return _step(maps, self.axes, place, self.kind, padded, override)
+
+    def source(self, place: Place, step: PoolStep) -> Source | None:
+        """Return the winner, or the largest share of a mean, of either sign."""
+        best = step.winner or largest_place(step.patch, step.is_padding)
+        if best is None:
+            return None
+        return 0, (*place[: self.lead + 1], *pixels_at(step.places, best))

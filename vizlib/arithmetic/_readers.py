@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 
+from vizlib import capture
 from vizlib.arithmetic._steps import Place, Step
+from vizlib.arithmetic._windows import Axis
 from vizlib.capture import Constant, Value
 
 # For each axis of an output, the batch's too, the positions that are meant.
@@ -50,23 +52,24 @@ class NoReaderError(ValueError):
 class Node:
     """One step of a forward pass, with the values that it read, in float64.
 
-    - `name`, `kind`, `operation`, `module`: as of a `capture.Stage`.
-    - `arguments`, `options`: as of a `capture.Step`.
+    - `name`, `kind`, `module`: as of a `capture.Stage`.
+    - `step`: what was called, and with which arguments.
     - `names`, `befores`: what it read, and the values there, with the batch's axis.
-    - `shape`: of what it gave.
     - `constants`: the parameters and buffers of the model, by name.
     """
 
     name: str
     kind: str
-    operation: str
     module: nn.Module | None
-    arguments: tuple[Any, ...]
-    options: Mapping[str, Any]
+    step: capture.Step
     names: tuple[str, ...]
     befores: tuple[Tensor, ...]
-    shape: tuple[int, ...]
     constants: Mapping[str, Tensor]
+
+    @property
+    def operation(self) -> str:
+        """What was called, in one word."""
+        return self.step.operation
 
     def setting(self, name: str, usual: Any = None) -> Any:
         """Return what a module is set to, or what a function was given."""
@@ -77,7 +80,7 @@ class Node:
     @cached_property
     def _given(self) -> dict[str, Any]:
         names = _ARGUMENTS.get(self.operation.rstrip("123d"), ())
-        named = {**dict(zip(names, self.arguments, strict=False)), **self.options}
+        named = {**dict(zip(names, self.step.arguments, strict=False)), **self.step.options}
         return {name: self._tensor(value) for name, value in named.items()}
 
     def _tensor(self, value: Any) -> Any:
@@ -102,8 +105,8 @@ class Reader:
         # For each axis of `before`, what a position after the layer depends on.
         self.reach: list[Reach] = [same] * self.before.dim()
 
-    def step(self, place: Place) -> tuple[float, Step | None]:
-        """Return the value at a place, and how it comes about: None where it only moves."""
+    def step(self, place: Place) -> Step | None:
+        """Return how the value at a place comes about; None where it only moves."""
         raise NotImplementedError
 
     def source(self, place: Place, _step: Any) -> Source | None:
@@ -113,6 +116,20 @@ class Reader:
     def seen(self, seen: Seen) -> list[Seen]:
         """Return which positions of each output before can change those after the layer."""
         return [[reach(kept) for reach, kept in zip(self.reach, seen, strict=True)]]
+
+
+class Windowed(Reader):
+    """Maps (N, C, …) or (C, …) under windows that slide along the axes behind the channels."""
+
+    def _slide(self, axes: Sequence[Axis], channels: Reach) -> None:
+        self.axes = axes
+        # An image may come without the batch's axis.
+        self.lead = self.before.dim() - len(axes) - 1
+        self.reach = [same] * self.lead + [channels] + [under(axis) for axis in axes]
+
+    def _maps(self, place: Place) -> tuple[Tensor, Place]:
+        """Return the image that a place lies in, and the place in that."""
+        return self.before[place[: self.lead]], place[self.lead :]
 
 
 def same(kept: set[int]) -> set[int]:
@@ -134,3 +151,10 @@ def shared(after: int, before: int) -> Reach:
         return {group * before + position for group in groups for position in range(before)}
 
     return reach
+
+
+def under(axis: Axis) -> Reach:
+    """Each place of a window depends on the pixels under it."""
+    return lambda kept: {
+        pixel for index in kept for pixel in axis.sources(index) if pixel is not None
+    }

@@ -3,47 +3,66 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vizlib.arithmetic._linear import vector
 from vizlib.arithmetic._readers import Node, NoReaderError, Reader, whole
-from vizlib.arithmetic._steps import Place, Step
+from vizlib.arithmetic._steps import Place, Step, factor
 from vizlib.arithmetic._windows import refuse_outside
-from vizlib.arithmetic._words import factor
 from vizlib.words import short
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SoftmaxSteps:
-    """From scores to probabilities, their logarithms and the loss; all (K,) float64.
-
-    - `shifted`: scores − largest: nothing changes but that no exponential can overflow
-    - `total`: the sum of the exponentials
-    - `probabilities`: exponentials / total
-    - `log_probabilities`: shifted − log(total)
-    - `loss`: the negative log-likelihood of the label: what CrossEntropyLoss makes of the
-      scores, and NLLLoss of the log_probabilities
-    - `gradient`: how the loss changes with each score: probabilities, less 1 at the label
-    """
+    """From scores to probabilities, their logarithms and the loss of a label; all (K,) float64."""
 
     scores: Tensor
-    largest: float
-    shifted: Tensor
-    exponentials: Tensor
-    total: float
-    probabilities: Tensor
-    log_probabilities: Tensor
     label: int | None
-    loss: float | None
-    gradient: Tensor | None
+
+    @property
+    def shifted(self) -> Tensor:
+        """Scores − the largest: nothing changes but that no exponential can overflow."""
+        return self.scores - self.scores.max()
+
+    @property
+    def exponentials(self) -> Tensor:
+        """Their powers of e."""
+        return self.shifted.exp()
+
+    @property
+    def total(self) -> float:
+        """The sum of the exponentials."""
+        return self.exponentials.sum().item()
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Exponentials / total."""
+        return self.exponentials / self.total
+
+    @property
+    def log_probabilities(self) -> Tensor:
+        """Shifted − log(total): a probability may be rounded to 0, which has no logarithm."""
+        return self.shifted - log(self.total)
+
+    @property
+    def loss(self) -> float | None:
+        """The negative log-likelihood of the label, as CrossEntropyLoss makes it of the scores."""
+        return None if self.label is None else -self.log_probabilities[self.label].item()
+
+    @property
+    def gradient(self) -> Tensor | None:
+        """How the loss changes with each score: probabilities, less 1 at the label."""
+        if self.label is None:
+            return None
+        return self.probabilities - torch.eye(len(self.scores))[self.label]
 
     def __repr__(self) -> str:
-        """Return the winner, and the loss where there is a label."""
-        winner = int(self.probabilities.argmax())
-        loss = "" if self.loss is None else f", loss {self.loss:.6g} for label {self.label}"
-        return f"SoftmaxSteps(P{winner} = {self.probabilities[winner].item():.6g}{loss})"
+        """Return how the label's probability comes about, or the winner's."""
+        return f"SoftmaxSteps({self.in_words()})"
 
     def in_words(self) -> str:
         """Return how the label's probability comes about, or the winner's, and the loss.
@@ -78,39 +97,12 @@ def softmax_steps(logits: Any, label: int | None = None) -> SoftmaxSteps:
     ([0.665, 0.245, 0.09], 0.4076)
     """
     scores = vector(logits, "logits")
-    largest = scores.max().item()
-    shifted = scores - largest
-    exponentials = shifted.exp()
-    total = exponentials.sum()
-    logs = shifted - total.log()
-    probabilities = exponentials / total
-    loss, gradient = _loss(logs, probabilities, label)
-    return SoftmaxSteps(
-        scores,
-        largest,
-        shifted,
-        exponentials,
-        total.item(),
-        probabilities,
-        logs,
-        label,
-        loss,
-        gradient,
-    )
+    if label is not None:
+        refuse_outside("label", label, len(scores), f"there are {len(scores)} scores")
+    return SoftmaxSteps(scores, label)
 
 
-def _loss(
-    logs: Tensor, probabilities: Tensor, label: int | None
-) -> tuple[float | None, Tensor | None]:
-    if label is None:
-        return None, None
-    refuse_outside("label", label, len(logs), f"there are {len(logs)} scores")
-    gradient = probabilities.clone()
-    gradient[label] -= 1
-    return -logs[label].item(), gradient
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProbabilityStep(Step):
     """One class's probability, or its logarithm: what a layer makes of all scores."""
 
@@ -118,10 +110,6 @@ class ProbabilityStep(Step):
     channel: int
     is_log: bool
     total: float
-
-    def __repr__(self) -> str:
-        """Return the probability in one line."""
-        return f"ProbabilityStep({self.in_words()})"
 
     def in_words(self, _most: int = 8) -> str:
         """Return how the probability, or its logarithm, comes from the scores."""
@@ -133,13 +121,6 @@ class ProbabilityStep(Step):
     def made_of(self) -> str:
         """Return that all scores are read."""
         return "from all scores"
-
-
-def probability_step(scores: Any, *, channel: int = 0, is_log: bool = False) -> ProbabilityStep:
-    """Return what softmax makes of score number `channel`, or log-softmax where `is_log`."""
-    steps = softmax_steps(scores)
-    values = steps.log_probabilities if is_log else steps.probabilities
-    return ProbabilityStep(steps, channel, is_log, values[channel].item())
 
 
 class Softmax(Reader):
@@ -156,10 +137,11 @@ class Softmax(Reader):
         self.axis = (usual if given is None else given) % rank
         self.reach[self.axis] = whole(self.before.shape[self.axis])
 
-    def step(self, place: Place) -> tuple[float, ProbabilityStep]:
+    def step(self, place: Place) -> ProbabilityStep:
         """Return one class's probability."""
         axis = self.axis
         scores = self.before.movedim(axis, -1)[(*place[:axis], *place[axis + 1 :])]
         is_log = self.node.operation == "log_softmax"
-        step = probability_step(scores, channel=place[axis], is_log=is_log)
-        return step.total, step
+        steps = softmax_steps(scores)
+        values = steps.log_probabilities if is_log else steps.probabilities
+        return ProbabilityStep(steps, place[axis], is_log, values[place[axis]].item())

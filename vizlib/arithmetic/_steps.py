@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vizlib import words
-from vizlib.arithmetic._words import short
+from vizlib.words import short
 
 # (channel, row, column) of maps, (channel, position) of a signal, (index,) of a vector.
 Place = tuple[int, ...]
+
+# A sum of more products than these is told by its largest terms.
+WRITTEN_OUT = 9
+# A line may break between two terms, but not between a term and its name.
+NBSP = "\u00a0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +46,10 @@ class Step:
 
     mixes = False
     """Whether the value is a weighted sum of many, as of a convolution or a neuron."""
+
+    def __repr__(self) -> str:
+        """Return how the value comes about."""
+        return f"{type(self).__name__}({self.in_words()})"
 
     def in_words(self, most: int = 8) -> str:
         """Return how the value comes about, as one line with its numbers.
@@ -85,10 +94,56 @@ class WeightedSum(Step):
         """Return how many terms there are."""
         return f"{self.products.numel()} terms{' + bias' * bool(self.bias)}"
 
-    def with_bias(self, terms: list[str], *, always: bool = False) -> list[str]:
-        """Return the terms and the bias, which is left out where it is 0, unless `always`."""
-        told = [f"{short(self.bias)}\u00a0(bias)"] if self.bias or always else []
-        return [*terms, *told]
+    def written_out(self, values: Tensor, weights: Tensor) -> str:
+        """Return the sum with every product as two factors."""
+        pairs = zip(values.flatten().tolist(), weights.flatten().tolist(), strict=True)
+        return self._sum([f"{factor(value)}·{factor(weight)}" for value, weight in pairs])
+
+    def by_size(self, terms: Tensor, most: int) -> str:
+        """Return the sum with the `most` largest terms, named after inputs, and the rest as one."""
+        largest = terms.abs().argsort(descending=True, stable=True)[:most].tolist()
+        told = [named_term(terms[k].item(), f"input {self._input(k)}") for k in largest]
+        if rest := len(terms) - len(largest):
+            others = terms.sum() - terms[largest].sum()
+            told.append(named_term(others.item(), f"{rest} other{'s' * (rest > 1)}"))
+        return self._sum(told)
+
+    def _sum(self, terms: list[str]) -> str:
+        """Return the terms with the bias, where there is one, and the total."""
+        bias = [named_term(self.bias, "bias", 3)] if self.bias else []
+        return equation([*terms, *bias], self.total)
+
+    def _input(self, number: int) -> int:
+        """Return what the input of a term is called."""
+        return number
+
+
+def factor(value: float) -> str:
+    """Return a number as it stands in a product: a negative one in brackets.
+
+    >>> factor(2.5), factor(-1.0)
+    ('2.5', '(−1)')
+    """
+    return f"({short(value)})" if value < 0 else short(value)
+
+
+def added(terms: Sequence[str]) -> str:
+    """Return terms with + and − between them.
+
+    >>> added(["1", "−2", "3"])
+    '1 − 2 + 3'
+    """
+    return " + ".join(terms).replace("+ −", "− ")
+
+
+def named_term(value: float, name: str, digits: int = 4) -> str:
+    """Return a term with its name in brackets."""
+    return f"{short(value, digits)}{NBSP}({name.replace(' ', NBSP)})"
+
+
+def equation(terms: Sequence[str], total: float, digits: int = 6) -> str:
+    """Return the terms, added, and what they make."""
+    return f"{added(terms)} ={NBSP}{short(total, digits)}"
 
 
 def largest_place(values: Tensor, missing: Tensor | None = None) -> Place | None:

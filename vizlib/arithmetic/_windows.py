@@ -1,14 +1,9 @@
-"""Where a window that slides along an axis lies, and which input pixels are under it.
-
-An axis has `count` places for its window, numbered from 0. `places(index)` are the positions of
-the window's taps in input pixels, below 0 or from `size` on where they lie in the padding.
-`sources(index)` are the pixels that they read, None where there is none.
-"""
+"""Where a window lies along an axis, and which input pixels are under it."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,69 +16,35 @@ from vizlib.arithmetic._steps import Place
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 SIDES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
-# For each axis, one entry for each tap of the window.
-Sources = Sequence[Sequence[int | None]]
+# One entry for each tap of a window along an axis; and the same for each axis.
+Taps = Sequence[int | None]
+Sources = Sequence[Taps]
 
 
-@dataclass(frozen=True)
-class Sliding:
-    """A window of `kernel` taps, `dilation` pixels apart, that moves by `stride` pixels.
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """The places of a window along an axis.
 
-    `before` and `after` are the pixels of padding at either end, filled as `mode` says. The
-    formula is the one in PyTorch's documentation of Conv2d and MaxPool2d.
+    - `size`: the pixels of the input.
+    - `count`: the places, numbered from 0: the size of the output.
+    - `places(index)`: where each tap lies, in input pixels: below 0 or from `size` on in the
+      padding, None between two pixels.
+    - `end`: where the padding behind the input ends.
+    - `mode`: what fills the padding.
     """
 
     size: int
-    kernel: int
-    stride: int = 1
-    before: int = 0
-    after: int = 0
-    dilation: int = 1
-    ceil_mode: bool = False
+    count: int
+    places: Callable[[int], Taps]
+    end: int
     mode: str = "zeros"
-    side: str = ""
 
-    def __post_init__(self) -> None:
-        """Raise ValueError where no window fits or no padding can be made."""
-        for name, least in {"size": 1, "kernel": 1, "stride": 1, "dilation": 1}.items():
-            whole_number(name, getattr(self, name), least)
-        for padding in (self.before, self.after):
-            whole_number("padding", padding, 0)
-        self._refuse_padding()
-        if self.count < 1:
-            raise ValueError(self._too_wide())
-
-    @property
-    def span(self) -> int:
-        """The pixels from the first tap to the last, both included."""
-        return self.dilation * (self.kernel - 1) + 1
-
-    @property
-    def padded(self) -> int:
-        """The pixels of the input with its padding."""
-        return self.size + self.before + self.after
-
-    @property
-    def count(self) -> int:
-        """The number of places: the size of the output."""
-        last, rest = divmod(self.padded - self.span, self.stride)
-        if self.ceil_mode:
-            last += bool(rest)
-            # A window that begins in the padding behind the input is left out again.
-            last -= last * self.stride >= self.size + self.before
-        return last + 1
-
-    def places(self, index: int) -> list[int]:
-        """Return the position of each tap, in input pixels."""
-        start = index * self.stride - self.before
-        return [start + self.dilation * tap for tap in range(self.kernel)]
-
-    def sources(self, index: int) -> list[int | None]:
-        """Return the pixel that each tap reads."""
+    def sources(self, index: int) -> Taps:
+        """Return the pixel that each tap reads, None where there is none."""
         return [self._source(place) for place in self.places(index)]
 
-    def _source(self, place: int) -> int | None:
-        if 0 <= place < self.size:
+    def _source(self, place: int | None) -> int | None:
+        if place is None or 0 <= place < self.size:
             return place
         last = self.size - 1
         match self.mode:
@@ -95,102 +56,107 @@ class Sliding:
                 return place % self.size
         return None
 
-    def _refuse_padding(self) -> None:
-        most = {"reflect": self.size - 1, "circular": self.size}.get(self.mode)
-        widest = max(self.before, self.after)
-        if most is not None and widest > most:
-            raise ValueError(
-                f"{self.mode} padding of {widest} takes {widest} pixels from within the input, "
-                f"but a {self.side or 'size'} of {self.size} has {most} to give; use at most {most}"
-            )
 
-    def _too_wide(self) -> str:
-        dilated = f" with dilation {self.dilation}" if self.dilation > 1 else ""
-        padded = "padded input" if self.before + self.after else "input"
-        where = f" in {self.side}" if self.side else ""
-        return (
-            f"kernel {self.kernel}{dilated} spans {self.span} pixels, wider than the {padded} of "
-            f"{self.padded}{where}; make the kernel smaller or the padding larger"
+def sliding(
+    size: int,
+    kernel: int,
+    stride: int = 1,
+    before: int = 0,
+    after: int = 0,
+    dilation: int = 1,
+    side: str = "",
+    *,
+    ceil_mode: bool = False,
+    mode: str = "zeros",
+) -> Axis:
+    """Return a window of `kernel` taps, `dilation` pixels apart, that moves by `stride` pixels.
+
+    `before` and `after` are the pixels of padding at either end, filled as `mode` says. The
+    formula is the one in PyTorch's documentation of Conv2d and MaxPool2d. Raises ValueError where
+    no window fits or no padding can be made.
+    """
+    _refuse_small({"size": size, "kernel": kernel, "stride": stride, "dilation": dilation}, 1)
+    _refuse_padding(size, before, after, mode, side)
+    span, padded = dilation * (kernel - 1) + 1, size + before + after
+    last, rest = divmod(padded - span, stride)
+    if ceil_mode:
+        last += bool(rest)
+        # A window that begins in the padding behind the input is left out again.
+        last -= last * stride >= size + before
+    if last < 0:
+        dilated = f" with dilation {dilation}" if dilation > 1 else ""
+        where = f" in {side}" if side else ""
+        raise ValueError(
+            f"kernel {kernel}{dilated} spans {span} pixels, wider than the "
+            f"{'padded ' * (padded > size)}input of {padded}{where}; make the kernel smaller or "
+            "the padding larger"
         )
 
+    def places(index: int) -> list[int]:
+        return [index * stride - before + dilation * tap for tap in range(kernel)]
 
-@dataclass(frozen=True)
-class Transposed:
-    """The window of a transposed convolution: which input pixels reach an output pixel.
+    return Axis(size, last + 1, places, size + after, mode)
+
+
+def transposed(
+    size: int,
+    kernel: int,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    dilation: int = 1,
+) -> Axis:
+    """Return the window of a transposed convolution: which input pixels reach an output pixel.
 
     Input pixel i is written to the output pixels i·stride − padding + dilation·tap. Read
     backwards, output pixel o gets from each tap the pixel (o + padding − dilation·tap) / stride,
-    where that is a whole number within the input, and nothing otherwise.
+    where that is a whole number within the input, and nothing otherwise. Raises ValueError where
+    the output would have no pixel.
     """
+    _refuse_small({"size": size, "kernel": kernel, "stride": stride, "dilation": dilation}, 1)
+    _refuse_small({"padding": padding, "output_padding": output_padding}, 0)
+    most = max(stride, dilation) - 1
+    if output_padding > most:
+        raise ValueError(
+            f"output_padding must be smaller than stride {stride} or dilation {dilation}, but was "
+            f"{output_padding}; use at most {most}"
+        )
+    full = (size - 1) * stride + dilation * (kernel - 1) + 1 + output_padding
+    if full <= 2 * padding:
+        raise ValueError(
+            f"padding {padding} takes {2 * padding} pixels from an output of {full}; use at most "
+            f"{(full - 1) // 2}"
+        )
 
-    size: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
-    output_padding: int = 0
-    dilation: int = 1
-    side: str = ""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError where the output would have no pixel."""
-        for name, least in {"size": 1, "kernel": 1, "stride": 1, "dilation": 1}.items():
-            whole_number(name, getattr(self, name), least)
-        whole_number("padding", self.padding, 0)
-        whole_number("output_padding", self.output_padding, 0)
-        most = max(self.stride, self.dilation) - 1
-        if self.output_padding > most:
-            raise ValueError(
-                f"output_padding must be smaller than stride {self.stride} or dilation "
-                f"{self.dilation}, but was {self.output_padding}; use at most {most}"
-            )
-        if self.count < 1:
-            raise ValueError(
-                f"padding {self.padding} takes {2 * self.padding} pixels from an output of "
-                f"{self.count + 2 * self.padding}; use at most {(self._full - 1) // 2}"
-            )
-
-    @property
-    def _full(self) -> int:
-        span = self.dilation * (self.kernel - 1) + 1
-        return (self.size - 1) * self.stride + span + self.output_padding
-
-    @property
-    def count(self) -> int:
-        """The size of the output."""
-        return self._full - 2 * self.padding
-
-    def places(self, index: int) -> list[int | None]:
-        """Return the position that each tap reads, None between two input pixels."""
-        steps = [divmod(index + self.padding - self.dilation * t, self.stride)
-                 for t in range(self.kernel)]  # fmt: skip
+    def places(index: int) -> Taps:
+        steps = [divmod(index + padding - dilation * tap, stride) for tap in range(kernel)]
         return [place if rest == 0 else None for place, rest in steps]
 
-    def sources(self, index: int) -> list[int | None]:
-        """Return the pixel that each tap reads."""
-        return [p if p is not None and 0 <= p < self.size else None for p in self.places(index)]
+    return Axis(size, full - 2 * padding, places, size)
 
 
-@dataclass(frozen=True)
-class Adaptive:
-    """The windows that share `size` pixels among `count` places as evenly as can be.
+def adaptive(size: int, count: int) -> Axis:
+    """Return the windows that share `size` pixels among `count` places as evenly as can be.
 
     Window i goes from floor(i·size / count) to ceil((i + 1)·size / count), as PyTorch's adaptive
     pooling has it.
     """
-
-    size: int
-    count: int
-    side: str = ""
-
-    def places(self, index: int) -> list[int]:
-        """Return the pixels of that window."""
-        stop = -(-(index + 1) * self.size // self.count)
-        return list(range(index * self.size // self.count, stop))
-
-    sources = places
+    return Axis(size, count, lambda i: range(i * size // count, -(-(i + 1) * size // count)), size)
 
 
-Axis = Sliding | Transposed | Adaptive
+def _refuse_small(numbers: dict[str, Any], least: int) -> None:
+    for name, number in numbers.items():
+        whole_number(name, number, least)
+
+
+def _refuse_padding(size: int, before: int, after: int, mode: str, side: str) -> None:
+    widest = max(whole_number("padding", padding, 0) for padding in (before, after))
+    most = {"reflect": size - 1, "circular": size}.get(mode, widest)
+    if widest > most:
+        raise ValueError(
+            f"{mode} padding of {widest} takes {widest} pixels from within the input, "
+            f"but a {side or 'size'} of {size} has {most} to give; use at most {most}"
+        )
 
 
 def whole_number(name: str, value: Any, least: int) -> int:
@@ -223,9 +189,9 @@ def window_at(axes: Sequence[Axis], place: Sequence[int]) -> tuple[Sources, Sour
     names = ("position",) if len(axes) == 1 else ("depth", "row", "col")[-len(axes) :]
     for axis, index, name in zip(axes, place, names, strict=True):
         refuse_outside(name, index, axis.count, f"the output has {size} values a channel")
-    places = tuple(tuple(axis.places(index)) for axis, index in zip(axes, place, strict=True))
-    sources = tuple(tuple(axis.sources(index)) for axis, index in zip(axes, place, strict=True))
-    return places, sources
+    pairs = list(zip(axes, place, strict=True))
+    places = tuple(tuple(axis.places(index)) for axis, index in pairs)
+    return places, tuple(tuple(axis.sources(index)) for axis, index in pairs)
 
 
 def refuse_outside(name: str, index: int, count: int, why: str) -> None:
@@ -236,16 +202,18 @@ def refuse_outside(name: str, index: int, count: int, why: str) -> None:
 
 def gather(maps: Tensor, sources: Sources, empty: float = 0.0) -> Tensor:
     """Return the pixels of maps (C, …) under a window as (C, kh, kw), `empty` where none is."""
+    missing = outside(sources, maps.shape[1:])
     for axis, pixels in enumerate(sources, start=1):
         maps = maps.index_select(axis, torch.tensor([pixel or 0 for pixel in pixels]))
-    return maps.masked_fill(outside(sources), empty)
+    return maps.masked_fill(missing, empty)
 
 
-def outside(sources: Sources) -> Tensor:
-    """Return where the window reads no pixel, bool (kh, kw)."""
+def outside(places: Sources, sizes: Sequence[int]) -> Tensor:
+    """Return which of the places lie on no pixel of those `sizes`, bool (kh, kw)."""
     missing = torch.zeros((), dtype=torch.bool)
-    for pixels in sources:
-        missing = missing[..., None] | torch.tensor([pixel is None for pixel in pixels])
+    for taps, size in zip(places, sizes, strict=True):
+        beyond = [tap is None or not 0 <= tap < size for tap in taps]
+        missing = missing[..., None] | torch.tensor(beyond)
     return missing
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from math import ceil, floor, log10
+from math import floor, log10
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from vizlib.plots._figure import DPI, WIDTH, Figure
+from vizlib.plots._figure import WIDTH, Figure, whole_pixels
 from vizlib.plots._style import GREY, INK, LIGHT, SIGNED, colours, largest, letters_on, symmetric
 from vizlib.words import short
 
@@ -35,33 +35,32 @@ _LETTER = 0.078
 _LINE = 0.215
 _SMALL_LINE = 0.16
 _TITLE_LETTERS = 54
-_CAPTION_LETTERS = 84
+_CAPTION_LETTERS = 102
 _POINTS = 72  # in an inch
 # Numbers for cells: decimals at most, and where a whole number becomes too long.
 _DECIMALS = 4
 _WHOLE = 10_000
 
 Corner = tuple[float, float]
+# Rows and columns of cells in a frame: top, left, height, width.
+Box = Sequence[int]
 # For each axis the position of each tap of a window, None where it has none.
 Places = Sequence[Sequence[int | None]]
 
 
 class Board:
-    """A sheet `width` inches wide that is as high as what is put on it."""
+    """A sheet that is as high as what is put on it."""
 
-    def __init__(self, width: float = WIDTH) -> None:
+    def __init__(self) -> None:
         """Start empty."""
-        self.width = width
-        self.figure = Figure(figsize=(width, 1), facecolor="white", layout="none")
+        self.figure = Figure(figsize=(WIDTH, 1), facecolor="white", layout="none")
         self.axes: Axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set_axis_off()
 
     def finish(self, height: float) -> Figure:
         """Cut the sheet off at that height."""
-        # Whole pixels, and a trifle over, or inches times pixels per inch may fall a pixel short.
-        pixels = [ceil(side * DPI) + 1e-6 for side in (self.width, height)]
-        self.figure.set_size_inches(pixels[0] / DPI, pixels[1] / DPI)
-        self.axes.set(xlim=(0, self.width), ylim=(height, 0))
+        self.figure.set_size_inches(whole_pixels(WIDTH), whole_pixels(height))
+        self.axes.set(xlim=(0, WIDTH), ylim=(height, 0))
         return self.figure
 
     def heading(self, text: str) -> float:
@@ -112,16 +111,13 @@ class Board:
         end: float,
         *,
         hatched: np.ndarray | None = None,
-        texts: Sequence[str] | None = None,
-        letters: int = 2,
-    ) -> None:
-        """Paint values (H, W) of −end…end in square cells, and print them where there is room.
+        frames: Sequence[Box] = (),
+        most: float | None = None,
+    ) -> float:
+        """Paint values (H, W) of −end…end in square cells, and return where they end.
 
-        - `hatched`: bool (H, W), cells of padding: grey and hatched, whatever their value.
-        - `texts`: what is printed instead of the values' own roundings.
-        - `letters`: the print is so small that as many letters would find room.
-
-        Cells of nan stay empty.
+        They are printed where there is room, with as many decimals as beside a number of `most`;
+        cells of nan stay empty. `hatched`: bool (H, W), cells of padding, whatever their value.
         """
         hatched = np.zeros(values.shape, bool) if hatched is None else hatched
         shown = np.ma.MaskedArray(values, mask=hatched | ~np.isfinite(values))
@@ -129,17 +125,17 @@ class Board:
         norm = symmetric(end)
         self.axes.imshow(shown, cmap=SIGNED, norm=norm, extent=box, aspect="auto", zorder=1)
         for row, column in zip(*hatched.nonzero(), strict=True):
-            self._hatch(corner[0] + column * side, corner[1] + row * side, side)
+            place = corner[0] + column * side, corner[1] + row * side
+            patch = Rectangle(place, side, side, fc="#f4f4f4", ec="#b5b5b5", lw=0, zorder=1)
+            patch.set_hatch("/////")
+            self.axes.add_patch(patch)
         self._grid(corner, values.shape, side)
         if side >= _READABLE:
-            texts = rounded(values.ravel()) if texts is None else texts
-            size = _letter_size(side, max(letters, *map(len, texts)))
+            texts = rounded(values.ravel(), end=most)
+            size = min(12.0, side * _POINTS * 0.88 / (0.62 * max(2, *map(len, texts))))
             print_cells(self.axes, texts, colours(shown.filled(0), end), corner, side, size)
-
-    def _hatch(self, left: float, top: float, side: float) -> None:
-        patch = Rectangle((left, top), side, side, fc="#f4f4f4", ec="#b5b5b5", lw=0, zorder=1)
-        patch.set_hatch("/////")
-        self.axes.add_patch(patch)
+        self.frame(frames, corner, side)
+        return box[2]
 
     def _grid(self, corner: Corner, shape: Sequence[int], side: float) -> None:
         """Draw lines between the cells; around small cells only one frame."""
@@ -155,21 +151,19 @@ class Board:
         box = _extent(corner, values.shape, side)
         self.axes.imshow(values, cmap="gray", extent=box, aspect="auto", zorder=1)
 
-    def frame(self, corner: Corner, width: float, height: float, *, line: float = 2) -> None:
-        """Draw a black frame that shows on every colour."""
-        for colour, wide in (("white", line + 2), (INK, line)):
-            frame = Rectangle(corner, width, height, fill=False, ec=colour, lw=wide, zorder=4)
-            self.axes.add_patch(frame)
+    def frame(self, boxes: Sequence[Box], corner: Corner, side: float, line: float = 2) -> None:
+        """Draw black frames that show on every colour around cells of that side."""
+        for top, left, height, width in boxes:
+            place = corner[0] + left * side, corner[1] + top * side
+            for colour, wide in (("white", line + 2), (INK, line)):
+                size = width * side, height * side
+                frame = Rectangle(place, *size, fill=False, ec=colour, lw=wide, zorder=4)
+                self.axes.add_patch(frame)
 
 
 def _extent(corner: Corner, shape: Sequence[int], side: float) -> tuple[float, float, float, float]:
     left, top = corner
     return left, left + shape[1] * side, top + shape[0] * side, top
-
-
-def _letter_size(side: float, letters: int) -> float:
-    """Return the size in points at which so many letters fit a cell."""
-    return min(12.0, side * _POINTS * 0.88 / (0.62 * letters))
 
 
 def print_cells(
@@ -193,44 +187,37 @@ def print_cells(
 
 
 class Thumb:
-    """A whole map (H, W) drawn small, with the padding that a window reads, and its window."""
+    """A whole map (H, W) drawn small, with the padding that a window reads, and its window.
 
-    def __init__(self, size: Sequence[int], places: Places, inches: float = THUMB) -> None:
-        """Take the positions of the window's taps along each axis."""
-        known = [[p for p in positions if p is not None] for positions in rows_and_columns(places)]
-        pairs = list(zip(size, known, strict=True))
-        self.starts = [min(0, *taps, 0) for _, taps in pairs]
-        self.shape = tuple(
-            max(count, *(tap + 1 for tap in taps), 1) - start
-            for (count, taps), start in zip(pairs, self.starts, strict=True)
-        )
-        self.window = [(min(taps), max(taps) + 1) for taps in known if taps]
-        self.side = inches / max(self.shape)
+    `places` are the positions of the window's taps along each axis.
+    """
+
+    def __init__(self, values: np.ndarray, places: Places, inches: float = THUMB) -> None:
+        """Make room for the taps that lie beyond the map."""
+        taps = [[p for p in axis if p is not None] for axis in rows_and_columns(places)]
+        pairs = list(zip(taps, values.shape, strict=True))
+        around = [(-min([0, *own]), max([0, *(p + 1 - n for p in own)])) for own, n in pairs]
+        self.before = [before for before, _ in around]
+        self.values = np.pad(values, around, constant_values=np.nan)
+        self.hatched = np.pad(np.zeros(values.shape, bool), around, constant_values=True)
+        self.side = inches / max(self.values.shape)
+        self.window = [self.box(*taps)] if all(taps) else []
 
     @property
     def height(self) -> float:
         """Its height in inches."""
-        return self.shape[0] * self.side
+        return len(self.values) * self.side
 
-    def draw(self, board: Board, values: np.ndarray, corner: Corner, end: float) -> None:
+    def box(self, rows: Sequence[int], columns: Sequence[int]) -> Box:
+        """Return the box of cells that reaches from the least to the greatest of those."""
+        tops = [min(own) + before for own, before in zip((rows, columns), self.before, strict=True)]
+        return (*tops, max(rows) + 1 - min(rows), max(columns) + 1 - min(columns))
+
+    def draw(self, board: Board, corner: Corner, end: float) -> float:
         """Draw values of −end…end, padding hatched, and a frame where the window lies."""
-        rows, columns = (
-            slice(-start, -start + n) for start, n in zip(self.starts, values.shape, strict=True)
+        return board.cells(
+            self.values, corner, self.side, end, hatched=self.hatched, frames=self.window
         )
-        whole, outside = np.full(self.shape, np.nan), np.ones(self.shape, bool)
-        whole[rows, columns], outside[rows, columns] = values, False
-        board.cells(whole, corner, self.side, end, hatched=outside)
-        self.frame(board, corner, self.window)
-
-    def frame(
-        self, board: Board, corner: Corner, window: Sequence[tuple[int, int]], *, line: float = 2
-    ) -> None:
-        """Draw a frame around rows and columns of a map at that corner, if a window is given."""
-        if len(window) == len(self.shape):
-            (top, bottom), (left, right) = window
-            x = corner[0] + (left - self.starts[1]) * self.side
-            y = corner[1] + (top - self.starts[0]) * self.side
-            board.frame((x, y), (right - left) * self.side, (bottom - top) * self.side, line=line)
 
 
 def rows_and_columns(places: Places) -> Places:

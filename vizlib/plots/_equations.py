@@ -6,20 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from vizlib import arithmetic
-from vizlib.plots._board import (
-    COLOURS,
-    GAP,
-    HEAD,
-    MARGIN,
-    THUMB,
-    Board,
-    Thumb,
-    end_of,
-    grid,
-    rounded,
-)
+from vizlib.plots._board import COLOURS, GAP, HEAD, MARGIN, THUMB, Board, Box, Thumb, end_of, grid
 from vizlib.plots._figure import WIDTH, Figure, styled
 from vizlib.plots._style import GREY
 from vizlib.words import short
@@ -34,7 +24,7 @@ _WINDOW = 1.5
 # Inches: a cell of a neuron, and a column with its name.
 _NEURON_CELL = 0.5
 _NEURON_COLUMN = 0.95
-_NEURON_COLUMNS = {"inputs": "", "weights": "× ", "products": "= ", "weight_gradient": ""}
+_SIGNS = {"kernel": "× ", "weights": "× ", "products": "= "}
 
 
 @styled
@@ -45,12 +35,12 @@ def convolution(
     output: Any = None,
     expected: float | None = None,
     after: Sequence[Any] = (),
-    limit: int | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw the whole sum behind one value of a convolution, and what becomes of it.
 
-    Each row is an input channel: patch × kernel = products, and their sum.
+    Each row is an input channel: patch × kernel = products, and their sum. Where there is no room
+    for all, those with the largest sums of either sign are drawn, the largest first.
 
     - `step`: what `arithmetic.conv2d_step` returned, or a trace. Of a trace the first convolution
       is drawn, and all the rest is known.
@@ -58,8 +48,6 @@ def convolution(
     - `output`: the map that the layer makes, (H, W).
     - `expected`: the value that PyTorch has there. The difference from it is printed.
     - `after`: the steps of the layers that follow, in their order.
-    - `limit`: at most so many channels are drawn, those with the largest sums of either sign, the
-      largest first. The rest is one term that counts in full.
 
     What the marks mean:
 
@@ -80,15 +68,58 @@ def convolution(
     own, name, image, expected, after = _known(
         step, arithmetic.ConvStep, "conv2d_step", image, expected, after
     )
-    rows = _Rows(own, _maps(image, own), limit)
-    board = Board()
+    maps, board = _maps(image, own), Board()
     top = board.heading(title or f"{name or 'convolution'}: {_where(own)}")
-    top = rows.draw(board, top)
-    lines = [own.sum_of_channels(rows.shown), *_torch_line(own.total, expected)]
-    lines += _follower_lines(after)
+    top, count = _rows(board, own, maps, top)
+    lines = [own.in_words(count), *_torch_line(own.total, expected), *_follower_lines(after)]
     bottom = top if output is None else _result(board, output, own, top)
     top = board.lines(lines, top, WIDTH - (0 if output is None else THUMB + GAP))
-    return board.finish(board.caption(rows.caption(), max(top, bottom)))
+    ends = f"patch ±{short(_end(own.patch))}, kernel ±{short(_end(own.kernel))}, products "
+    ends += f"±{short(_end(own.products))}{_hatching(own)}"
+    return board.finish(board.caption(f"{COLOURS}; darkest: {ends}.", max(top, bottom)))
+
+
+def _rows(
+    board: Board, step: arithmetic.ConvStep, maps: np.ndarray | None, top: float
+) -> tuple[float, int]:
+    """Draw a row for each input channel; return where they end, and how many there are."""
+    parts = {"patch": step.patch, "kernel": step.kernel, "products": step.products}
+    columns = {name: grid(part.numpy()) for name, part in parts.items()}
+    rows, wide = columns["patch"].shape[1:]
+    thumb = None if maps is None else Thumb(maps[0], step.places)
+    first = MARGIN + (THUMB + GAP if thumb else 0)
+    side = min(_CELL, (WIDTH - MARGIN - 2 * GAP - first) / 3 / wide)
+    height = HEAD + max(rows * side, thumb.height if thumb else 0) + 0.04
+    pitch = max(wide * side, _COLUMN) + GAP
+    lefts = {name: first + number * pitch for number, name in enumerate(columns)}
+    for name, left in {**({"input": MARGIN} if thumb else {}), **lefts}.items():
+        board.write(_SIGNS.get(name, "") + name, left, top, 10, color=GREY)
+    top += 0.2
+    shown = _largest(step.channel_sums, max(1, int(_ROWS / height)))
+    for number in shown:
+        channel, total = step.channels[number], step.channel_sums[number].item()
+        text = f"channel {channel}: products sum to {short(total, 4)}"
+        board.write(text, MARGIN, top + 0.02, bold=True)
+        for name, values in columns.items():
+            hatched = grid(step.is_padding.numpy())[0] if name == "patch" else None
+            corner, end = (lefts[name], top + HEAD), end_of(values)
+            board.cells(values[number], corner, side, end, hatched=hatched, most=end)
+        if maps is not None:
+            whole = Thumb(maps[channel if len(maps) > 1 else 0], step.places)
+            whole.draw(board, (MARGIN, top + HEAD), end_of(maps))
+        top += height
+    return top + 0.04, len(shown)
+
+
+def _largest(sums: Tensor, most: int) -> list[int]:
+    """Return the channels with the largest sums; all of them in their own order, if they fit."""
+    if len(sums) <= most:
+        return list(range(len(sums)))
+    return sums.abs().argsort(descending=True, stable=True)[:most].tolist()
+
+
+def _end(values: Tensor) -> float:
+    return end_of(values.numpy())
 
 
 @styled
@@ -126,84 +157,6 @@ def pooling(
     lines = [own.in_words(), *_winner_line(own), *_torch_line(own.total, expected)]
     top = board.lines(lines, bottom)
     return board.finish(board.caption(f"{COLOURS}{_hatching(own)}.", top))
-
-
-class _Rows:
-    """The rows of patch × kernel = products, one for each input channel that is drawn."""
-
-    def __init__(
-        self, step: arithmetic.ConvStep, maps: np.ndarray | None, limit: int | None
-    ) -> None:
-        self.step, self.maps = step, maps
-        parts = {"patch": step.patch, "kernel": step.kernel, "products": step.products}
-        self.columns = {name: grid(part.numpy()) for name, part in parts.items()}
-        self.ends = {name: end_of(part) for name, part in self.columns.items()}
-        self.rows, self.wide = self.columns["patch"].shape[1:]
-        room = WIDTH - 2 * MARGIN - 2 * GAP - (0 if maps is None else THUMB + GAP)
-        self.side = min(_CELL, room / 3 / self.wide)
-        fit = int(_ROWS / self.height)
-        largest = step.channel_sums.abs().argsort(descending=True, stable=True).tolist()
-        self.shown = largest[: max(1, fit if limit is None else limit)]
-        if len(self.shown) == len(largest):
-            self.shown.sort()
-        # Rounded together, or one row would show more decimals than the next.
-        self.texts = {
-            name: rounded(part[self.shown].ravel()) for name, part in self.columns.items()
-        }
-
-    @property
-    def height(self) -> float:
-        """The inches of a row."""
-        thumb = 0 if self.maps is None else Thumb(self.maps.shape[1:], self.step.places).height
-        return HEAD + max(self.rows * self.side, thumb) + 0.06
-
-    @property
-    def lefts(self) -> dict[str, float]:
-        """Where each column begins."""
-        first = MARGIN + (0 if self.maps is None else THUMB + GAP)
-        step = max(self.wide * self.side, _COLUMN) + GAP
-        columns = {name: first + number * step for number, name in enumerate(self.columns)}
-        return columns if self.maps is None else {"input": MARGIN, **columns}
-
-    def draw(self, board: Board, top: float) -> float:
-        """Draw the columns' names and every row, and return where they end."""
-        signs = {"kernel": "× ", "products": "= "}
-        for name, left in self.lefts.items():
-            board.write(signs.get(name, "") + name, left, top, 10, color=GREY)
-        top += 0.2
-        for index in range(len(self.shown)):
-            self._draw(board, index, top)
-            top += self.height
-        return top + 0.06
-
-    def _draw(self, board: Board, index: int, top: float) -> None:
-        number = self.shown[index]
-        channel, total = self.step.channels[number], self.step.channel_sums[number].item()
-        text = f"channel {channel}: products sum to {short(total, 4)}"
-        board.write(text, MARGIN, top + 0.03, bold=True)
-        size = self.rows * self.wide
-        for name, values in self.columns.items():
-            corner, end = (self.lefts[name], top + HEAD), self.ends[name]
-            hatched = grid(self.step.is_padding.numpy())[0] if name == "patch" else None
-            texts = self.texts[name][index * size : (index + 1) * size]
-            board.cells(
-                values[number],
-                corner,
-                self.side,
-                end,
-                hatched=hatched,
-                texts=texts,
-                letters=max(map(len, self.texts[name])),
-            )
-        if self.maps is not None:
-            whole = self.maps[channel if len(self.maps) > 1 else 0]
-            thumb = Thumb(whole.shape, self.step.places)
-            thumb.draw(board, whole, (MARGIN, top + HEAD), end_of(self.maps))
-
-    def caption(self) -> str:
-        """Return what the darkest colours stand for."""
-        ends = ", ".join(f"{name} ±{short(end)}" for name, end in self.ends.items())
-        return f"{COLOURS}; darkest: {ends}{_hatching(self.step)}."
 
 
 def _known(
@@ -291,37 +244,33 @@ def _window(
     patch, hatched = grid(step.patch.numpy())[0], grid(step.is_padding.numpy())[0]
     end = end_of(patch)
     if maps is not None:
-        board.write("input", left, top + 0.04, 9, color=GREY)
         values = maps[step.channel if len(maps) > 1 else 0]
         end = end_of(values)
-        thumb = Thumb(values.shape, step.places)
-        thumb.draw(board, values, (left, top + HEAD), end)
-        left, bottom = left + THUMB + GAP, top + HEAD + thumb.height
+        board.write("input", left, top + 0.04, 9, color=GREY)
+        bottom = Thumb(values, step.places).draw(board, (left, top + HEAD), end)
+        left += THUMB + GAP
     side = min(_POOL_CELL, _WINDOW / max(patch.shape))
     board.write("window", left, top + 0.04, 9, color=GREY)
-    board.cells(patch, (left, top + HEAD), side, end, hatched=hatched)
-    if step.winner is not None:
-        row, column = (0, *step.winner)[-2:]
-        board.frame((left + column * side, top + HEAD + row * side), side, side, line=3)
-    bottom = max(bottom, top + HEAD + len(patch) * side)
-    middle = top + HEAD + len(patch) * side / 2
-    left += patch.shape[1] * side + GAP
+    winner = [_cell(step.winner)] if step.winner else []
+    low = board.cells(patch, (left, top + HEAD), side, end, hatched=hatched, frames=winner)
+    left, middle = left + patch.shape[1] * side + GAP, (top + HEAD + low) / 2
     board.write(f"→ {short(step.total, 4)}", left, middle, 16, bold=True, from_top=False)
     if output is not None:
         bottom = max(bottom, _result(board, output, step, top))
-    return bottom + 0.1
+    return max(bottom, low) + 0.1
+
+
+def _cell(place: Sequence[int]) -> Box:
+    """Return the box of one cell; a signal is one row."""
+    return (*(0, *place)[-2:], 1, 1)
 
 
 def _result(board: Board, output: Any, step: Any, top: float) -> float:
     """Draw the map that the layer makes at the right, with a frame around this value."""
     values = grid(np.asarray(output, dtype=float))[0]
-    side = THUMB / max(values.shape)
-    left = WIDTH - MARGIN - THUMB
-    board.write("output", left, top + 0.04, 9, color=GREY)
-    board.cells(values, (left, top + HEAD), side, end_of(values))
-    row, column = (0, *step.place)[-2:]
-    board.frame((left + column * side, top + HEAD + row * side), side, side)
-    return top + HEAD + values.shape[0] * side + 0.1
+    side, corner = THUMB / max(values.shape), (WIDTH - MARGIN - THUMB, top + HEAD)
+    board.write("output", corner[0], top + 0.04, 9, color=GREY)
+    return board.cells(values, corner, side, end_of(values), frames=[_cell(step.place)]) + 0.1
 
 
 @styled
@@ -361,12 +310,16 @@ def backpropagation(step: arithmetic.Backpropagation, *, title: str | None = Non
 
 def _neuron(board: Board, neuron: arithmetic.NeuronStep, number: int, top: float) -> float:
     """Draw one neuron's numbers, and return where they end."""
-    room = (WIDTH - 2 * MARGIN) / len(_NEURON_COLUMNS) - GAP
-    side = min(_NEURON_CELL, room / len(neuron.inputs))
-    width = max(_NEURON_COLUMN, side * len(neuron.inputs)) + GAP
-    for place, (name, sign) in enumerate(_NEURON_COLUMNS.items()):
-        left, values = MARGIN + place * width, getattr(neuron, name).numpy()
-        called = f"∂loss/∂w{number}" if name == "weight_gradient" else name
-        board.write(sign + called, left, top + 0.02, 9, color=GREY)
-        board.cells(values[None], (left, top + HEAD), side, end_of(values))
+    columns = {
+        "inputs": neuron.inputs,
+        "weights": neuron.weights,
+        "products": neuron.products,
+        f"∂loss/∂w{number}": neuron.weight_gradient,
+    }
+    count = len(neuron.inputs)
+    side = min(_NEURON_CELL, ((WIDTH - 2 * MARGIN) / len(columns) - GAP) / count)
+    for place, (name, values) in enumerate(columns.items()):
+        left = MARGIN + place * (max(_NEURON_COLUMN, side * count) + GAP)
+        board.write(_SIGNS.get(name, "") + name, left, top + 0.02, 9, color=GREY)
+        board.cells(values.numpy()[None], (left, top + HEAD), side, _end(values))
     return top + HEAD + side + 0.12

@@ -144,13 +144,17 @@ def sheet(
     lines = textwrap.wrap(title or "", _TITLE_LETTERS)
     width = max(width + 0.1, 0.105 * max(map(len, lines), default=0) + 0.2, _NARROWEST)
     height = height + 0.1 + 0.25 * len(lines)
-    # Whole pixels, and a trifle over, or inches times pixels per inch may fall a pixel short.
-    pixels = (ceil(width * DPI) + 1e-6, ceil(height * DPI) + 1e-6)
-    figure = Figure(figsize=(pixels[0] / DPI, pixels[1] / DPI), facecolor="white")
+    figure = Figure(figsize=(whole_pixels(width), whole_pixels(height)), facecolor="white")
     axes = figure.subplots(1, columns)
     if lines:
         figure.suptitle("\n".join(lines), x=0.01, ha="left", size=11, weight="bold")
     return figure, axes
+
+
+def whole_pixels(inches: float) -> float:
+    """Return inches that are whole pixels."""
+    # A trifle over, or inches times pixels per inch may fall a pixel short.
+    return (ceil(inches * DPI - 1e-6) + 1e-6) / DPI
 
 
 def bare(axes: Axes, background: str = "white") -> None:
@@ -178,8 +182,7 @@ def together(*rows: Sequence[Figure]) -> Figure:
         raise ValueError("together needs at least one figure, in a row such as [figure]")
     heights = [max(len(picture) for picture in row) for row in pictures]
     width, height = max(map(_width, pictures)), sum(heights)
-    # A trifle over, or inches times pixels per inch may fall a pixel short.
-    size = ((width + 1e-6) / DPI, (height + 1e-6) / DPI)
+    size = whole_pixels(width / DPI), whole_pixels(height / DPI)
     whole = Figure(figsize=size, facecolor="white", layout="none")
     for row, top in zip(pictures, np.cumsum(heights) - heights, strict=True):
         lefts = np.cumsum([0, *(picture.shape[1] for picture in row)])

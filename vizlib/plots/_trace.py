@@ -98,15 +98,16 @@ class _Panel:
             board.write("←", middle, top + _MAP / 2, 11, align="center", from_top=False)
 
     def _paint(self, board: Board, corner: tuple[float, float]) -> None:
-        thumb = Thumb(self.values.shape, self.window, _MAP)
+        thumb = Thumb(self.values, self.window, _MAP)
         # First, so that of a window of four the large frame stays whole.
         if self.cell:
-            thumb.frame(board, corner, [(at, at + 1) for at in self.cell], line=1)
+            row, column = self.cell
+            board.frame([thumb.box([row], [column])], corner, thumb.side, line=1)
         if self.is_image:
             board.picture(self.values, corner, thumb.side)
-            thumb.frame(board, corner, thumb.window)
+            board.frame(thumb.window, corner, thumb.side)
         else:
-            thumb.draw(board, self.values, corner, end_of(self.values))
+            thumb.draw(board, corner, end_of(self.values))
 
 
 def _fitted(text: str, size: float, letters: int) -> float:
