@@ -284,7 +284,9 @@ def test_the_lines_of_the_neurons_are_drawn():
     lines = [[1.0, 0.0, -0.5], [1.0, 2.0, 0.0]]
     figure = plots.regions(x > 0, extent=EXTENT, lines=lines)
     for (w1, w2, b), line in zip(lines, figure.axes[0].lines, strict=True):
-        assert np.allclose(line.get_xydata() @ [w1, w2] + b, 0)
+        ends = np.array([line.get_xy1(), line.get_xy2()])
+        assert np.allclose(ends @ [w1, w2] + b, 0)
+        assert not np.allclose(*ends)
 
 
 @pytest.mark.parametrize(

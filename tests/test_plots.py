@@ -469,11 +469,11 @@ def test_kernels_of_one_input_are_a_grid():
 
 
 def test_kernels_keep_scale_and_limit():
-    figure = plots.kernels(normal(40, 6, 3, 3), scale=9.0, limit=4, title="conv2")
+    weight = normal(40, 6, 3, 3)
+    weight[39, 5] = 9.0  # not among those that are drawn
+    figure = plots.kernels(weight, limit=4, title="conv2")
     assert legend_words(figure) == ["−9", "0", "+9"]
     assert figure.get_suptitle() == "conv2: 4 × 4 of 40 × 6"
-    with pytest.raises(ValueError, match="number above zero, but was 0"):
-        plots.kernels(normal(2, 2, 3, 3), scale=0)
     with pytest.raises(ValueError, match=r"\(O, I, kh, kw\).*model.conv1.weight.*\(3, 3\)"):
         plots.kernels(np.zeros((3, 3)))
 
@@ -626,6 +626,18 @@ def test_the_label_is_marked_by_word():
     assert plots.probabilities([0.1, 0.9], title="mine").get_suptitle() == "mine"
 
 
+def test_scores_stand_below_the_names():
+    scores = torch.tensor([[1.5, -20.25, 0.0]])
+    axes = plots.probabilities(scores.softmax(1), scores=scores, label=2).axes[0]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["P0\n1.5", "P1\n−20.2", "P2\n0\nlabel"]
+    assert axes.get_xlabel() == "with its score"
+    many = torch.arange(40.0)
+    axes = plots.probabilities(many.softmax(0), scores=many).axes[0]
+    assert axes.get_xticklabels()[0].get_text() == "P39\n39"
+    assert axes.get_xlabel() == "the 10 likeliest of 40, with its score"
+
+
 def test_nearly_nothing_is_not_called_nothing():
     texts = plots.probabilities([0.0, 1e-5, 0.99979, 2e-4]).axes[0].texts
     said = [text.get_text() for text in texts]
@@ -674,7 +686,7 @@ def history(name="lenet", epochs=6, top=0.99) -> History:
 
 
 def line(axes, label):
-    (found,) = (each for each in axes.lines if each.get_label() == label)
+    (found,) = (each for each in axes.lines if each.get_label().replace(" %", "%") == label)
     return found
 
 
@@ -716,7 +728,7 @@ def test_several_networks_differ_by_more_than_colour():
     many = [history(f"net{k}", 3 + k, 0.9 + k / 200) for k in range(14)]
     figure = plots.curves(many)
     (axes,) = figure.axes
-    lines = [line(axes, each.network) for each in many]
+    lines = [line(axes, f"{each.network} {max(each.val_accuracy):.2%}") for each in many]
     for drawn, each in zip(lines, many, strict=True):
         assert list(drawn.get_ydata()) == each.val_accuracy
         assert list(drawn.get_xdata()) == list(range(1, each.epochs + 1))
@@ -731,34 +743,47 @@ def test_several_networks_differ_by_more_than_colour():
 @pytest.mark.parametrize("name", ["a", "a name of more than thirty letters"])
 def test_a_name_stands_apart_from_its_marks(name):
     picture = Picture(plots.curves({name: history("a", 5, 0.98), "b": history("b", 5, 0.95)}))
-    left, bottom, _, top = picture.axes.texts[0].get_window_extent().extents
+    text = picture.figure.legends[0].texts[0]
+    left, bottom, right, top = text.get_window_extent().extents
+    assert right <= picture.pixels.shape[1]
     rows = slice(len(picture.pixels) - int(top), len(picture.pixels) - int(bottom))
     gap = picture.pixels[rows, int(left) - 6 : int(left) - 1]
     assert (gap == 255).all()
     assert (picture.pixels[rows, int(left) - 30 : int(left)] != 255).any()
 
 
-def test_every_line_is_named_with_its_own_look_and_none_covers_another():
+def test_every_line_is_named_with_its_own_look_the_highest_first():
     many = {name: history(name, 5, top) for name, top in [("a", 0.98), ("b", 0.9801), ("c", 0.95)]}
     picture = Picture(plots.curves(many, lowest=0.9))
-    texts = picture.axes.texts
-    assert [text.get_text() for text in texts] == ["a 95.50 %", "b 95.51 %", "c 92.50 %"]
-    pieces = [each for each in picture.axes.lines if each.get_transform() is picture.axes.transAxes]
-    for text, piece, name in zip(texts, pieces, many, strict=True):
-        drawn = line(picture.axes, name)
-        assert piece.get_ydata()[0] == text.xy[1]
+    [legend] = picture.figure.legends
+    texts = [text.get_text() for text in legend.texts]
+    assert texts == ["b 95.51 %", "a 95.50 %", "c 92.50 %"]
+    for text, piece in zip(texts, legend.get_lines(), strict=True):
+        drawn = line(picture.axes, text.replace(" %", "%"))
+        assert list(drawn.get_ydata()) == many[text[0]].val_accuracy
         assert piece.get_color() == drawn.get_color()
         assert piece.get_marker() == drawn.get_marker()
-    boxes = [text.get_window_extent() for text in texts]
-    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
-    assert boxes[1].y0 > boxes[0].y0 > boxes[2].y0
-    assert max(box.x1 for box in boxes) <= picture.pixels.shape[1]
+        assert str(piece._dash_pattern) == str(drawn._dash_pattern)
+    boxes = [text.get_window_extent() for text in legend.texts]
+    assert boxes[0].y0 >= boxes[1].y1 > boxes[1].y0 >= boxes[2].y1
     assert picture.axes.get_ylim()[0] == 0.9
+
+
+def test_a_figure_keeps_its_percentages_when_another_is_made():
+    def ticks(figure):
+        figure.pixels()
+        return [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+    close = plots.curves([history("a", 5, 0.98), history("b", 5, 0.99)], lowest=0.96)
+    before = ticks(close)
+    plots.curves(history("far", 5, 0.3))
+    assert ticks(close) == before
+    assert len(set(before)) == len(before)
 
 
 def test_networks_of_one_name_are_kept_apart():
     figure = plots.curves([history(), history(), history("mlp")])
-    named = [text.get_text().rsplit(" ", 2)[0] for text in figure.axes[0].texts]
+    named = [text.get_text().rsplit(" ", 2)[0] for text in figure.legends[0].texts]
     assert named == ["lenet", "lenet (2)", "mlp"]
 
 
@@ -801,7 +826,9 @@ def test_a_network_stands_over_what_it_costs():
     dots = [line for line in axes.lines if line.get_transform() == axes.transData]
     assert [line.get_xydata().tolist() for line in dots] == [[[218058, 0.982]], [[44426, 0.992]]]
     assert len({line.get_marker() for line in dots}) == 2
-    assert [text.get_text() for text in axes.texts] == ["mlp 98.20 %", "lenet 99.20 %"]
+    assert [text.get_text() for text in figure.legends[0].texts] == [
+        *("lenet 99.20 %", "mlp 98.20 %")
+    ]
     assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "weights")
     low, high = axes.get_xlim()
     assert 8e3 < low < 1e4

@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from vizlib.plots import _style
 from vizlib.plots._board import print_cells
 from vizlib.plots._figure import WIDTH, Figure, bare, sheet, styled
-from vizlib.plots._lines import PERCENT, name_at_the_right
-from vizlib.plots._style import BLUE, GAP, GREY, LIGHT
-from vizlib.words import percent, share
+from vizlib.plots._lines import in_percent, name_at_the_right
+from vizlib.plots._style import BLUE, GREY, LIGHT
+from vizlib.words import percent, share, short
 
 # Of more classes than the first number, as many as the second are drawn.
 _BARS = 20
@@ -28,6 +27,7 @@ _MARK = 0.03  # half a mark, as a share of the axis: so much room is at its ends
 def probabilities(
     p: Any,
     *,
+    scores: Any = None,
     label: int | None = None,
     classes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
@@ -37,6 +37,7 @@ def probabilities(
 
     - `p`: (K,) or (1, K), each in 0…1 and together 1, as softmax returns them. Of more than 20
       classes only the ten likeliest are drawn, the likeliest first.
+    - `scores`: (K,) or (1, K), what softmax read; they stand below the names.
     - `label`: the true class, if it is known.
     - `classes`, or `names`: written instead of P0, P1, …
     - `title`: without one, the title says whether answer and label agree.
@@ -54,12 +55,17 @@ def probabilities(
     names = _as_names(names, "P", len(values))
     drawn = _drawn(values)
     few = len(drawn) == len(values)
-    figure, axes = sheet(WIDTH - 0.1, 2.4, title=verdict if title is None else title)
+    if scores is not None:
+        given = np.ravel(_style.array(scores))
+        names = [f"{name}\n{short(score)}" for name, score in zip(names, given, strict=True)]
+    height = 2.4 if scores is None else 2.6
+    figure, axes = sheet(WIDTH - 0.1, height, title=verdict if title is None else title)
     _bars(axes, values, drawn)
     marked = [f"{names[k]}\nlabel" if k == label else names[k] for k in drawn]
     axes.set_xticks(range(len(drawn)), marked)
     axes.set(ylim=(0, 1.3), yticks=[0, 0.5, 1], ylabel="probability")
-    axes.set_xlabel("" if few else f"the {_LIKELIEST} likeliest of {len(values):,}")
+    which = "" if few else f"the {_LIKELIEST} likeliest of {len(values):,}"
+    axes.set_xlabel(", ".join(filter(None, [which, "" if scores is None else "with its score"])))
     axes.grid(visible=False, axis="x")
     return figure
 
@@ -124,7 +130,6 @@ def answers(
     label: int | None = None,
     classes: Sequence[str] = (),
     headings: Sequence[str] = (),
-    title: str | None = None,
 ) -> Figure:
     """Draw what several networks answer to the same image: one column of bars for each.
 
@@ -152,12 +157,8 @@ def answers(
             f"had {', '.join(f'{len(v)} from {n}' for n, v in columns.items()) or 'no network'}"
         )
     shown = _drawn(next(iter(columns.values())))
-    figure, axes = sheet(
-        min(WIDTH - 0.1, 2.6 * len(columns)),
-        0.7 + 0.19 * len(shown),
-        title=title,
-        columns=len(columns),
-    )
+    width = min(WIDTH - 0.1, 2.6 * len(columns))
+    figure, axes = sheet(width, 0.7 + 0.19 * len(shown), columns=len(columns))
     numbers = range(len(next(iter(columns.values()))))
     rows = [classes[k] if classes else f"P{k}" for k in shown]
     winners = [(classes or numbers)[int(values.argmax())] for values in columns.values()]
@@ -200,7 +201,8 @@ def compare(
     - `accuracies`: for each name a share in 0…1, or what `train.evaluate` returned.
     - `costs`: for each name what the network costs, a number above zero. The marks then stand over
       an axis of the costs, on which each line is ten times the one before; further up is better,
-      further left is cheaper. At the right stands each mark with its name and accuracy.
+      further left is cheaper. At the right stands each mark with its name and accuracy, the best
+      first.
     - `cost`: what the costs are.
 
     Without `costs` the value stands beside each dot. The axis does not begin at zero: compare
@@ -235,7 +237,7 @@ def compare(
     axes.set_ylim(-0.5, len(names) - 0.5)
     axes.margins(x=0.2)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(PERCENT)
+    in_percent(axes.xaxis)
     return figure
 
 
@@ -250,18 +252,18 @@ def _accuracy_over_cost(
     figure, axes = sheet(WIDTH - 0.1, 3.3, title=title)
     axes.set_xscale("log")
     for number, (name, accuracy) in enumerate(shares.items()):
-        axes.plot([costs[name]], [accuracy], **{**_style.line(number), "markersize": 9})
+        look, called = _style.line(number), f"{name} {percent(accuracy)}"
+        axes.plot([costs[name]], [accuracy], label=called, **{**look, "markersize": 9})
+    name_at_the_right(figure, axes.lines)
     # Whole powers of ten at both ends, so that there are always two to read the axis by.
     ends = floor(log10(min(costs.values())) - 0.01), ceil(log10(max(costs.values())) + 0.01)
     room = _MARK * (ends[1] - ends[0])
     axes.set_xlim(10.0 ** (ends[0] - room), 10.0 ** (ends[1] + room))
     axes.margins(y=0.12)
-    names = [f"{name} {percent(share)}" for name, share in shares.items()]
-    name_at_the_right(axes, list(shares.values()), names, marks=(1.04,))
     axes.set(xlabel=cost, ylabel="accuracy")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(PERCENT)
+    in_percent(axes.yaxis)
     return figure
 
 
@@ -284,19 +286,22 @@ def confusion(
     """
     counts = _as_counts(matrix)
     names = _as_names(names, "", len(counts))
-    wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    is_right = np.eye(len(counts), dtype=bool)
+    wrong = np.where(is_right, 0, counts)
     title = title or f"{wrong.sum():,} of {counts.sum():,} are wrong"
     figure, axes = sheet(4.1, 4.0, title=title)
-    image = axes.imshow(wrong, cmap=_style.COUNTS, vmin=0, vmax=wrong.max() or 1)
     bare(axes)
-    for k in range(len(counts)):
-        axes.add_patch(Rectangle((k - 0.5, k - 0.5), 1, 1, facecolor=GAP))
-    _grid_lines(axes, len(counts))
+    edges = np.arange(len(counts) + 1) - 0.5
+    shown = np.ma.MaskedArray(wrong, mask=is_right)
+    image = axes.pcolormesh(edges, edges, shown, cmap=_style.COUNTS, vmin=0, vmax=wrong.max() or 1)
+    image.set(edgecolor=LIGHT, linewidth=0.6)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="answer", ylabel="label")
     texts = [f"{count:,}" if count else "" for count in counts.flat]
-    print_cells(axes, texts, image.to_rgba(wrong, bytes=True))
+    print_cells(axes, texts, image.to_rgba(shown, bytes=True))
     return figure
 
 
@@ -309,12 +314,3 @@ def _as_counts(matrix: Any) -> np.ndarray:
             f"{counts.shape}" + (f" and a count of {counts.min()}" if square else "")
         )
     return counts
-
-
-def _grid_lines(axes: Axes, count: int) -> None:
-    """Draw thin lines between the cells of a table."""
-    edges = np.arange(count + 1) - 0.5
-    axes.set_xticks(edges, minor=True)
-    axes.set_yticks(edges, minor=True)
-    axes.grid(which="minor", color=LIGHT, linewidth=0.6)
-    axes.tick_params(which="minor", length=0)

@@ -63,7 +63,7 @@ def convolution(
     >>> image = np.arange(25.0).reshape(5, 5)
     >>> step = arithmetic.conv2d_step(image, [[0, 1, 2], [2, 2, 0], [0, 1, 2]], row=0, col=1)
     >>> convolution(step, image=image, expected=68.0)
-    <Figure size 840x448 with 1 Axes>
+    <Figure size 840x420 with 1 Axes>
     """
     own, name, image, expected, after = _known(
         step, arithmetic.ConvStep, "conv2d_step", image, expected, after
@@ -233,7 +233,7 @@ def _winner_line(step: arithmetic.PoolStep) -> list[str]:
 
 
 def _hatching(step: Any) -> str:
-    return "; hatched: padding" if step.is_padding.any() else ""
+    return "; hatched:\u00a0padding" if step.is_padding.any() else ""
 
 
 def _window(

@@ -12,11 +12,9 @@ from matplotlib.cbook import get_sample_data
 from matplotlib.image import imread
 
 from vizlib.plots import _style
-from vizlib.plots._board import GAP as BETWEEN
-from vizlib.plots._board import MARGIN, Board
-from vizlib.plots._figure import BOX, LETTER, LINE, WIDTH, Figure, styled
+from vizlib.plots._figure import BOX, LETTER, LINE, WIDTH, Figure, bare, sheet, styled
 from vizlib.plots._mosaic import Mosaic, longest
-from vizlib.plots._style import GREY, LIGHT
+from vizlib.plots._style import LIGHT
 
 _VOLUME = 3  # axes of (N, H, W)
 # Steps side by side, and letters that the name of one may have in a line.
@@ -122,18 +120,24 @@ def steps(pictures: Mapping[str, Any], *, title: str | None = None) -> Figure:
     Raises ValueError where there is no picture, or one that is not uint8 (H, W).
 
     >>> steps({"drawn": np.zeros((280, 280), np.uint8), "centred": np.zeros((28, 28), np.uint8)})
-    <Figure size 840x258 with 1 Axes>
+    <Figure size 840x270 with 1 Axes>
     """
     values = {name: _as_picture(name, picture) for name, picture in pictures.items()}
     if not values:
         raise ValueError("steps needs at least one picture, as in steps({'drawn': image})")
-    board = Board()
-    top = board.heading(title) if title else MARGIN
-    side = (WIDTH - 2 * MARGIN - (_COLUMNS - 1) * BETWEEN) / _COLUMNS
-    for row in range(ceil(len(values) / _COLUMNS)):
-        some = dict(list(values.items())[row * _COLUMNS : (row + 1) * _COLUMNS])
-        top = _row(board, some, top, side)
-    return board.finish(top)
+    rows = ceil(len(values) / _COLUMNS)
+    figure, axes = sheet(WIDTH - 0.1, 1.825 * rows, title=title)
+    axes.set_axis_off()
+    for place, (name, picture) in enumerate(values.items()):
+        row, column = divmod(place, _COLUMNS)
+        corner = column / _COLUMNS, 1 - (row + 1) / rows
+        own = axes.inset_axes((*corner, 0.96 / _COLUMNS, 0.72 / rows), anchor="N")
+        own.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="auto")
+        bare(own)
+        own.spines[:].set(visible=True, color=LIGHT)
+        size = f"{picture.shape[0]} × {picture.shape[1]}"
+        own.set_title("\n".join([*textwrap.wrap(name, _LETTERS), size]), size=9)
+    return figure
 
 
 def _as_picture(name: str, picture: Any) -> np.ndarray:
@@ -143,38 +147,6 @@ def _as_picture(name: str, picture: Any) -> np.ndarray:
             f"each picture must be uint8 (H, W), but {name!r} is {values.dtype} {values.shape}"
         )
     return values
-
-
-def _row(board: Board, pictures: Mapping[str, np.ndarray], top: float, side: float) -> float:
-    """Draw a row of pictures in squares of that side, and return where it ends."""
-    names = [textwrap.wrap(name, _LETTERS) for name in pictures]
-    below = top + LINE * (max(map(len, names)) + 1) + 0.03
-    tallest = 0.0
-    for place, (name, values) in enumerate(zip(names, pictures.values(), strict=True)):
-        left = MARGIN + place * (side + BETWEEN)
-        _names(board, name, values.shape, left, below)
-        tallest = max(tallest, _picture(board, values, left, below, side))
-    return below + tallest + MARGIN
-
-
-def _names(
-    board: Board, lines: list[str], shape: tuple[int, ...], left: float, below: float
-) -> None:
-    start = below - LINE * (len(lines) + 1) - 0.03
-    for number, line in enumerate(lines):
-        board.write(line, left, start + number * LINE, 9, bold=True)
-    board.write(f"{shape[0]} × {shape[1]}", left, below - LINE - 0.03, 8, color=GREY)
-
-
-def _picture(board: Board, values: np.ndarray, left: float, top: float, side: float) -> float:
-    """Draw one picture, and return its height in inches."""
-    height, width = (length * side / max(values.shape) for length in values.shape)
-    image = board.axes.imshow(values, cmap="gray", vmin=0, vmax=255, aspect="auto", zorder=1)
-    image.set(extent=(left, left + width, top + height, top), interpolation="auto")
-    xs, ys = [left, left + width], [top, top + height]
-    board.axes.hlines(ys, *xs, color=LIGHT, linewidth=0.7, zorder=2)
-    board.axes.vlines(xs, *ys, color=LIGHT, linewidth=0.7, zorder=2)
-    return height
 
 
 def photograph(shrink: int = 4) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,19 +59,14 @@ def activation(
         )
     width = 4.0 if len(steps) == 1 else WIDTH
     figure, axes = sheet(width, 3.1, title=title, columns=len(steps))
-    for own, step in zip(np.atleast_1d(axes), steps, strict=True):
-        _curve(own, step, letters=int(width / len(steps) / _LETTER), at=at)
+    first, *others = np.atleast_1d(axes)
     if len({step.name for step in steps}) == 1:
-        _share_heights(np.atleast_1d(axes))
-    np.atleast_1d(axes)[0].legend(loc="upper left", fontsize=9, framealpha=0.9)
+        for own in others:
+            own.sharey(first)  # so that slopes can be compared by eye
+    for own, step in zip([first, *others], steps, strict=True):
+        _curve(own, step, letters=int(width / len(steps) / _LETTER), at=at)
+    first.legend(loc="upper left", fontsize=9, framealpha=0.9)
     return figure
-
-
-def _share_heights(axes: Iterable[Axes]) -> None:
-    """Give all axes one scale upwards, so that slopes can be compared by eye."""
-    ends = np.array([own.get_ylim() for own in axes])
-    for own in axes:
-        own.set_ylim(ends[:, 0].min(), ends[:, 1].max())
 
 
 def _curve(axes: Axes, step: arithmetic.ActivationStep, *, letters: int, at: float | None) -> None:
@@ -81,9 +76,7 @@ def _curve(axes: Axes, step: arithmetic.ActivationStep, *, letters: int, at: flo
     axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
     axes.plot(x, y, color=BLUE, label="function", linewidth=2.5)
     axes.plot(*_cut_at_jumps(x, slope), "--", color=ORANGE, label="derivative")
-    left, right = f"{step.name}(x) =", step.formula
-    whole = f"{left} {right}"
-    notes = [whole] if len(whole) <= letters else [left, *textwrap.wrap(right, letters)]
+    notes = [f"{step.name}(x) =", *textwrap.wrap(step.formula, letters)]
     if at is not None:
         nearest = np.abs(x - at).argmin()
         axes.plot(x[nearest], y[nearest], "o", color=BLUE, markersize=9)
@@ -93,7 +86,7 @@ def _curve(axes: Axes, step: arithmetic.ActivationStep, *, letters: int, at: flo
     axes.set_title(step.name, size=11)
     axes.set_xlabel("\n".join(["x", *notes]), size=9)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
 def _cut_at_jumps(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +134,9 @@ def regions(
     axes.imshow(classes, cmap=tints, vmin=-0.5, vmax=count - 0.5, aspect="auto", **box)
     _borders(axes, _style.array(predictions), classes, box)
     for w1, w2, b in np.reshape([] if lines is None else lines, (-1, 3)):
-        _neuron_line(axes, w1, w2, b, extent)
+        if foot := w1**2 + w2**2:
+            x, y = -b * w1 / foot, -b * w2 / foot
+            axes.axline((x, y), (x - w2, y + w1), linestyle="--", color=GREY, linewidth=1.3)
     if points is not None:
         _scatter(axes, _style.array(points), labels, classes, extent, names)
     axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
@@ -190,16 +185,6 @@ def _borders(axes: Axes, values: np.ndarray, classes: np.ndarray, box: Mapping[s
         axes.contour(values, levels, colors=[INK], linewidths=1.2, **box)
 
 
-def _neuron_line(axes: Axes, w1: float, w2: float, b: float, extent: Sequence[float]) -> None:
-    left, right, bottom, top = extent
-    if abs(w2) >= abs(w1):
-        xs = np.array([left, right])
-        axes.plot(xs, -(w1 * xs + b) / (w2 or 1), "--", color=GREY, linewidth=1.3)
-    else:
-        ys = np.array([bottom, top])
-        axes.plot(-(w2 * ys + b) / w1, ys, "--", color=GREY, linewidth=1.3)
-
-
 def _scatter(
     axes: Axes,
     points: np.ndarray,
@@ -236,12 +221,11 @@ def _scatter(
 def _classes_at(points: np.ndarray, classes: np.ndarray, extent: Sequence[float]) -> np.ndarray:
     """Return for each point the class of the cell that it lies in; −1 outside."""
     left, right, bottom, top = extent
-    columns = np.floor((points[:, 0] - left) / (right - left) * classes.shape[1]).astype(int)
-    rows = np.floor((points[:, 1] - bottom) / (top - bottom) * classes.shape[0]).astype(int)
-    inside = (rows >= 0) & (rows < len(classes)) & (columns >= 0) & (columns < classes.shape[1])
-    found = np.full(len(points), -1)
-    found[inside] = classes[rows[inside], columns[inside]]
-    return found
+    share = (points - [left, bottom]) / [right - left, top - bottom]
+    columns, rows = np.floor(share * classes.shape[::-1]).astype(int).T
+    # Around the cells lies one more, which is no class.
+    rows, columns = rows.clip(-1, len(classes)), columns.clip(-1, classes.shape[1])
+    return np.pad(classes, 1, constant_values=-1)[rows + 1, columns + 1]
 
 
 @styled

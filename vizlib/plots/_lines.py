@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from vizlib.history import History
@@ -14,8 +16,6 @@ from vizlib.plots import _style
 from vizlib.plots._figure import WIDTH, Figure, sheet, styled
 from vizlib.plots._style import BLUE, INK, ORANGE
 from vizlib.words import numbered, percent
-
-PERCENT = PercentFormatter(1, symbol=" %")
 
 
 @styled
@@ -34,8 +34,8 @@ def curves(
     One History gives two axes over the epochs: accuracy in percent, and loss, the mean
     cross-entropy in nats. The training curve is dashed in orange, the validation curve solid in
     blue. Several give one axes with one line for each, which differ by colour, dash and marker; at
-    the right stands a piece of each line with its name and its best accuracy. A star is the best
-    epoch, whose weights were kept.
+    the right stand their names with the best accuracies, the line that ends highest first. A star
+    is the best epoch, whose weights were kept.
 
     Raises ValueError where there is no complete epoch to draw.
 
@@ -47,7 +47,7 @@ def curves(
     named = _by_name(histories)
     draw = _one if len(named) == 1 else _several
     figure = draw(named, title, lowest)
-    figure.axes[0].yaxis.set_major_formatter(PERCENT)
+    in_percent(figure.axes[0].yaxis)
     for axes in figure.axes:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("epoch")
@@ -108,13 +108,12 @@ def _several(named: Mapping[str, History], title: str | None, lowest: float | No
     title = title or "validation accuracy, with a star at the best epoch"
     figure, axes = sheet(WIDTH - 0.1, 3.3, title=title)
     for number, (name, history) in enumerate(named.items()):
-        look = _style.line(number)
-        axes.plot(_epochs(history.val_accuracy), history.val_accuracy, label=name, **look)
-        _star(axes, history, look["color"])
+        look, called = _style.line(number), f"{name} {_best(history)}"
+        axes.plot(_epochs(history.val_accuracy), history.val_accuracy, label=called, **look)
+    name_at_the_right(figure, axes.lines)
+    for number, history in enumerate(named.values()):
+        _star(axes, history, _style.line(number)["color"])
     _begin_at(axes, lowest, [share for own in named.values() for share in own.val_accuracy])
-    ends = [history.val_accuracy[-1] for history in named.values()]
-    names = [f"{name} {_best(own)}" for name, own in named.items()]
-    name_at_the_right(axes, ends, names, marks=(1.02, 1.06, 1.1))
     return figure
 
 
@@ -125,44 +124,15 @@ def _begin_at(axes: Axes, lowest: float | None, shares: Sequence[float]) -> None
         axes.set_ylim(lowest, max(shares) + 0.06 * abs(max(shares) - lowest) + 1e-4)
 
 
-def name_at_the_right(
-    axes: Axes, ends: Sequence[float], names: Sequence[str], marks: Sequence[float]
-) -> None:
-    """Put the marks and the name of each line at the right, near the value where it ends."""
-    low, high = axes.get_ylim()
-    places = _spread([(max(low, end) - low) / (high - low) for end in ends], 1 / 14)
-    for number, (y, name) in enumerate(zip(places, names, strict=True)):
-        look = _style.line(number)
-        axes.plot(marks, [y] * len(marks), transform=axes.transAxes, clip_on=False, **look)
-        axes.annotate(
-            name,
-            (max(marks), y),
-            xycoords="axes fraction",
-            xytext=(8, 0),
-            textcoords="offset points",
-            annotation_clip=False,
-            va="center",
-            fontsize=9,
-        )
+def in_percent(axis: Axis) -> None:
+    """Write the numbers of an axis as percentages, with as many decimals as tell them apart."""
+    axis.set_major_formatter(PercentFormatter(1, symbol=" %"))  # one for each axis: it asks its own
 
 
-def _spread(values: Sequence[float], gap: float) -> list[float]:
-    """Return places in the order of the values, near them, and with `gap` or more between them.
-
-    >>> _spread([0.5, 0.5, 2.0], gap=0.25)
-    [0.375, 0.625, 2.0]
-    """
-    order = np.argsort(values, kind="stable")
-    # Isotonic regression: after each place has given up the gaps below it, places only have to
-    # rise. Neighbours that fall are put at their mean.
-    groups: list[list[float]] = []
-    for place, index in enumerate(order):
-        groups.append([float(values[index]) - place * gap])
-        while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
-            groups[-2:] = [groups[-2] + groups[-1]]
-    level = [float(np.mean(group)) for group in groups for _ in group]
-    ranks = np.argsort(order, kind="stable").tolist()
-    return [level[rank] + rank * gap for rank in ranks]
+def name_at_the_right(figure: Figure, lines: Iterable[Line2D]) -> None:
+    """Name lines at the right of a figure, the one that ends highest first."""
+    by_end = sorted(lines, key=lambda line: -np.asarray(line.get_ydata())[-1])
+    figure.legend(handles=by_end, loc="outside right upper", frameon=False, fontsize=9)
 
 
 @styled
@@ -209,6 +179,6 @@ def lines(
     if step == int(step):
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     if percent:
-        axes.yaxis.set_major_formatter(PERCENT)
+        in_percent(axes.yaxis)
     figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     return figure

@@ -192,14 +192,10 @@ def _number_cells(axes: Axes, shape: tuple[int, int]) -> None:
 
 
 @styled
-def kernels(
-    weight: Any, *, scale: float | None = None, title: str | None = None, limit: int = 32
-) -> Figure:
+def kernels(weight: Any, *, title: str | None = None, limit: int = 32) -> Figure:
     """Draw the weights of a convolution in the colours of `feature_maps`, on one scale.
 
     - `weight`: (O, I, kh, kw), or a layer that has such a `weight`.
-    - `scale`: plus and minus this number have the darkest colours; None for the greatest absolute
-      weight.
     - `limit`: at most so many input and output channels are drawn, and the title then says so.
 
     With one input channel the kernels stand in a grid, each under the number of its output channel.
@@ -213,24 +209,19 @@ def kernels(
     """
     values = _as_kernels(weight)
     if values.shape[1] == 1:
-        return feature_maps(values[:, 0], scale=_given_or_layer(scale), title=title, limit=limit)
+        return feature_maps(values[:, 0], title=title, limit=limit)
     shown = values[:limit, :limit]
     rows, columns, *shape = shown.shape
     mosaic = Mosaic(rows * columns, tuple(shape), columns, box=_KERNELS)
     part = f"{rows} × {columns} of {len(values)} × {values.shape[1]}"
     heading = [title, part if shown.size < values.size else None]
     figure, axes = mosaic.sheet(": ".join(filter(None, heading)), right=_LEGEND + 0.5, below=0.4)
-    end = float(_ends(values[None], _given_or_layer(scale)).item())
-    image = _paint(axes, mosaic.build(shown.reshape(-1, *shape)), end)
+    image = _paint(axes, mosaic.build(shown.reshape(-1, *shape)), _style.largest(values) or 1.0)
     mosaic.number_columns(axes)
     mosaic.number_rows(axes, range(rows))
     axes.set(xlabel="input channel", ylabel="output channel")
     _legend(figure, image, mosaic.size[0], signed=True)
     return figure
-
-
-def _given_or_layer(scale: float | None) -> str | float:
-    return "layer" if scale is None else scale
 
 
 def _as_kernels(weight: Any) -> np.ndarray:

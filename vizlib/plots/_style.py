@@ -28,7 +28,8 @@ _MINUS = ("#5e2204", "#a64601", "#e47a11", "#ffc07e")
 _PLUS = ("#8ad5fe", "#03a0e1", "#0768a0", "#02375d")
 # An odd number of colours: the middle one is zero's alone, and it is white.
 SIGNED = LinearSegmentedColormap.from_list("signed", [*_MINUS, "#ffffff", *_PLUS], N=255)
-COUNTS = LinearSegmentedColormap.from_list("counts", ["#ffffff", *_MINUS[:0:-1]], N=256)
+_COUNTED = LinearSegmentedColormap.from_list("counts", ["#ffffff", *_MINUS[:0:-1]], N=256)
+COUNTS = _COUNTED.with_extremes(bad=GAP)
 
 # What makes a colour light: CIE's weights of linear red, green and blue, where sRGB is a straight
 # line, and the light that a screen throws back.

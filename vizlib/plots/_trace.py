@@ -59,7 +59,7 @@ def trace(steps: arithmetic.Trace, *, output: Any = None, title: str | None = No
     >>> from vizlib import models
     >>> image = np.eye(5, dtype=np.float32)[None, None]
     >>> trace(arithmetic.trace(models.build("arithmetic"), image, "pool", 0, 1, 1))
-    <Figure size 840x421 with 1 Axes>
+    <Figure size 840x398 with 1 Axes>
     """
     if not isinstance(steps, arithmetic.Trace) or not steps:
         kind = type(steps).__name__
