@@ -268,9 +268,13 @@ def test_points_in_the_wrong_region_are_ringed_and_counted():
     figure = plots.regions(x > 0, extent=EXTENT, points=points, labels=labels, names=["A", "B"])
     assert figure.legends[0].get_title().get_text() == "1 of 3 wrong"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["A", "B"]
-    own = [points for points in figure.axes[0].collections if points.get_label() in {"A", "B"}]
-    widths = [list(points.get_linewidths()) for points in own]
-    assert widths == [[0.5, 1.8], [0.5]]
+    *own, rings = figure.axes[0].lines
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in own}
+    assert drawn == {"A": [points[0], points[2]], "B": [points[1]]}
+    assert own[0].get_color() != own[1].get_color()
+    assert own[0].get_marker() != own[1].get_marker()
+    assert rings.get_xydata().tolist() == [points[2]]
+    assert rings.get_markersize() > own[0].get_markersize()
 
 
 def test_probabilities_count_from_a_half_on():

@@ -205,8 +205,7 @@ def compare(
       first.
     - `cost`: what the costs are.
 
-    Without `costs` the value stands beside each dot. The axis does not begin at zero: compare
-    places, not lengths.
+    The axis of the accuracies does not begin at zero: compare places, not lengths.
 
     Raises ValueError where there is nothing to draw, a share lies outside 0…1, or the costs are
     not one number above zero for each name.
@@ -225,17 +224,9 @@ def compare(
     title = title or "accuracy on the test split"
     figure, axes = sheet(WIDTH - 0.1, 0.5 + 0.35 * len(names), title=title)
     axes.plot([shares[name] for name in names], range(len(names)), "o", color=BLUE, markersize=9)
-    for row, name in enumerate(names):
-        axes.annotate(
-            percent(shares[name]),
-            (shares[name], row),
-            xytext=(9, 0),
-            textcoords="offset points",
-            va="center",
-        )
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [f"{name} {percent(shares[name])}" for name in names])
     axes.set_ylim(-0.5, len(names) - 0.5)
-    axes.margins(x=0.2)
+    axes.margins(x=0.1)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     in_percent(axes.xaxis)
     return figure

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from vizlib import arithmetic
 from vizlib.plots import _style
 from vizlib.plots._figure import WIDTH, Figure, sheet, styled
-from vizlib.plots._style import BLUE, GREY, INK, MARKERS, ORANGE, PALETTE
+from vizlib.plots._style import BLUE, GREY, INK, ORANGE, PALETTE
 from vizlib.words import counted, short
 
 _ABREAST = 3  # activations side by side, at most
@@ -193,28 +193,19 @@ def _scatter(
     extent: Sequence[float],
     names: Sequence[str] | None,
 ) -> None:
-    given = labels is not None
-    labels = _style.array(labels).astype(int) if given else _classes_at(points, classes, extent)
-    if points.ndim != _PLANE or points.shape[1] != _PLANE or len(labels) != len(points):
+    found = _classes_at(points, classes, extent)
+    given = found if labels is None else _style.array(labels).astype(int)
+    if points.ndim != _PLANE or points.shape[1] != _PLANE or len(given) != len(points):
         raise ValueError(
-            f"points must be (N, 2) with N labels, but were {points.shape} with {len(labels)}"
+            f"points must be (N, 2) with N labels, but were {points.shape} with {len(given)}"
         )
-    wrong = _classes_at(points, classes, extent) != labels
-    for k in np.unique(labels):
-        own = labels == k
-        x, y = points[own].T
-        axes.scatter(
-            x,
-            y,
-            s=38,
-            color=PALETTE[k % len(PALETTE)],
-            marker=MARKERS[k % len(MARKERS)],
-            linewidths=[1.8 if bad else 0.5 for bad in wrong[own]],
-            edgecolors=[INK if bad else "white" for bad in wrong[own]],
-            label=names[k] if names else f"class {k}",
-            zorder=4,
-        )
-    title = f"{wrong.sum()} of {len(labels)} wrong" if given else None
+    for k in np.unique(given):
+        look, called = _style.line(k), names[k] if names else f"class {k}"
+        look |= {"linestyle": "", "markersize": 7, "markeredgecolor": "white"}
+        axes.plot(*points[given == k].T, label=called, **look)
+    wrong = found != given
+    axes.plot(*points[wrong].T, "o", markersize=9, color="none", markeredgecolor=INK)
+    title = None if labels is None else f"{wrong.sum()} of {len(given)} wrong"
     axes.figure.legend(loc="outside right upper", fontsize=9, title=title)
 
 

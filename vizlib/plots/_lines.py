@@ -172,13 +172,17 @@ def lines(
         axes.axvline(start + step * at, color=INK, linestyle=":", linewidth=1.5)
     # The whole range, also where there is nothing to draw at its ends.
     last = start + step * max(1, max(map(len, values.values())) - 1)
-    axes.set_xlim(start - 0.02 * (last - start), last + 0.02 * (last - start))
+    axes.set_xlim(_with_room(start, last))
     axes.set_xlabel(along)
     if ends is not None:
-        axes.set_ylim(ends[0] - 0.03 * (ends[1] - ends[0]), ends[1] + 0.03 * (ends[1] - ends[0]))
+        axes.set_ylim(_with_room(*ends))
     if step == int(step):
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     if percent:
         in_percent(axes.yaxis)
     figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     return figure
+
+
+def _with_room(low: float, high: float) -> tuple[float, float]:
+    return low - 0.02 * (high - low), high + 0.02 * (high - low)

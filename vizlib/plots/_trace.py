@@ -67,7 +67,9 @@ def trace(steps: arithmetic.Trace, *, output: Any = None, title: str | None = No
     first = steps[0]
     board = Board()
     top = board.heading(title or f"{first.stage}[{_place(first)}] = {short(first.value, 4)}")
-    panels = _panels(steps, output)
+    panels = [_first(first, output), *(_behind(*pair, first.field) for pair in pairwise(steps))]
+    if steps[-1].kind != _IMAGE:
+        panels.append(_padding(steps[-1]))
     for number, panel in enumerate(panels):
         row, column = divmod(number, _COLUMNS)
         panel.draw(board, MARGIN + column * _PITCH, top + row * _ROW, arrow=column > 0)
@@ -115,46 +117,37 @@ def _fitted(text: str, size: float, letters: int) -> float:
     return size * min(1, letters / max(len(text), 1))
 
 
-def _panels(steps: Sequence[arithmetic.Traced], output: Any) -> list[_Panel]:
-    first, last = steps[0], steps[-1]
-    panels = [_first(first, output, _made(first))]
-    for reader, one in pairwise(steps):
-        panels.append(_behind(reader, one, _lines(one, _made(one)), first.field))
-    if last.kind != _IMAGE:
-        channel = getattr(last.step, "channels", [last.place[0]])[0]
-        whole, _ = _map(last.before, (channel, *last.place[1:]))
-        lines = ("padding", "", "= 0", "the way ends here")
-        panels.append(_Panel(lines, whole, window=_window(last)))
-    return panels
-
-
-def _first(one: arithmetic.Traced, output: Any, made: str) -> _Panel:
+def _first(one: arithmetic.Traced, output: Any) -> _Panel:
+    """Return the map that the first value stands in, or the value alone."""
     if output is None:
-        return _Panel(_lines(one, made), np.array([[one.value]]))
+        return _Panel(_lines(one), np.array([[one.value]]))
     values = _style.array(output)
-    if values.ndim > len(one.place) and len(values) == 1:
-        values = values[0]
+    values = values[0] if values.ndim > len(one.place) and len(values) == 1 else values
     fits = values.ndim == len(one.place)
     if not fits or any(at >= size for at, size in zip(one.place, values.shape, strict=True)):
         raise ValueError(
             f"output must be all that {one.stage} makes, with a value at [{_place(one)}], "
             f"but had the shape {values.shape}"
         )
-    whole, cell = _map(values, one.place)
-    return _Panel(_lines(one, made), whole, cell)
+    return _Panel(_lines(one), *_map(values, one.place))
 
 
-def _behind(
-    reader: arithmetic.Traced, one: arithmetic.Traced, lines: Sequence[str], field: arithmetic.Box
-) -> _Panel:
+def _behind(reader: arithmetic.Traced, one: arithmetic.Traced, field: arithmetic.Box) -> _Panel:
     """Return the map that `reader` reads, in which `one` stands."""
     before = _style.array(reader.before)
     whole, cell = _map(before, reader.source or ())
     if one.kind != _IMAGE or before.ndim == 1:
-        return _Panel(lines, whole, cell, _window(reader))
+        return _Panel(_lines(one), whole, cell, _window(reader))
     brightness = before.mean(0).reshape(whole.shape)
     window = (range(field.top, field.bottom), range(field.left, field.right))
-    return _Panel(lines, brightness, cell, window, is_image=True)
+    return _Panel(_lines(one), brightness, cell, window, is_image=True)
+
+
+def _padding(last: arithmetic.Traced) -> _Panel:
+    """Return the map beside which a way ends."""
+    channel = getattr(last.step, "channels", [last.place[0]])[0]
+    whole, _ = _map(last.before, (channel, *last.place[1:]))
+    return _Panel(("padding", "", "= 0", "the way ends here"), whole, window=_window(last))
 
 
 def _window(reader: arithmetic.Traced) -> Places:
@@ -175,22 +168,13 @@ def _map(values: Any, place: Sequence[int]) -> tuple[np.ndarray, tuple[int, int]
     return whole, (row, column)
 
 
-def _lines(one: arithmetic.Traced, made: str) -> tuple[str, ...]:
-    return one.stage, f"[{_place(one)}] {_sees(one)}".strip(), f"= {short(one.value, 4)}", made
+def _lines(one: arithmetic.Traced) -> Sequence[str]:
+    """Return name, place, value, and in a few words how it came about."""
+    is_image, where = one.kind == _IMAGE, f"[{_place(one)}]"
+    made = one.step.made_of() if one.step else "a pixel" if is_image else "the same value"
+    sees = "" if is_image else f" sees {one.field.height}×{one.field.width}"
+    return one.stage, where + sees, f"= {short(one.value, 4)}", made
 
 
 def _place(one: arithmetic.Traced) -> str:
     return ", ".join(map(str, one.place))
-
-
-def _sees(one: arithmetic.Traced) -> str:
-    if one.kind == _IMAGE:
-        return ""
-    return f"sees {one.field.height}×{one.field.width}"
-
-
-def _made(one: arithmetic.Traced) -> str:
-    """Say in a few words how a value came about."""
-    if one.step is not None:
-        return one.step.made_of()
-    return "a pixel" if one.kind == _IMAGE else "the same value"
