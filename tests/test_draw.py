@@ -428,15 +428,15 @@ def test_small_pictures_are_means():
 
 def test_each_picture_of_the_steps_has_its_own_greys_and_proportions():
     halves = np.array([[0], [255], [128]], np.uint8).repeat(40, 0).repeat(60, 1)  # 120 × 60
-    pixels = plots.steps({"black": np.zeros((28, 28), np.uint8), "halves": halves}).pixels()
-    side = (6.0 - 0.2 - 3 * 0.24) / 4 * 140
-    bottom = len(pixels) - round(0.1 * 140)
-    centre = round((0.1 + 0.24) * 140 + side + side / 4)  # of a picture half as wide as high
-    rows = [round(bottom - side * part) for part in (5 / 6, 3 / 6, 1 / 6)]
+    figure = plots.steps({"black": np.zeros((28, 28), np.uint8), "halves": halves})
+    pixels = figure.pixels()
+    black, other = (own.get_window_extent() for own in figure.axes[0].child_axes)
+    assert (black.width, other.width) == pytest.approx((black.height, other.height / 2))
+    centre, middle = round((other.x0 + other.x1) / 2), len(pixels) - (other.y0 + other.y1) / 2
+    rows = [round(middle + other.height * part) for part in (-1 / 3, 0, 1 / 3)]
     assert [pixels[row, centre, :3].tolist() for row in rows] == [[0] * 3, [255] * 3, [128] * 3]
-    assert (pixels[round(bottom - side / 2), round(0.1 * 140 + side / 2), :3] == 0).all()
-    outside = round((0.1 + 0.24) * 140 + side * 1.6)
-    assert (pixels[rows, outside] == 255).all()
+    assert (pixels[rows, round((black.x0 + black.x1) / 2), :3] == 0).all()
+    assert (pixels[rows, round(other.x1) + 10] == 255).all()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_lines_stand_where_their_values_belong():
     assert set(mark.get_xdata()) == {0.7}
     assert lenet.get_color() != mlp.get_color()
     assert lenet.get_linestyle() != mlp.get_linestyle()
-    assert [text.get_text() for text in figure.legends[0].texts] == ["LeNet", "MLP"]
+    assert [text.get_text() for text in axes.get_legend().texts] == ["LeNet", "MLP"]
     assert axes.get_xlabel() == "size"
 
 

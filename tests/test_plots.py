@@ -743,7 +743,7 @@ def test_several_networks_differ_by_more_than_colour():
 @pytest.mark.parametrize("name", ["a", "a name of more than thirty letters"])
 def test_a_name_stands_apart_from_its_marks(name):
     picture = Picture(plots.curves({name: history("a", 5, 0.98), "b": history("b", 5, 0.95)}))
-    text = picture.figure.legends[0].texts[0]
+    text = picture.axes.get_legend().texts[0]
     left, bottom, right, top = text.get_window_extent().extents
     assert right <= picture.pixels.shape[1]
     rows = slice(len(picture.pixels) - int(top), len(picture.pixels) - int(bottom))
@@ -755,7 +755,7 @@ def test_a_name_stands_apart_from_its_marks(name):
 def test_every_line_is_named_with_its_own_look_the_highest_first():
     many = {name: history(name, 5, top) for name, top in [("a", 0.98), ("b", 0.9801), ("c", 0.95)]}
     picture = Picture(plots.curves(many, lowest=0.9))
-    [legend] = picture.figure.legends
+    legend = picture.axes.get_legend()
     texts = [text.get_text() for text in legend.texts]
     assert texts == ["b 95.51 %", "a 95.50 %", "c 92.50 %"]
     for text, piece in zip(texts, legend.get_lines(), strict=True):
@@ -783,7 +783,7 @@ def test_a_figure_keeps_its_percentages_when_another_is_made():
 
 def test_networks_of_one_name_are_kept_apart():
     figure = plots.curves([history(), history(), history("mlp")])
-    named = [text.get_text().rsplit(" ", 2)[0] for text in figure.legends[0].texts]
+    named = [text.get_text().rsplit(" ", 2)[0] for text in figure.axes[0].get_legend().texts]
     assert named == ["lenet", "lenet (2)", "mlp"]
 
 
@@ -822,7 +822,7 @@ def test_a_network_stands_over_what_it_costs():
     dots = [line for line in axes.lines if line.get_transform() == axes.transData]
     assert [line.get_xydata().tolist() for line in dots] == [[[218058, 0.982]], [[44426, 0.992]]]
     assert len({line.get_marker() for line in dots}) == 2
-    assert [text.get_text() for text in figure.legends[0].texts] == [
+    assert [text.get_text() for text in figure.axes[0].get_legend().texts] == [
         *("lenet 99.20 %", "mlp 98.20 %")
     ]
     assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "weights")

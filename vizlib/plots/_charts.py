@@ -245,7 +245,7 @@ def _accuracy_over_cost(
     for number, (name, accuracy) in enumerate(shares.items()):
         look, called = _style.line(number), f"{name} {percent(accuracy)}"
         axes.plot([costs[name]], [accuracy], label=called, **{**look, "markersize": 9})
-    name_at_the_right(figure, axes.lines)
+    name_at_the_right(axes)
     # Whole powers of ten at both ends, so that there are always two to read the axis by.
     ends = floor(log10(min(costs.values())) - 0.01), ceil(log10(max(costs.values())) + 0.01)
     room = _MARK * (ends[1] - ends[0])

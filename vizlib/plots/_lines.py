@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,7 +110,7 @@ def _several(named: Mapping[str, History], title: str | None, lowest: float | No
     for number, (name, history) in enumerate(named.items()):
         look, called = _style.line(number), f"{name} {_best(history)}"
         axes.plot(_epochs(history.val_accuracy), history.val_accuracy, label=called, **look)
-    name_at_the_right(figure, axes.lines)
+    name_at_the_right(axes)
     for number, history in enumerate(named.values()):
         _star(axes, history, _style.line(number)["color"])
     _begin_at(axes, lowest, [share for own in named.values() for share in own.val_accuracy])
@@ -129,10 +129,15 @@ def in_percent(axis: Axis) -> None:
     axis.set_major_formatter(PercentFormatter(1, symbol=" %"))  # one for each axis: it asks its own
 
 
-def name_at_the_right(figure: Figure, lines: Iterable[Line2D]) -> None:
-    """Name lines at the right of a figure, the one that ends highest first."""
-    by_end = sorted(lines, key=lambda line: -np.asarray(line.get_ydata())[-1])
-    figure.legend(handles=by_end, loc="outside right upper", frameon=False, fontsize=9)
+def name_at_the_right(axes: Axes) -> None:
+    """Name the lines that there are at the right, the one that ends highest first."""
+    by_end = sorted(axes.lines, key=_end, reverse=True)
+    axes.legend(handles=by_end, loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=9)
+
+
+def _end(line: Line2D) -> float:
+    known = [value for value in np.asarray(line.get_ydata()).tolist() if np.isfinite(value)]
+    return known[-1] if known else -np.inf
 
 
 @styled
@@ -155,7 +160,8 @@ def lines(
     - `percent`: whether the values are shares in 0…1, written as percentages.
     - `ends`: the least and the greatest value of the axis upwards.
 
-    The lines differ by colour, dash and marker, and the legend at the right names them.
+    The lines differ by colour, dash and marker, and the legend at the right names them, the line
+    that ends highest first.
 
     Raises ValueError where there is no series, or no number in any of them.
 
@@ -168,6 +174,7 @@ def lines(
     figure, axes = sheet(WIDTH - 0.1, 2.5, title=title)
     for number, (name, one) in enumerate(values.items()):
         axes.plot(start + step * np.arange(len(one)), one, label=name, **_style.line(number))
+    name_at_the_right(axes)
     if at is not None:
         axes.axvline(start + step * at, color=INK, linestyle=":", linewidth=1.5)
     # The whole range, also where there is nothing to draw at its ends.
@@ -180,7 +187,6 @@ def lines(
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     if percent:
         in_percent(axes.yaxis)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
 
