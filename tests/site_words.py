@@ -89,7 +89,7 @@ def question(cell: NotebookNode, given: NotebookNode) -> str:
 
 def note(text: str) -> str:
     """Return a sentence that the page says in place of the notebook."""
-    return f'<p class="question">{words(text)}</p>'
+    return f'<div class="question">{words(text)}</div>'
 
 
 def asking(name: str, judge: Callable[[str, Any], lessons.Verdict], what: str) -> str:

@@ -82,6 +82,7 @@ def leads_on(path: Path, address: str, pages: dict[Path, Page]) -> bool:
     return there.is_file() and bool({split.fragment, unquote(split.fragment)} & places)
 
 
+@pytest.mark.slow
 def test_every_link_leads_somewhere_and_nothing_comes_from_elsewhere(site):
     assert broken(site) == []
 
@@ -102,6 +103,7 @@ def test_a_broken_link_is_found(tmp_path, body, complaint):
     assert broken(tmp_path) == [f"a.html: {complaint}"]
 
 
+@pytest.mark.slow
 def test_every_notebook_and_every_module_has_its_page(site):
     found = NOTEBOOKS.glob("**/[0-9g]*.ipynb")
     notebooks = [path for path in found if ".ipynb_checkpoints" not in path.parts]
