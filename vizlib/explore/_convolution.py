@@ -1,35 +1,30 @@
-"""The convolution step by step: patch × kernel = products, and the whole sum, for every k."""
+"""The convolution step by step: a window glides over numbers, and the page computes every one."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+import traitlets
+from torch import Tensor, nn
 
 from vizlib import arithmetic, plots
-from vizlib.explore._kernels import (
-    Kernels,
-    Output,
-    Pair,
-    Setting,
-    by_hand,
-    make,
-    of_model,
-    of_module,
-)
-from vizlib.explore._panels import Box, Frame, Maps, Panel, Words, product
-from vizlib.explore._sliders import Slider
-from vizlib.explore._traces import strongest, whole_line
-from vizlib.explore._view import View
-from vizlib.words import short, times
+from vizlib.explore._explorer import Canvas, Explorer, script
+from vizlib.explore._kernels import Kernels, Pair, by_hand, of_model, of_module
+from vizlib.explore._lifetime import weakly
+from vizlib.explore._panels import palette
+from vizlib.explore._recordings import LARGEST
+from vizlib.explore._sliders import Slider, read, written
+from vizlib.explore._traces import strongest
+from vizlib.explore._view import closed
 
-# CSS pixels: what the maps share, what a cell of a patch takes, and how wide a patch may be.
-_ROOM, _CELL, _WIDEST, _TITLE, _LARGEST = 732, 38, 164, 64, 246
 # So many values at most are shown one after the other as they are made.
 _GROWING = 64
+_MODULES = (
+    *("geometry", "numbers", "words", "state", "grid", "marks", "player", "pose", "kernel"),
+    *("parts", "tools", "layout", "telling"),
+)
 
 
 def convolution(
@@ -44,7 +39,7 @@ def convolution(
     groups: int = 1,
     padding_mode: str = "zeros",
     state: str | None = None,
-) -> View:
+) -> Explorer:
     """Return sliders over every step of a convolution, with every number of its sum.
 
     - `convolution()` is the worked example: 5×5 numbers and a 3×3 kernel.
@@ -57,22 +52,20 @@ def convolution(
       (N, C, H, W) that are normalized already, or one image (H, W). Without `layer` it is the first
       convolution. The model is run in eval mode and comes back as it was.
 
-    Step k makes the value number k of the output, in reading order: Back, Next and Play go through
-    them, and a click on a cell of the output goes there. `channel` is the output channel and
-    `input` the input channel that is shown: a trained layer opens at its value farthest from zero
-    and at the input that adds most to it, unless `state` says where. Stride, padding, dilation and
-    the size of the kernel (its middle; a trained layer keeps its own) start as they were given.
-    What PyTorch refuses is said in a sentence.
+    Step k makes the value number k of the output, in reading order: the window glides there, its
+    products fly into the sum, and the sum lands in the output. Back, Next and Play go through the
+    steps; a click on a cell of the output goes there, and one on the input shows in green who
+    reads that pixel. The kernel's weights and the pixels can be changed: all is computed in the
+    page. `channel` is the output channel and `input` the input channel that is shown. A trained
+    layer, and an output of more than 64 values, opens at its value farthest from zero and at the
+    input that adds most to it, unless `state` says where. Stride, padding, dilation and the size of
+    the kernel (its middle; a trained layer keeps its own) start as they were given. What PyTorch
+    refuses is said in a sentence, with buttons that mend it.
 
-    From left to right: an input channel with its padding hatched and the patch in a black frame (a
-    frame around each cell, where dilation leaves some out), patch × kernel = products, and the
-    output with the value in a black frame. Where you gave the kernel and the output has at most 64
-    values, those that no step has made yet are blank. White is zero, blue positive, orange
-    negative; input and patch share one scale, and so do all steps. Below is the sum: of a single
-    channel up to nine products, otherwise each input channel's subtotal, the largest first, and
-    those behind the eighth as one. Numbers are rounded to be read, but summed as they are, and
-    the difference from PyTorch is printed; then what the layers that follow make of the value, and
-    the formula of the output's size.
+    White is zero, blue positive, orange negative; input and patch share one scale. Padding is
+    hatched. Numbers are rounded to be read, but summed as they are, and what is written as a sum
+    adds up as written. Below stand what the layers that follow make of the value, the formula of
+    the output's size, and the difference from PyTorch's own output.
 
     `.figure()` draws the step for print, `.state` is the place, which `state=` opens again.
 
@@ -103,92 +96,190 @@ def convolution(
         kernels = of_module(image, kernel)
     else:
         kernels = of_model(kernel, image, layer)
-    steps, name = _Convolution(kernels), f"convolution({kernels.name})"
-    return View(name, steps.sliders, steps.show, steps.draw, state=state)
+    return _Steps(kernels, state)
 
 
-class _Convolution:
-    """Every step of a convolution, as a function of where the sliders stand."""
+class _Canvas(Canvas):
+    """What is convolved; static/sliding.js says how it looks and computes what comes of it."""
 
-    def __init__(self, kernels: Kernels) -> None:
-        """Raise ValueError where the kernel does not fit what it reads."""
-        self.kernels = it = kernels
-        self.made = functools.lru_cache(64)(functools.partial(make, kernels))
-        self.own = Setting(0, it.size, it.stride, it.padding, it.dilation)
-        first = self.made(self.own)
-        self.choices: dict[str, Sequence[Any]] = {
-            "stride": _choices(it.stride, range(1, 6), it),
-            "padding": _choices(it.padding, range(5), it),
-            "dilation": _choices(it.dilation, range(1, 6), it),
-            "kernel": it.sizes,
-        }
-        counts = {"k": first.count, "image": it.images}
-        counts |= {"channel": len(first.output), "input": it.weight.shape[1]}
-        start = _start(first) if it.is_trained else {}
-        self.sliders = [
-            Slider(name, count, start.get(name, 0), stepped=name == "k")
-            for name, count in counts.items()
-            if count > 1 or name == "k"
-        ]
-        self.sliders += [self._slider(name) for name, all_ in self.choices.items() if len(all_) > 1]
+    _esm = script(
+        *("numbers.js", "elements.js", "engine.js", "tiles.js"),
+        *(f"sliding_{name}.js" for name in _MODULES),
+        "sliding.js",
+    )
+    _css = script("canvas.css", "sliding.css")
+    shape, weight_shape = (traitlets.List(traitlets.Int()).tag(sync=True) for _ in range(2))
+    weight, bias, palette = (traitlets.Bytes().tag(sync=True) for _ in range(3))
+    groups = traitlets.Int(1).tag(sync=True)
+    mode = traitlets.Unicode().tag(sync=True)
+    is_line, knows_all = (traitlets.Bool(default_value=False).tag(sync=True) for _ in range(2))
+    # What each setting can be, and where the sliders of the given ones stand.
+    choices, own = (traitlets.Dict().tag(sync=True) for _ in range(2))
+    # Of the images that are near: what is read, and what torch and the next layers make of it.
+    reads = traitlets.List(traitlets.Dict()).tag(sync=True)
+    # Weights and pixels that were changed, by their number; pixels for each image.
+    edits: traitlets.Dict[str, Any] = traitlets.Dict(
+        default_value={"weights": {}, "pixels": {}}
+    ).tag(sync=True)
+    k, image, channel, input = (traitlets.Int().tag(sync=True) for _ in range(4))
+    stride, padding, dilation, kernel = (traitlets.Int().tag(sync=True) for _ in range(4))
 
-    def _slider(self, name: str) -> Slider:
-        choices = self.choices[name]
-        words = [_word(value, self.kernels) for value in choices]
-        return Slider(name, words, choices.index(getattr(self.own, name)))
 
-    def at(self, k: int, channel: int, **place: int) -> tuple[Output, arithmetic.ConvStep]:
-        """Return what is made at that place, and its step k."""
-        chosen = {name: values[place.get(name, 0)] for name, values in self.choices.items()}
-        made = self.made(Setting(image=place.get("image", 0), **chosen))
-        return made, made.step(k, channel)
+class _Steps(Explorer):
+    """Sliders over all steps of a convolution."""
 
-    def show(self, *, k: int, channel: int = 0, **place: int) -> Frame:
-        """Return step k; raise ValueError where nothing can be made."""
-        made, step = self.at(k, channel, **place)
-        number = place.get("input", 0)
-        words = [*_sum(step, number), _checked(made, step), *self._after(made, step), *_size(made)]
-        where = _where(made, step)
-        panels = [*_panels(made, step, number), Words(words, title=where, below=True)]
-        says = f"step {min(k + 1, made.count)} of {made.count}, {where}: {step.in_words()}"
-        return Frame(panels, says, {"k": made.count})
+    def __init__(self, kernels: Kernels, state: str | None) -> None:
+        """Raise ValueError where the kernel does not fit what it reads, or `state` the sliders."""
+        self._kernels: Kernels | None = kernels
+        self._choices = _choices(kernels)
+        own = {name: all_.index(getattr(kernels, name)) for name, all_ in self._choices.items()}
+        maps = kernels.reads(0)
+        output = kernels.output(maps)
+        is_known = kernels.is_trained or output[0].numel() > _GROWING
+        sliders = _sliders(
+            kernels, self._choices, output, _start(kernels, output) if is_known else {}
+        )
+        given = read(state, [slider.name for slider in sliders])
+        self._all = [s.at(given[s.name]) if s.name in given else s for s in sliders]
+        canvas = _Canvas(
+            shape=list(maps.shape),
+            weight_shape=list(kernels.weight.shape),
+            weight=_bytes(kernels.weight),
+            bias=b"" if kernels.bias is None else _bytes(kernels.bias),
+            palette=palette(),
+            groups=kernels.groups,
+            mode=kernels.mode,
+            is_line=kernels.is_line,
+            knows_all=is_known,
+            choices=self._choices,
+            own=own,
+            **{**own, **{slider.name: slider.index for slider in self._all}},
+        )
+        canvas.reads = [self._packed(canvas.image)]
+        # The page has a slider of its own for the steps, beside Play.
+        linked = [slider for slider in self._all if slider.name != "k"]
+        super().__init__(f"convolution({kernels.name})", linked, canvas)
+        canvas.observe(weakly(self._fetch), "image")
 
-    def draw(self, *, k: int, channel: int = 0, **place: int) -> plots.Figure:
-        """Return step k for print."""
-        made, step = self.at(k, channel, **place)
+    @property
+    def place(self) -> dict[str, int]:
+        """Where each slider stands."""
+        return {slider.name: getattr(self._canvas, slider.name) for slider in self._all}
+
+    @property
+    def state(self) -> str:
+        """The place as text, which the explorer takes as `state=…`."""
+        return written({s.name: s.word_of(self.place[s.name]) for s in self._all})
+
+    def figure(self) -> plots.Figure:
+        """Return the step with all that was changed for print; raise ValueError where none is."""
+        canvas, (kernels, maps) = self._canvas, self._edited()
+        output = kernels.output(maps)[canvas.channel]
+        place = divmod(min(canvas.k, output.numel() - 1), output.shape[1])
+        step = kernels.step(maps, (canvas.channel, *place))
         return plots.convolution(
             step,
-            image=made.maps,
-            output=made.output[channel],
-            expected=made.output[channel][step.place].item(),
-            after=self._followers(made, step),
-            title=f"{self.kernels.name}: {_where(made, step)}",
+            image=maps,
+            output=output,
+            expected=output[place].item(),
+            after=kernels.after(canvas.image, step.channel, *place) if self._is_given else (),
+            title=f"{kernels.name}: {_where(kernels, step)}",
         )
 
-    def _followers(self, made: Output, step: arithmetic.ConvStep) -> Sequence[arithmetic.Traced]:
-        """Return the steps that follow in the network, which knows only its own setting."""
-        if replace(made.setting, image=0) != self.own:
-            return ()
-        return self.kernels.after(made.setting.image, step.channel, *step.place)
+    @property
+    def _is_given(self) -> bool:
+        """Whether everything but the place is as it was given: the next layers know only that."""
+        canvas = self._canvas
+        is_own = all(getattr(canvas, name) == at for name, at in canvas.own.items())
+        return is_own and not canvas.edits["weights"] and not any(canvas.edits["pixels"].values())
 
-    def _after(self, made: Output, step: arithmetic.ConvStep) -> list[str]:
-        followers = self._followers(made, step)
-        return [f"then {one.stage}: {whole_line(one)}" for one in followers]
+    def _edited(self) -> tuple[Kernels, Tensor]:
+        """Return kernels and maps as the page shows them."""
+        canvas, kernels = self._canvas, self._open
+        chosen = {name: all_[getattr(canvas, name)] for name, all_ in self._choices.items()}
+        weight = _changed(kernels.weight, canvas.edits["weights"])
+        pixels = canvas.edits["pixels"].get(str(canvas.image), {})
+        return (
+            replace(kernels, weight=weight, **chosen),
+            _changed(kernels.reads(canvas.image), pixels),
+        )
+
+    @property
+    def _open(self) -> Kernels:
+        return closed() if self._kernels is None else self._kernels
+
+    def _fetch(self, _change: object) -> None:
+        """Send the image that is shown, and those beside it."""
+        at = self._canvas.image
+        near = range(max(0, at - 1), min(at + 2, self._open.images))
+        self._canvas.reads = [self._packed(image) for image in near]
+
+    def _packed(self, image: int) -> dict[str, Any]:
+        kernels = self._open
+        maps = kernels.reads(image)
+        return {
+            "image": image,
+            "maps": _bytes(maps),
+            "output": _bytes(kernels.output(maps)),
+            "after": [[name, _bytes(made)] for name, made in kernels.followers(image)],
+        }
+
+    def _everything(self) -> dict[str, Any]:
+        """Return what is read of all images; raise ValueError where a page cannot hold it."""
+        found, size = [], 0
+        for image in range(self._open.images):
+            found.append(self._packed(image))
+            size += sum(map(len, (found[-1]["maps"], found[-1]["output"])))
+            if size > LARGEST:
+                raise ValueError(
+                    f"a page of {self!r} would be larger than {LARGEST >> 20} MB; give it fewer "
+                    "images"
+                )
+        return {"reads": found}
+
+    def _release(self) -> None:
+        super()._release()
+        self._kernels, self._canvas.reads = None, []
 
 
-def _start(made: Output) -> dict[str, int]:
+def _choices(kernels: Kernels) -> dict[str, list[Pair | str]]:
+    """Return what each setting can be: a number for both axes, and what it was."""
+    numbers = {"stride": range(1, 6), "padding": range(5), "dilation": range(1, 6)}
+    found: dict[str, list[Pair | str]] = {}
+    for name, all_ in numbers.items():
+        own, pairs = getattr(kernels, name), {(all_[0] if kernels.is_line else n, n) for n in all_}
+        found[name] = [own, *sorted(pairs)] if isinstance(own, str) else sorted(pairs | {own})
+    return found | {"kernel": list(kernels.sizes)}
+
+
+def _sliders(
+    kernels: Kernels,
+    choices: dict[str, list[Pair | str]],
+    output: Tensor,
+    start: dict[str, int],
+) -> list[Slider]:
+    """Return a slider for all that can be slid, each where it stands at first."""
+    counts = {"k": output[0].numel(), "image": kernels.images}
+    counts |= {"channel": len(output), "input": kernels.weight.shape[1]}
+    places = [
+        Slider(name, count, start.get(name, 0))
+        for name, count in counts.items()
+        if count > 1 or name == "k"
+    ]
+    return places + [
+        Slider(name, [_word(one, kernels) for one in all_], all_.index(getattr(kernels, name)))
+        for name, all_ in choices.items()
+        if len(all_) > 1
+    ]
+
+
+def _start(kernels: Kernels, output: Tensor) -> dict[str, int]:
     """Return where the output is farthest from zero, and the input channel that adds most to it."""
-    place = strongest(made.output, {})
-    k = place["row"] * made.output.shape[2] + place["col"]
-    step = made.step(k, place["channel"])
+    place = strongest(output, {})
+    step = kernels.step(kernels.reads(0), (place["channel"], place["row"], place["col"]))
+    k = place["row"] * output.shape[2] + place["col"]
     largest = int(step.channel_sums.abs().argmax())
     return {"k": k, "channel": place["channel"], "input": largest}
-
-
-def _choices(own: Pair | str, numbers: range, kernels: Kernels) -> list[Pair | str]:
-    """Return what a setting can be: a number for both axes, and what it was."""
-    found = {(numbers[0] if kernels.is_line else n, n) for n in numbers}
-    return [own, *sorted(found)] if isinstance(own, str) else sorted(found | {own})
 
 
 def _word(value: Pair | str, kernels: Kernels) -> str:
@@ -197,95 +288,19 @@ def _word(value: Pair | str, kernels: Kernels) -> str:
     return str(value[1]) if kernels.is_line or value[0] == value[1] else f"{value[0]}×{value[1]}"
 
 
-def _panels(made: Output, step: arithmetic.ConvStep, number: int) -> list[Panel]:
-    source, limit = step.channels[number], plots.largest([made.padded])
-    wide = _widths(made.setting.kernel)
-    return [
-        Maps(
-            made.padded[source],
-            title=_named("input", source, len(made.maps)),
-            limit=limit,
-            boxes=_boxes(made.setting, step.place),
-            padding=[pair[end] for end in (0, 1) for pair in made.setting.sides],
-            width=wide["input"],
-        ),
-        *product(step.parts((source,)), title="patch", limit=limit, width=wide["patch"]),
-        Maps(
-            made.output[step.channel],
-            title=_named("output", step.channel, len(made.output)),
-            limit=plots.largest([made.output]),
-            boxes=[(*step.place, 1, 1)],
-            pick={"cell": "k"},
-            known=_known(made, step),
-            width=wide["output"],
-        ),
-    ]
-
-
-def _named(what: str, channel: int, channels: int) -> str:
-    return f"{what} {channel}" if channels > 1 else what
-
-
-def _widths(kernel: Pair) -> dict[str, int]:
-    """Return the CSS pixels of each part, so that all stand in one row."""
-    patch = min(_WIDEST, kernel[1] * _CELL + 2)
-    rest = _ROOM - 3 * max(patch, _TITLE)
-    return {"patch": patch, "input": min(_LARGEST, rest * 3 // 5), "output": rest * 2 // 5}
-
-
-def _boxes(setting: Setting, place: Sequence[int]) -> list[Box]:
-    """Return one frame around the patch, or around each of its cells where they lie apart."""
-    taps = setting.taps(*place)
-    if setting.dilation == (1, 1):
-        return [(*taps[0], *setting.kernel)]
-    return [(*tap, 1, 1) for tap in taps]
-
-
-def _known(made: Output, step: arithmetic.ConvStep) -> int | None:
-    """Return how many values there are yet; a trained layer has made all of them at once."""
-    if made.kernels.is_trained or made.count > _GROWING:
-        return None
+def _where(kernels: Kernels, step: arithmetic.ConvStep) -> str:
     row, column = step.place
-    return row * made.output.shape[2] + column + 1
+    place = f"column {column}" if kernels.is_line else f"row {row}, column {column}"
+    return f"{place} of channel {step.channel}" if len(kernels.weight) > 1 else place
 
 
-def _where(made: Output, step: arithmetic.ConvStep) -> str:
-    row, column = step.place
-    place = f"column {column}" if made.kernels.is_line else f"row {row}, column {column}"
-    return f"{place} of channel {step.channel}" if len(made.output) > 1 else place
+def _bytes(values: Tensor) -> bytes:
+    return values.float().contiguous().numpy().tobytes()
 
 
-def _sum(step: arithmetic.ConvStep, number: int) -> list[str]:
-    """Tell the sum, and before it what the channel that is shown adds to it."""
-    if len(step.channels) == 1:
-        return [f"the sum: {step.in_words()}"]
-    shown, total = step.channels[number], short(step.channel_sums[number].item(), 4)
-    count = step.products[number].numel()
-    return [
-        f"input {shown}: its {count} product{'s' * (count > 1)} sum to {total}",
-        f"the whole sum: {step.in_words()}",
-    ]
-
-
-def _checked(made: Output, step: arithmetic.ConvStep) -> str:
-    torchs, ours = made.output[step.channel][step.place].item(), step.total
-    difference = short(ours - torchs, 2)
-    return f"torch says {short(torchs, 8)}, this sum is {short(ours, 8)}: difference {difference}"
-
-
-def _size(made: Output) -> list[str]:
-    """Tell the size of the output, with the numbers in its formula."""
-    setting, sizes = made.setting, made.maps.shape[1:]
-    if isinstance(setting.padding, str):
-        (top, bottom), (left, right) = setting.sides
-        around = f"padding {top} above, {bottom} below, {left} left, {right} right"
-        return [f"output {times(sizes)}, as large as the input: {around}"]
-    axes = zip(
-        sizes, setting.kernel, setting.stride, setting.padding, setting.dilation, strict=True
-    )
-    height, width = (arithmetic.size_formula(*axis) for axis in axes)
-    if made.kernels.is_line:
-        return [f"output width = {width}"]
-    if height == width:
-        return [f"output size = {height}"]
-    return [f"output height = {height}", f"output width = {width}"]
+def _changed(values: Tensor, changes: dict[str, float]) -> Tensor:
+    """Return a copy with other values at some numbers, counted through all axes."""
+    copy = values.clone()
+    for number, value in changes.items():
+        copy.view(-1)[int(number)] = value
+    return copy

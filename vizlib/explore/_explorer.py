@@ -161,7 +161,7 @@ def _page(
     return Template((STATIC / "page.html").read_text("utf-8")).substitute(
         title=in_text(title),
         note=in_text(note),
-        style=(STATIC / "canvas.css").read_text("utf-8"),
+        style=canvas._css,  # noqa: SLF001 - our own widget
         script=canvas._esm + script("page.js"),  # noqa: SLF001 - our own widget
         state=in_script(apart(traits, buffers)),
         sliders=in_script(described),

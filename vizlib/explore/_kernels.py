@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vizlib import arithmetic, data
-from vizlib.explore._lifetime import kept
 from vizlib.explore._recordings import Recordings
 from vizlib.words import listed, times
 
@@ -34,7 +33,7 @@ class Kernels:
     """Kernels (O, C / groups, kh, kw), and for each image the maps (C, H, W) that they read."""
 
     name: str
-    maps: Callable[[int], Tensor]
+    reads: Callable[[int], Tensor]
     weight: Tensor
     bias: Tensor | None = None
     stride: Pair = (1, 1)
@@ -45,18 +44,56 @@ class Kernels:
     images: int = 1
     # The kernel's sizes to choose from: its middle, and the whole of it at last.
     sizes: Sequence[Pair] = ()
-    size: Pair = (0, 0)
+    kernel: Pair = (0, 0)
     # One row of numbers: height has no stride, no padding and no dilation.
     is_line: bool = False
     # A network has made its whole output at once.
     is_trained: bool = False
-    # The steps of the layers that follow, for image, channel, row and column.
+    # What the next layers made of an image, value by value, and their steps for one place of it.
+    followers: Callable[[int], Sequence[tuple[str, Tensor]]] = lambda _: ()
     after: Callable[..., Sequence[arithmetic.Traced]] = lambda *_: ()
 
-    def middle(self, size: Pair) -> Tensor:
-        """Return the middle of each kernel, (O, C / groups, *size)."""
-        top, left = ((whole - part) // 2 for whole, part in zip(self.weight.shape[2:], size))  # noqa: B905 - two and two
-        return self.weight[:, :, top : top + size[0], left : left + size[1]]
+    @property
+    def middle(self) -> Tensor:
+        """The middle of each kernel, as large as is chosen."""
+        sizes = zip(self.weight.shape[2:], self.kernel, strict=True)
+        top, left = ((whole - part) // 2 for whole, part in sizes)
+        return self.weight[:, :, top : top + self.kernel[0], left : left + self.kernel[1]]
+
+    @torch.no_grad()
+    def output(self, maps: Tensor) -> Tensor:
+        """Return what torch makes of maps, (O, H, W); raise ValueError where it refuses to."""
+        self.step(maps, (0, 0, 0))  # refuses the same, and says in a sentence why
+        around = [side for pair in reversed(self._sides) for side in pair]
+        padded = F.pad(maps[None], around, mode=_MODES.get(self.mode, self.mode))
+        sliding = (self.stride, 0, self.dilation, self.groups)
+        return F.conv2d(padded, self.middle, self.bias, *sliding)[0]
+
+    @property
+    def _sides(self) -> Sequence[Pair]:
+        """The padding before and after the rows, and before and after the columns."""
+        if not isinstance(self.padding, str):
+            return [(side, side) for side in self.padding]
+        # "same": the span of the kernel without one cell, of which the end gets the odd one.
+        spans = [d * (n - 1) for n, d in zip(self.kernel, self.dilation, strict=True)]
+        return [(span // 2, span - span // 2) for span in spans]
+
+    def step(self, maps: Tensor, place: Sequence[int]) -> arithmetic.ConvStep:
+        """Return how the value at a channel, row and column is made of maps."""
+        channel, row, col = place
+        return arithmetic.conv2d_step(
+            maps.double(),
+            self.middle.double(),
+            self.bias,
+            row=row,
+            col=col,
+            channel=channel,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+            padding_mode=self.mode,
+        )
 
 
 def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: Any) -> Kernels:
@@ -69,7 +106,7 @@ def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: A
     maps = _maps(maps)
     return Kernels(
         name=f"{_shape(maps, is_line=is_line)}, kernel {times(opened[is_line:])}",
-        maps=lambda _image: maps,
+        reads=lambda _image: maps,
         weight=weight,
         bias=None if bias is None else _numbers("bias", bias).reshape(-1),
         stride=_pair("stride", how["stride"], is_line=is_line),
@@ -78,7 +115,7 @@ def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: A
         groups=groups,
         mode=mode,
         sizes=sizes,
-        size=opened,
+        kernel=opened,
         is_line=is_line,
     )
 
@@ -87,7 +124,7 @@ def of_module(image: Any, module: nn.Conv2d) -> Kernels:
     """Return what one convolution makes of maps (C, H, W)."""
     maps = _maps(_numbers("image", EXAMPLE if image is None else image))
     return _as_set(
-        module, maps=lambda _image: maps, name=f"{_shape(maps)}, {type(module).__name__}"
+        module, reads=lambda _image: maps, name=f"{_shape(maps)}, {type(module).__name__}"
     )
 
 
@@ -102,9 +139,10 @@ def of_model(model: nn.Module, images: Any, layer: str | None) -> Kernels:
     return _as_set(
         module,
         name=f"{recordings.name}, {name}",
-        maps=functools.lru_cache(16)(functools.partial(_read_by, recordings, name)),
+        reads=functools.partial(_read_by, recordings, name),
         images=len(recordings),
-        after=_Followers(recordings, name),
+        followers=functools.partial(_followers, recordings, name),
+        after=functools.partial(_after, recordings, name),
     )
 
 
@@ -120,7 +158,7 @@ def _as_set(module: nn.Conv2d, **known: Any) -> Kernels:
         groups=module.groups,
         mode=module.padding_mode,
         sizes=[size],
-        size=size,
+        kernel=size,
         is_trained=True,
         **known,
     )
@@ -157,32 +195,29 @@ def _read_by(recordings: Recordings, name: str, image: int) -> Tensor:
     )
 
 
-class _Followers:
-    """The steps of the layers behind a convolution that make of its value one value each."""
+def _followers(recordings: Recordings, name: str, image: int) -> list[tuple[str, Tensor]]:
+    """Return what the layers behind a convolution made of each of its values, one by one."""
+    recording, before, found = recordings[image], name, []
+    for stage in recording.values():
+        if stage.kind in _ELEMENTWISE and list(stage.inputs) == [before]:
+            before = stage.name
+            found.append((before, stage.output[0].float()))
+    return found
 
-    def __init__(self, recordings: Recordings, name: str) -> None:
-        self.recordings, self.name = recordings, name
-        recording = recordings[0]
-        self.last = name
-        for stage in list(recording.values())[list(recording).index(name) + 1 :]:
-            if stage.kind not in _ELEMENTWISE:
-                break
-            self.last = stage.name
 
-    @kept(16)
-    def _chain(self, image: int) -> arithmetic.Chain:
-        recordings = self.recordings
-        return arithmetic.Chain(recordings.model, recordings.inputs[image : image + 1], self.last)
-
-    def __call__(self, image: int, *place: int) -> Sequence[arithmetic.Traced]:
-        if self.last == self.name:
-            return ()
-        try:
-            way = self._chain(image).trace(self.last, *place, until=self.name)
-        except (ValueError, IndexError):  # what is not followed back is shown all the same
-            return ()
-        # In a network with branches the layers behind this one may read another.
-        return way[-2::-1] if way[-1].stage == self.name else ()
+def _after(
+    recordings: Recordings, name: str, image: int, *place: int
+) -> Sequence[arithmetic.Traced]:
+    """Return the steps of those layers for one value."""
+    names = [name for name, _ in _followers(recordings, name, image)]
+    if not names:
+        return ()
+    try:
+        chain = arithmetic.Chain(recordings.model, recordings.inputs[image : image + 1], names[-1])
+        way = chain.trace(names[-1], *place, until=name)
+    except (ValueError, IndexError):  # what is not followed back is shown all the same
+        return ()
+    return way[-2::-1]
 
 
 def _numbers(what: str, values: Any) -> Tensor:
@@ -247,89 +282,3 @@ def _pair(name: str, value: Any, *, is_line: bool = False) -> Pair:
 def _shape(maps: Tensor, *, is_line: bool = False) -> str:
     sizes = maps.shape if len(maps) > 1 else maps.shape[1 + is_line :]
     return times(sizes)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How the kernel slides: what the whole output depends on."""
-
-    image: int
-    kernel: Pair
-    stride: Pair
-    padding: Pair | str
-    dilation: Pair
-
-    @property
-    def sides(self) -> Sequence[Pair]:
-        """The padding before and after the rows, and before and after the columns."""
-        if not isinstance(self.padding, str):
-            return [(side, side) for side in self.padding]
-        # "same": the span of the kernel without one cell, of which the end gets the odd one.
-        totals = [
-            dilation * (size - 1) for size, dilation in zip(self.kernel, self.dilation, strict=True)
-        ]
-        return [(total // 2, total - total // 2) for total in totals]
-
-    def taps(self, row: int, col: int) -> Sequence[Pair]:
-        """Return where the kernel's cells lie for one value of the output, in padded cells."""
-        starts = row * self.stride[0], col * self.stride[1]
-        return [
-            (starts[0] + u * self.dilation[0], starts[1] + v * self.dilation[1])
-            for u in range(self.kernel[0])
-            for v in range(self.kernel[1])
-        ]
-
-
-@dataclass(frozen=True)
-class Output:
-    """What is read (C, H, W), the same with its padding, and what is made of it (O, H, W)."""
-
-    kernels: Kernels
-    setting: Setting
-    maps: Tensor
-    padded: Tensor
-    weight: Tensor
-    output: Tensor
-
-    @property
-    def count(self) -> int:
-        """How many values each channel of the output has."""
-        return self.output[0].numel()
-
-    def step(self, k: int, channel: int) -> arithmetic.ConvStep:
-        """Return how value number k of a channel is made, of the last one beyond the end."""
-        row, col = divmod(min(k, self.count - 1), self.output.shape[2])
-        return _step(self.kernels, self.setting, self.maps, self.weight, (channel, row, col))
-
-
-@torch.no_grad()
-def make(kernels: Kernels, setting: Setting) -> Output:
-    """Return the whole output as torch makes it; raise ValueError where it refuses to."""
-    maps, weight = kernels.maps(setting.image), kernels.middle(setting.kernel)
-    exact = maps.double(), weight.double()
-    # The arithmetic refuses what torch does, and says in a sentence why.
-    _step(kernels, setting, *exact, (0, 0, 0))
-    around = [side for pair in reversed(setting.sides) for side in pair]
-    padded = F.pad(maps[None], around, mode=_MODES.get(kernels.mode, kernels.mode))
-    sliding = (setting.stride, 0, setting.dilation, kernels.groups)
-    output = F.conv2d(padded, weight, kernels.bias, *sliding)
-    return Output(kernels, setting, exact[0], padded[0], exact[1], output[0])
-
-
-def _step(
-    kernels: Kernels, setting: Setting, maps: Tensor, weight: Tensor, place: Sequence[int]
-) -> arithmetic.ConvStep:
-    channel, row, col = place
-    return arithmetic.conv2d_step(
-        maps,
-        weight,
-        kernels.bias,
-        row=row,
-        col=col,
-        channel=channel,
-        stride=setting.stride,
-        padding=setting.padding,
-        dilation=setting.dilation,
-        groups=kernels.groups,
-        padding_mode=kernels.mode,
-    )

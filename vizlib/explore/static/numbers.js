@@ -65,5 +65,5 @@ export function packedPalette(colours) {
 export const css = (packed) => `rgb(${packed & 255} ${(packed >> 8) & 255} ${(packed >> 16) & 255})`;
 
 // What Python sends lies somewhere in a larger buffer, which is not kept.
-const bytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
-const floats = (view) => new Float32Array(bytes(view).buffer);
+export const bytes = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+export const floats = (view) => new Float32Array(bytes(view).buffer);

@@ -1,0 +1,336 @@
+// The view of a convolution, step by step: whatever slides or is edited, it is computed and painted.
+
+import { element, put } from "./elements.js";
+import { bytes, css, packedPalette, statistics } from "./numbers.js";
+import { Grid } from "./sliding_grid.js";
+import { KernelCells } from "./sliding_kernel.js";
+import { sizesOf } from "./sliding_layout.js";
+import { askedAbout, markInput, markOutput } from "./sliding_marks.js";
+import { say } from "./sliding_numbers.js";
+import { stageOf, stepsOf } from "./sliding_parts.js";
+import { Player } from "./sliding_player.js";
+import { pose } from "./sliding_pose.js";
+import { SlidingState } from "./sliding_state.js";
+import { tellFoot, tellFormula, tellHeads, tellLedger, tellSentence, tellSteps } from "./sliding_telling.js";
+import { Tools } from "./sliding_tools.js";
+
+const GONE = "The kernel has restarted: run the cell again.";
+const INKS = ["ink", "quiet", "line", "blank", "card", "halo", "here", "ask", "bad", "hatch"];
+const PLACES = ["image", "channel", "input", "stride", "padding", "dilation", "kernel"];
+const AROUND = 120, // pixels of a window that a notebook takes for itself
+  MARGINS = 48, // pixels above and below the body of a page
+  LOWEST = 19; // times the letters' height: the stage
+
+class SlidingView {
+  constructor(state, { model, el }) {
+    Object.assign(this, { state, model, el, version: 0, asked: null, peek: null, lit: null });
+    this.look = { packed: packedPalette(bytes(model.get("palette"))) };
+    this.isLine = model.get("is_line");
+    this.change = (name, value) => this.tell(() => model.set(name, value));
+    this.player = new Player({
+      k: model.get("k"),
+      count: () => (state.fault ? 1 : state.geometry.count),
+      go: (k) => this.change("k", k),
+      paint: () => this.paint(),
+    });
+    this.build();
+  }
+
+  build() {
+    const { look, state } = this;
+    this.tools = new Tools(
+      { paint: (pixel, value) => this.paintPixel(pixel, value), change: () => this.forget() },
+      look,
+    );
+    this.kernel = new KernelCells((i, value) => this.weigh(i, value), look);
+    const pointed = {
+      pick: (cell, how) => this.pickInput(cell, how),
+      over: (cell) => this.pointAt(cell),
+      type: (key, cell) => this.typeAt(key, cell),
+    };
+    const visit = ([row, column], how) =>
+      how !== "drag" && !state.fault && this.go(row * state.made.columns + column);
+    this.grids = {
+      input: new Grid("input", look, pointed),
+      patch: new Grid("numbers under the window", look),
+      products: new Grid("products", look),
+      output: new Grid("output", look, { pick: visit }),
+    };
+    Object.assign(this, stageOf(this.grids, this.kernel, this.tools.root));
+    this.steps = stepsOf(this.player);
+    this.formula = element("div", { class: "formula" });
+    this.sentence = element("p", { class: "sentence", role: "status" });
+    this.mends = element("span", { class: "mends", role: "group", "aria-label": "what mends it" });
+    this.foot = element("span", { class: "soft" });
+    this.undo = element(
+      "button",
+      { type: "button", onclick: () => this.edit({ weights: {}, pixels: {} }) },
+      "Undo all edits",
+    );
+    const lines = element("div", { class: "lines" }, this.sentence, this.mends);
+    this.root = element(
+      "div",
+      { class: "vizlib-sliding" },
+      this.stage,
+      this.steps.root,
+      this.formula,
+      lines,
+      element("div", { class: "foot" }, this.foot, this.undo),
+    );
+    this.future.onchange = () => this.showAll(this.future.checked);
+    this.root.onkeydown = (event) => this.press(event);
+    this.root.sliding = this; // what a test asks for numbers
+    this.el.append(this.root);
+  }
+
+  // --- What is done ---------------------------------------------------------------------------
+
+  // Says where we are to all who listen; without a kernel only to this page.
+  tell(say_) {
+    say_();
+    try {
+      this.model.save_changes();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  go(k) {
+    this.asked = this.peek = null;
+    this.player.visit(k);
+  }
+
+  showAll(is) {
+    this.knowsAll = is;
+    this.paint();
+  }
+
+  forget() {
+    this.asked = this.peek = null;
+    if (this.step) this.paint();
+  }
+
+  edit(edits) {
+    this.tell(() => this.model.set("edits", edits));
+  }
+
+  weigh(i, value) {
+    const { weights, pixels } = this.model.get("edits"),
+      at = this.state.weight.from[this.state.kernelStart + i];
+    this.edit({ weights: { ...weights, [at]: value }, pixels });
+  }
+
+  paintPixel(pixel, value) {
+    const { weights, pixels } = this.model.get("edits"),
+      { size, source } = this.state,
+      image = this.model.get("image");
+    const own = { ...pixels[image], [source * size[0] * size[1] + pixel]: value };
+    this.edit({ weights, pixels: { ...pixels, [image]: own } });
+  }
+
+  pickInput(cell, how) {
+    const { state, tools } = this;
+    this.peek = null;
+    if (tools.isPainting) {
+      const pixel = state.isPadding(cell) ? -1 : state.pixelAt(cell);
+      if (how !== "key" && pixel >= 0) this.paintPixel(pixel, tools.brush);
+      else this.paint();
+      return;
+    }
+    if (how === "drag") return;
+    const isAgain = how === "down" && String(this.asked) === String(cell);
+    this.asked = isAgain ? null : cell;
+    this.paint();
+  }
+
+  pointAt(cell) {
+    if (this.tools.isPainting || String(cell) === String(this.peek)) return;
+    this.peek = cell;
+    this.paint();
+  }
+
+  typeAt(key, cell) {
+    const value = this.tools.valueOf(key),
+      pixel = this.state.isPadding(cell) ? -1 : this.state.pixelAt(cell);
+    if (value === null || pixel < 0) return false;
+    this.paintPixel(pixel, value);
+    return true;
+  }
+
+  press(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    event.stopPropagation(); // JupyterLab has keys of its own
+    if (event.target.closest("input, select")) return;
+    if (event.key === " " && !event.target.closest("button")) this.player.toggle();
+    else if (event.key === ".") this.steps.next.click();
+    else if (event.key === ",") this.steps.back.click();
+    else return;
+    event.preventDefault();
+  }
+
+  // --- What is seen ---------------------------------------------------------------------------
+
+  // After another setting, image or edit: computes, lays out and paints anew.
+  refresh(moved = null) {
+    const { state } = this,
+      hasArrived = state.refresh();
+    this.root.setAttribute("aria-busy", String(!hasArrived));
+    if (!hasArrived) return put(this.sentence, this.tell(() => {}) ? "on its way …" : GONE);
+    state.made ??= { values: new Float32Array([NaN]), rows: 1, columns: 1, limit: 1 };
+    this.lit = moved;
+    this.version++;
+    this.output =
+      state.kernels * state.made.rows * state.made.columns === state.made.values.length
+        ? state.output
+        : state.made.values;
+    if (moved) this.asked = this.peek = null;
+    this.player.settle();
+    return this.lay();
+  }
+
+  dress() {
+    const style = getComputedStyle(this.root);
+    for (const name of INKS) this.look[name] = style.getPropertyValue(`--${name}`).trim();
+    this.look.font = style.fontFamily;
+    this.letter = Number.parseFloat(style.fontSize);
+  }
+
+  // What a window leaves to the stage: in a page the rest of the body, in a notebook about the rest.
+  get room() {
+    const box = this.el.closest(".vizlib"),
+      sliders = box?.querySelector(".vizlib-sliders")?.offsetHeight ?? 0;
+    const taken = box ? this.root.offsetHeight + sliders + AROUND : document.body.offsetHeight + MARGINS;
+    return Math.max(window.innerHeight - taken + this.stage.offsetHeight, LOWEST * this.letter);
+  }
+
+  lay() {
+    const { state, grids, stage, root } = this;
+    this.dress();
+    this.step = state.step(this.player.k);
+    for (const tellOne of [tellHeads, tellLedger, tellFormula, tellFoot]) tellOne(this);
+    const { geometry, fault, made } = state,
+      width = root.clientWidth - 2 * this.letter;
+    const given = {
+      width,
+      room: this.room,
+      letter: this.letter,
+      geometry,
+      fault,
+      made,
+      below: this.ledger.offsetHeight,
+    };
+    this.sizes = sizesOf(given);
+    root.dataset.form = this.sizes.form;
+    const { down, across } = geometry;
+    grids.input.isCopied = state.mode !== "zeros";
+    grids.patch.isCopied = state.mode !== "zeros";
+    grids.input.set({
+      rows: down.whole,
+      columns: across.whole,
+      cell: this.sizes.input,
+      values: state.mapOf(state.source),
+      limit: state.limit,
+      outside: [down.before, across.after, down.after, across.before],
+      marks: (context, grid) => markInput(context, grid, { ...this.moment }),
+    });
+    const beyond = (large, own) => `${(large - own) * this.sizes.input}px`;
+    const { rows, columns } = this.sizes;
+    grids.input.root.style.margin = `0 ${beyond(columns, across.whole)} ${beyond(rows, down.whole)} 0`;
+    grids.output.marks = (context, grid) => markOutput(context, grid, this.moment);
+    const weights = this.step.shown.weights,
+      limit = statistics(weights).peak || 1;
+    this.kernel.show(weights, state.setting.kernel, this.sizes.patch);
+    this.scale.replaceChildren(`−${say(limit, 2)}`, element("i", {}), say(limit, 2));
+    const values = Array.from(state.values.subarray(...this.sourceRange));
+    this.tools.showBrushes(values, state.limit);
+    this.paint();
+    stage.style.setProperty("--palette", this.gradient);
+  }
+
+  get sourceRange() {
+    const { size, source } = this.state,
+      area = size[0] * size[1];
+    return [source * area, (source + 1) * area];
+  }
+
+  get gradient() {
+    return [0, 32, 64, 96, 127, 159, 191, 223, 254].map((i) => css(this.look.packed[i])).join(", ");
+  }
+
+  get moment() {
+    const { state, step, player, look } = this,
+      cell = this.peek ?? this.asked;
+    return { state, step, player, look, asked: cell && askedAbout(state, cell) };
+  }
+
+  paint() {
+    if (!this.sizes || !this.stage.clientWidth) return;
+    const { player, state, asked } = this;
+    if (this.step.k !== player.k) {
+      this.step = state.step(player.k);
+      this.asked = this.peek = null;
+    }
+    const view = { ...this, asked: this.moment.asked };
+    const pixel = asked && !state.isPadding(asked) ? state.pixelAt(asked) : null;
+    this.tools.showPixel(pixel, pixel === null ? 0 : state.values[this.sourceRange[0] + pixel]);
+    for (const tellOne of [tellSteps, tellLedger, tellSentence]) tellOne(view);
+    pose(view);
+  }
+}
+
+// ipywidgets gives its sliders no name that a screen reader could say, and numbers for words.
+function nameHandles(box) {
+  for (const handle of box?.querySelectorAll(".noUi-handle") ?? []) {
+    const slider = handle.closest(".widget-inline-hbox"),
+      part = (name) => slider?.querySelector(name)?.textContent ?? "";
+    handle.setAttribute("aria-label", part("label"));
+    handle.setAttribute("aria-valuetext", part(".widget-readout"));
+  }
+}
+
+function render(state, { model, el }) {
+  const view = new SlidingView(state, { model, el }),
+    { player } = view;
+  const anew = (name) => () => {
+    nameHandles(el.closest(".vizlib"));
+    view.refresh(name);
+  };
+  const handlers = Object.fromEntries(PLACES.map((name) => [`change:${name}`, anew(name)]));
+  handlers["change:edits"] = anew(null);
+  handlers["change:k"] = () => model.get("k") !== player.k && view.go(model.get("k"));
+  handlers["change:reads"] = () => {
+    state.keepReads();
+    view.refresh();
+  };
+  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
+  let width = 0;
+  const resized = new ResizeObserver(() => {
+    if (el.clientWidth === width) return;
+    width = el.clientWidth;
+    anew(null)();
+  });
+  resized.observe(el);
+  const themed = new MutationObserver(() => view.refresh());
+  themed.observe(document.body, { attributes: true });
+  const dark = matchMedia("(prefers-color-scheme: dark)"),
+    redress = () => view.refresh();
+  dark.addEventListener("change", redress);
+  view.knowsAll = view.future.checked = model.get("knows_all");
+  return () => {
+    player.stop();
+    resized.disconnect();
+    themed.disconnect();
+    dark.removeEventListener("change", redress);
+    for (const [name, handler] of Object.entries(handlers)) model.off(name, handler);
+  };
+}
+
+const widget = () => {
+  let state;
+  return {
+    initialize: ({ model }) => void (state = new SlidingState(model)),
+    render: (given) => render(state, given),
+  };
+};
+export default widget;
