@@ -15,7 +15,7 @@ from vizlib.explore._kernels import Kernels, Pair, by_hand, of_model, of_module
 from vizlib.explore._lifetime import weakly
 from vizlib.explore._panels import palette
 from vizlib.explore._recordings import LARGEST
-from vizlib.explore._sliders import Slider, read, written
+from vizlib.explore._sliders import Slider, read
 from vizlib.explore._traces import strongest
 from vizlib.explore._view import closed
 
@@ -108,6 +108,7 @@ class _Canvas(Canvas):
         "sliding.js",
     )
     _css = script("canvas.css", "sliding.css")
+    within = ("k",)  # beside Play
     shape, weight_shape = (traitlets.List(traitlets.Int()).tag(sync=True) for _ in range(2))
     weight, bias, palette = (traitlets.Bytes().tag(sync=True) for _ in range(3))
     groups = traitlets.Int(1).tag(sync=True)
@@ -140,7 +141,7 @@ class _Steps(Explorer):
             kernels, self._choices, output, _start(kernels, output) if is_known else {}
         )
         given = read(state, [slider.name for slider in sliders])
-        self._all = [s.at(given[s.name]) if s.name in given else s for s in sliders]
+        sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
         canvas = _Canvas(
             shape=list(maps.shape),
             weight_shape=list(kernels.weight.shape),
@@ -153,23 +154,11 @@ class _Steps(Explorer):
             knows_all=is_known,
             choices=self._choices,
             own=own,
-            **{**own, **{slider.name: slider.index for slider in self._all}},
+            **{**own, **{slider.name: slider.index for slider in sliders}},
         )
         canvas.reads = [self._packed(canvas.image)]
-        # The page has a slider of its own for the steps, beside Play.
-        linked = [slider for slider in self._all if slider.name != "k"]
-        super().__init__(f"convolution({kernels.name})", linked, canvas)
+        super().__init__(f"convolution({kernels.name})", sliders, canvas)
         canvas.observe(weakly(self._fetch), "image")
-
-    @property
-    def place(self) -> dict[str, int]:
-        """Where each slider stands."""
-        return {slider.name: getattr(self._canvas, slider.name) for slider in self._all}
-
-    @property
-    def state(self) -> str:
-        """The place as text, which the explorer takes as `state=…`."""
-        return written({s.name: s.word_of(self.place[s.name]) for s in self._all})
 
     def figure(self) -> plots.Figure:
         """Return the step with all that was changed for print; raise ValueError where none is."""

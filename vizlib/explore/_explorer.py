@@ -18,7 +18,7 @@ import ipywidgets
 from vizlib import files, plots
 from vizlib.explore._lifetime import hold_weakly, parts, show, weakly
 from vizlib.explore._program import NotComputableError
-from vizlib.explore._sliders import Slider, encodable, grid, links
+from vizlib.explore._sliders import Slider, encodable, grid, links, written
 
 STATIC = Path(__file__).parent / "static"
 _IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
@@ -77,6 +77,9 @@ class Pictured(ipywidgets.Box):
 class Canvas(anywidget.AnyWidget):
     """What Python and the browser tell each other; the files in `static` paint it."""
 
+    # The sliders that the front end has itself.
+    within: tuple[str, ...] = ()
+
     def get_state(self, *arguments: Any, **more: Any) -> dict[str, Any]:
         """Return the traits for the browser, in text that can be sent."""
         return encodable(super().get_state(*arguments, **more))
@@ -92,11 +95,22 @@ class Explorer(Pictured, ipywidgets.VBox):
     def __init__(self, name: str, sliders: Sequence[Slider], canvas: Canvas) -> None:
         """Link the sliders to the canvas in the browser."""
         self._canvas, self._sliders = canvas, list(sliders)
-        above = [grid(sliders)] if sliders else []
+        linked = [slider for slider in sliders if slider.name not in canvas.within]
+        above = [grid(linked)] if linked else []
         super().__init__(name, [*above, canvas])
-        self._links = links(sliders, [each for box in above for each in box.children], canvas)
+        self._links = links(linked, [each for box in above for each in box.children], canvas)
         self.add_class("vizlib")
         canvas.on_msg(weakly(self._answer))
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Where each slider stands."""
+        return {slider.name: getattr(self._canvas, slider.name) for slider in self._sliders}
+
+    @property
+    def state(self) -> str:
+        """The place as text, which the explorer takes as `state=…`."""
+        return written({s.name: s.word_of(self.place[s.name]) for s in self._sliders})
 
     def _release(self) -> None:
         for link in self._links:
@@ -157,6 +171,7 @@ def _page(
             "last": slider.count - 1,
         }
         for slider in sliders
+        if slider.name not in canvas.within
     ]
     return Template((STATIC / "page.html").read_text("utf-8")).substitute(
         title=in_text(title),

@@ -18,7 +18,7 @@ import traitlets
 from vizlib import plots
 from vizlib.explore._explorer import Canvas, Explorer, apart, script
 from vizlib.explore._panels import Frame, Words, palette
-from vizlib.explore._sliders import Slider, read, written
+from vizlib.explore._sliders import Slider, read
 
 Place = dict[str, int]
 # So many frames at most in a page of its own; else each slider moves alone from where it stands.
@@ -61,16 +61,6 @@ class View(Explorer):
         )
         super().__init__(name, sliders, canvas)
         self.refresh()
-
-    @property
-    def place(self) -> Place:
-        """Where each slider stands."""
-        return {slider.name: getattr(self._canvas, slider.name) for slider in self._sliders}
-
-    @property
-    def state(self) -> str:
-        """The place as text, which the explorer takes as `state=…`."""
-        return written({s.name: s.word_of(self.place[s.name]) for s in self._sliders})
 
     def figure(self) -> plots.Figure:
         """Return the view as it is now as a figure for print."""
