@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -196,3 +197,40 @@ def test_08_probabilities_keep_their_word_on_test_digits_and_not_on_turned_ones(
         gaps.append((share[group].mean() - right).item())
     assert abs(gaps[0]) < 0.02
     assert gaps[1] > 0.15
+
+
+# --- What the sliders of the lessons show ---------------------------------------------------
+
+
+def test_01_the_first_column_of_ink_that_is_lost_is_seen_in_the_share(digits):
+    ink = digits.train.images[8].double()
+    left = [ink[:, : 28 - by].sum() / ink.sum() for by in (4, 5)]
+    assert [f"{share:.1%}" for share in left] == ["100.0%", f"{left[1]:.1%}"]
+    assert f"{left[1]:.1%}" != "100.0%"
+
+
+def test_08_of_the_digits_that_only_newnet_reads_five_are_a_six(digits):
+    images, labels = digits.test[:]
+    lenet, newnet = weights.load("lenet"), weights.load("newnet")
+    with torch.no_grad():
+        missed = lenet(digits.normalize(images)).argmax(1) != labels
+        found = newnet(digits.normalize(images[missed])).argmax(1) == labels[missed]
+    counts = labels[missed][found].bincount()
+    assert (counts.sum(), counts[6], counts.sort().values[-2]) == (21, 5, 4)
+
+
+def test_09_how_sure_lenet_is_of_a_turned_4(digits):
+    turned = [ndimage.rotate(digits.test.images[19], by, reshape=False, order=1) for by in (35, 40)]
+    with torch.no_grad():
+        rows = weights.load("lenet")(digits.normalize(torch.tensor(np.stack(turned)))).softmax(1)
+    assert digits.test.labels[19] == 4
+    assert rows[:, 4].tolist() == pytest.approx([0.74, 0.13], abs=0.005)
+
+
+@pytest.mark.parametrize(("width", "parameters"), [(12, 36_850), (14, 45_510)])
+def test_12_parameters_of_a_wider_network(width, parameters):
+    channels = [1, width, 2 * width, 4 * width]
+    convs = [nn.Conv2d(a, b, 3) for a, b in itertools.pairwise(channels)]
+    norms = [nn.BatchNorm2d(b) for b in channels[1:]]
+    layers = [*convs, *norms, nn.Linear(4 * width * 7 * 7, 10)]
+    assert sum(p.numel() for layer in layers for p in layer.parameters()) == parameters

@@ -1,3 +1,5 @@
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,9 @@ from sklearn.metrics import accuracy_score, precision_score
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
+from torchvision.models import resnet18
 
-from vizlib import capture, data, handwriting, lessons, models, weights
+from vizlib import capture, data, handwriting, lessons, weights
 from vizlib.history import History
 from vizlib.lessons import EXERCISES, check
 
@@ -106,6 +109,87 @@ def where_it_is_lost(name, image):
     return (answers != label).nonzero()[0].item()
 
 
+def rate_that_learns_most():
+    """Of the rates of lesson 02's slider, the one after which most digits are right."""
+    digits = data.load("mnist", download=False)
+    x, labels = digits.normalize(digits.val.images).flatten(1), digits.val.labels
+    shares = {}
+    for rate in (0.01, 0.03, 0.1, 0.3, 0.8, 2.0):
+        torch.manual_seed(0)
+        hidden = nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 64), nn.ReLU()
+        model = nn.Sequential(*hidden, nn.Linear(64, 10))
+        for images, truth in islice(digits.batches("train", 128, shuffle=True), 100):
+            loss = F.cross_entropy(model(images.flatten(1)), truth)
+            slopes = torch.autograd.grad(loss, list(model.parameters()))
+            with torch.no_grad():
+                for weight, slope in zip(model.parameters(), slopes, strict=True):
+                    weight.sub_(rate * slope)
+        shares[rate] = accuracy_score(labels, model(x).argmax(1))
+    return max(shares, key=shares.get)
+
+
+def largest_rate_that_comes_down():
+    """On lesson 03's map: steps diverge beyond 2 / the greatest curvature."""
+    torch.manual_seed(1)
+    inputs = torch.randn(40, 2) * torch.tensor([1.0, 0.4])
+    curvature = torch.linalg.eigvalsh(2 * inputs.T @ inputs / 40).max()
+    return max(r for r in (0.03, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0) if r < 2 / curvature)
+
+
+def worked_example(padding):
+    """The convolution of lesson 04's first slider."""
+    left = torch.tensor([3.0, 2, 3, 4, 1])
+    image = torch.cat([left[:, None], torch.tensor([3.0, 2, 1, 0]).repeat(5, 1)], 1)
+    kernel = torch.tensor([[0.0, 1, 2], [2, 2, 0], [0, 1, 2]])
+    return F.conv2d(image[None, None], kernel[None, None], padding=padding)[0, 0]
+
+
+def makes_a_row_of(count):
+    """Image and kernel of lesson 05's slider after which so many numbers are laid out."""
+    sizes = [(image, kernel) for image in (28, 32, 64) for kernel in (3, 5, 7)]
+    sides = [((image - kernel + 1) // 2 - kernel + 1) // 2 for image, kernel in sizes]
+    (found,) = [size for size, side in zip(sizes, sides, strict=True) if 16 * side**2 == count]
+    return list(found)
+
+
+def first_that_changes_nothing():
+    x = torch.randn(1, 1, 28, 28)
+    for name, layer in weights.load("newnet").features.named_children():
+        before, x = x, layer(x)
+        if torch.equal(before, x):
+            return f"features.{name}"
+    return None
+
+
+def most_frequent_of_newnet_alone():
+    """Of the test images that LeNet misreads, and NewNet reads, the most frequent label."""
+    digits = data.load("mnist", download=False)
+    missed = weights.load("lenet")(digits.normalize(digits.test.images)).argmax(1)
+    missed = missed != digits.test.labels
+    labels = digits.test.labels[missed]
+    answers = weights.load("newnet")(digits.normalize(digits.test.images[missed])).argmax(1)
+    return labels[answers == labels].bincount().argmax().item()
+
+
+def where_a_turn_is_lost(image):
+    pixels, label = data.load("mnist", download=False).test[image]
+    angles = range(0, 95, 5)
+    turned = [ndimage.rotate(pixels, angle, reshape=False, order=1) for angle in angles]
+    x = data.load("mnist", download=False).normalize(torch.tensor(np.stack(turned)))
+    answers = weights.load("lenet")(x).argmax(1)
+    return next(angle for angle, answer in zip(angles, answers, strict=True) if answer != label)
+
+
+def widest_below(parameters):
+    """Of lesson 12's widths, the largest whose network has fewer parameters."""
+
+    def count(w):
+        blocks = [(1, w), (w, 2 * w), (2 * w, 4 * w)]
+        return sum((9 * a + 1 + 2) * b for a, b in blocks) + (4 * w * 49 + 1) * 10
+
+    return max(w for w in range(2, 25, 2) if count(w) < parameters)
+
+
 def most_horizontal():
     """The channel of relu1 that answers much more to a level bar than to an upright one."""
     bar = torch.zeros(28, 28, dtype=torch.uint8)
@@ -133,13 +217,13 @@ FOUND = {
     "01.1": lambda: len(DataLoader(range(10_000), batch_size=64)),
     "01.2": lambda: data.load("digits").normalize(torch.tensor([[200]])).item(),
     "01.3": lambda: list(torch.stack([torch.zeros(3, 64, 48)] * 32).shape),
-    "01.4": lambda: 5 * len(torch.arange(55_000).split(100)),
+    "01.4": lambda: 27 - data.load("mnist", download=False).train.images[8].any(0).nonzero().max(),
     "02.1": lambda: sum(map(torch.numel, TWO_LAYERS.parameters())),
     "02.2": lambda: F.cross_entropy(torch.zeros(1, 10), torch.tensor([7])).item(),
-    "02.3": lambda: F.one_hot(torch.tensor(3), 10),
+    "02.3": rate_that_learns_most,
     "02.4": lambda: list(torch.zeros(64, 3, 32, 32).view(64, -1).shape),
     "02.5": two_gradients_one_step,
-    "03.1": lambda: F.relu(torch.tensor([1.0, -2, 3]) @ torch.tensor([0.5, 1, 0.5]) - 0.5),
+    "03.1": largest_rate_that_comes_down,
     "03.2": lambda: nn.BCELoss()(torch.tensor(0.25), torch.tensor(1.0)),
     "03.3": lambda: torch.tensor([1.0, 0.0]).softmax(0)[0],
     "03.4": lambda: uphill(3.0),
@@ -148,8 +232,9 @@ FOUND = {
     "04.2": lambda: sum(map(torch.numel, nn.Conv2d(16, 32, 3).parameters())),
     "04.3": lambda: next(p for p in range(9) if keeps_its_size(p)),
     "04.4": lambda: np.ptp(seen_by(nn.Conv2d(1, 1, 3, dilation=4)).numpy()) + 1,
+    "04.7": lambda: worked_example(padding=1)[4, 0],
     "05.1": lambda: sum(map(torch.numel, nn.Conv2d(8, 24, 5).parameters())),
-    "05.2": lambda: weights.load("lenet")[:6](torch.zeros(1, 1, 32, 32)).numel(),
+    "05.2": lambda: makes_a_row_of(144),
     "05.3": rate_of_the_fourth_epoch,
     "05.4": lambda: (
         History(val_accuracy=[0.988, 0.991, 0.99, 0.991], val_loss=[4, 3, 2, 1]).best_epoch
@@ -162,29 +247,32 @@ FOUND = {
     "07.2": nn.BatchNorm2d(1)(torch.tensor([2.0, 4, 6, 8]).reshape(4, 1, 1, 1))[3].item,
     "07.3": lambda: nn.PReLU(init=0.25)(torch.tensor([-2.0])).item(),
     "07.4": lambda: nn.Dropout(0.2)(torch.full((99,), 2.0)).max(),
-    "07.5": lambda: nn.Conv2d(1, 1, 3, stride=2, padding=1)(torch.zeros(1, 1, 7, 7)).shape[-1],
+    "07.5": first_that_changes_nothing,
     "08.1": lambda: torch.distributions.Binomial(10_000, 0.9).stddev / 10_000,
     "08.2": lambda: accuracy_score(*TWENTY_FOUR_OF_THIRTY),
     "08.3": lambda: precision_score(*TWENTY_FOUR_OF_THIRTY, average=None)[1],
     "08.4": lambda: 25 * nn.Conv2d(1, 6, 5)(torch.zeros(1, 1, 28, 28)).numel(),
-    "08.5": lambda: len(torch.arange(55_000).split(128)),
+    "08.5": most_frequent_of_newnet_alone,
     "09.1": lambda: handwriting.from_ink(FRAME).steps["scaled to 20"].shape[1],
     "09.2": lambda: ndimage.center_of_mass(np.eye(9)[2] * 100 + np.eye(9)[8] * 50)[0],
     "09.3": lambda: 100 - np.float64(100) * 3 / 4,
     "09.4": lambda: first_black(handwriting.prepare(255 - FRAME).steps),
+    "09.6": lambda: where_a_turn_is_lost(image=19),
     "10.1": lambda: with_and_without(2)[1] - with_and_without(2)[0],
     "10.2": moves_without_loss,
     "10.3": lambda: nn.MaxPool1d(2)(torch.tensor([[0.0, 0, 0, 5, 0, 0]]))[0],
     "10.4": lambda: round(0.9945 * 2000) - round(0.966 * 2000),
     "10.5": lambda: where_it_is_lost("lenet", image=3),
-    "11.1": models.build("lenet5").conv2.weight[0].numel,
+    "11.1": lambda: next(
+        name
+        for name, layer in resnet18().named_modules()
+        if getattr(layer, "out_channels", 0) == 512
+    ),
     "11.2": lambda: sum(nn.Conv2d(3, n, 1)(torch.rand(3, 8, 8)).numel() for n in (32, 96)),
     "11.3": lambda: F.linear(torch.tensor([2.0]), torch.tensor([[-0.25]]))[0] + 2,
     "11.4": lambda: max("conv", "linear", key=ALEXNET.get),
     "11.5": nn.Conv2d(256, 64, 1).weight.numel,
-    "12.1": lambda: nn.Sequential(*[own_block(1, 1, 2) for _ in "123"])(
-        torch.rand(2, 1, 28, 28)
-    ).shape[-1],
+    "12.1": lambda: widest_below(44_426),
     "12.2": lambda: sum(parameter.numel() for parameter in own_block(8, 16, 1).parameters()),
     "12.3": lambda: F.cross_entropy(torch.zeros(1, 26), torch.tensor([7])).item(),
     "12.4": seen_by_the_fourth_block,
@@ -192,7 +280,7 @@ FOUND = {
 
 
 # Of these the answer is about an image of MNIST's.
-OF_MNIST = {"10.5"}
+OF_MNIST = {"01.4", "02.3", "08.5", "09.6", "10.5"}
 
 
 @EACH
@@ -244,7 +332,7 @@ def test_a_count_is_met_exactly_and_a_measure_nearly(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        *[("04.3", (3, 3)), ("12.1", [4, 4]), ("05.4", "epoch 4"), ("05.2", "400 inputs")],
+        *[("04.3", (3, 3)), ("07.1", [7, 7]), ("05.4", "epoch 4"), ("05.1", "4824 parameters")],
         *[("11.4", "Fully connected"), ("11.4", "fc"), ("03.2", "ln 4"), ("03.2", "log(4)")],
         *[("01.3", "(32, 3, 64, 48)"), ("01.3", (32, 3, 64, 48)), ("02.2", " 2.303 ")],
         ("01.3", torch.zeros(32, 3, 64, 48).shape),

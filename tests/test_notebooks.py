@@ -31,7 +31,7 @@ class Shape:
     cells: tuple[int, int] = (30, 50)
     words: tuple[int, int] = (800, 1_400)
     lines: int = 20
-    definitions: int = 3
+    definitions: int = 4
     minutes: int = 45
     exercises: tuple[int, int] = (3, 5)
 
@@ -99,7 +99,10 @@ def defined(source: str) -> int:
 
 
 def wrong_story(notebook: NotebookNode, shape: Shape) -> list[str]:
-    """A lesson says first what it is for and how long; it ends in exercises and a recap."""
+    """A lesson says first what it is for and how long; it ends in exercises and a recap.
+
+    The recap asks a question to which there is no one answer.
+    """
     opening = "\n".join(cell.source for cell in notebook.cells[:2])
     titles = headings(notebook)
     complaints = [] if "By the end you can" in opening else ["opens without 'By the end you can'"]
@@ -114,6 +117,8 @@ def wrong_story(notebook: NotebookNode, shape: Shape) -> list[str]:
         complaints.append("does not end with Recap")
     elif not linked(section(notebook, "Recap")):
         complaints.append("its Recap links to no lesson")
+    elif "**What do you think?**" not in section(notebook, "Recap"):
+        complaints.append("its Recap asks no open question")
     return complaints
 
 
@@ -230,7 +235,7 @@ def lesson(exercises: int = 3, pairs: int = 16, words: int = 60) -> NotebookNode
     text.insert(0, new_markdown_cell(f"{opening} {'word ' * words}"))
     questions = "\n".join(f"### {number}" for number in range(exercises))
     text.append(new_markdown_cell(f"## Exercises\n\n{questions}"))
-    text.append(new_markdown_cell("## Recap\n\n[next](07_next.ipynb)"))
+    text.append(new_markdown_cell("## Recap\n\n**What do you think?** [next](07_next.ipynb)"))
     cells = [cell for pair in zip(text, code, strict=True) for cell in pair]
     for count, cell in enumerate(code, start=1):
         cell.execution_count = count
@@ -282,7 +287,7 @@ def test_a_lesson_of_the_wrong_size_is_found(bad):
         "x = 1\n" * 21,
         "import numpy",
         "def f():\n    from numpy import array",
-        "\n".join(f"def f{number}(): ..." for number in range(4)),
+        "\n".join(f"def f{number}(): ..." for number in range(5)),
         "%matplotlib inline\nimport numpy",
     ],
 )
@@ -303,6 +308,7 @@ def test_a_lesson_that_imports_nothing_is_found():
         with_source(-4, "## Questions"),
         with_source(-2, "## Goodbye [next](07_next.ipynb)"),
         with_source(-2, "## Recap\n\nThat was all."),
+        with_source(-2, "## Recap\n\n[next](07_next.ipynb)"),
         lesson(exercises=2),
         lesson(exercises=6),
     ],
@@ -313,6 +319,7 @@ def test_a_lesson_that_imports_nothing_is_found():
         "no exercises",
         "no recap",
         "no way on",
+        "no open question",
         "few exercises",
         "many exercises",
     ],

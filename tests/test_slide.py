@@ -65,7 +65,8 @@ def test_what_cannot_slide_is_told(function, sliders, kind, said):
 
 def test_it_prints_and_writes_a_page(tmp_path):
     view = explore.slide(squares, side=[8, 16], grey=[0, 255])
-    assert view.figure().pixels().shape[2] == 4
+    assert np.array_equal(view.figure().pixels(), squares(side=8, grey=0).pixels())
+    assert explore.slide(str, object=["3\n4"]).figure().axes[0].texts[0].get_text() == "3\n4"
     page = view.to_html(tmp_path / "page.html").read_text()
     assert "slide(2 sliders)" in page
 

@@ -44,19 +44,22 @@ def slide(
     if not values:
         raise ValueError("there is nothing to slide: give values, such as image=range(10)")
 
-    def made(**at: int) -> Frame:
-        place = {name: values[name][index] for name, index in at.items()}
-        says = ", ".join(f"{name} {_word(value)}" for name, value in place.items())
-        return Frame([_panel(function(**place))], says)
+    def made(**at: int) -> Any:
+        return function(**{name: values[name][index] for name, index in at.items()})
 
     def show(**at: int) -> Frame:
+        says = ", ".join(f"{name} {_word(values[name][index])}" for name, index in at.items())
         try:
-            return made(**at)
+            return Frame([_panel(made(**at))], says)
         except Exception as error:  # whatever a student's function may raise
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
+    def draw(**at: int) -> plots.Figure:
+        drawn = made(**at)
+        return drawn if isinstance(drawn, plots.Figure) else plots.words(_lines(drawn))
+
     ranges = [Slider(name, [_word(value) for value in each]) for name, each in values.items()]
-    view = View(f"slide({counted(len(ranges), 'slider')})", ranges, show, state=state)
+    view = View(f"slide({counted(len(ranges), 'slider')})", ranges, show, draw, state=state)
     made(**view.place)
     return view
 
@@ -83,4 +86,8 @@ def _panel(made: Any) -> Panel:
     if isinstance(made, plots.Figure):
         pixels = made.pixels()[..., :3]
         return Picture(pixels, width=max(pixels.shape) + 2)  # and its frame
-    return Words(str(made).splitlines())
+    return Words(_lines(made))
+
+
+def _lines(made: Any) -> list[str]:
+    return str(made).splitlines()
