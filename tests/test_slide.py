@@ -71,5 +71,16 @@ def test_it_prints_and_writes_a_page(tmp_path):
     assert "slide(2 sliders)" in page
 
 
+def test_more_pictures_than_a_page_holds_are_told_before_they_are_drawn(tmp_path):
+    drawn = []
+    view = explore.slide(
+        lambda grey: drawn.append(grey) or squares(side=8, grey=grey), grey=range(99)
+    )
+    drawn.clear()
+    with pytest.raises(ValueError, match=r"would hold 99 pictures, in all \d+ MB, and 16 MB at"):
+        view.to_html(tmp_path / "page.html")
+    assert set(drawn) == {0}
+
+
 def test_an_argument_may_be_called_function():
     assert explore.slide(lambda function: function, function=["relu"]).state == "function=relu"

@@ -11,6 +11,8 @@ from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View, taken
 from vizlib.words import counted
 
+_PAGE = 16 << 20  # bytes of pictures that a page may hold
+
 
 def slide(
     function: Callable[..., Any], /, *, state: str | None = None, **sliders: Iterable[Any]
@@ -21,6 +23,8 @@ def slide(
     Each slider goes through the values that are given under its name. A figure is shown as a
     picture, anything else is written as text, just as below a cell. What the function raises is
     written there as well.
+
+    A page that `.to_html` writes holds each picture, so there may be about twenty.
 
     `state` is the place to open at, such as "image=3 rate=1"; without it each slider stands at
     its first value.
@@ -59,9 +63,23 @@ def slide(
         return drawn if isinstance(drawn, plots.Figure) else plots.words(_lines(drawn))
 
     ranges = [Slider(name, [_word(value) for value in each]) for name, each in values.items()]
-    view = View(f"slide({counted(len(ranges), 'slider')})", ranges, show, draw, state=state)
+    view = _Slide(f"slide({counted(len(ranges), 'slider')})", ranges, show, draw, state=state)
     made(**view.place)
     return view
+
+
+class _Slide(View):
+    """A view in which each place may be another picture, of up to a megabyte."""
+
+    def _everything(self) -> dict[str, Any]:
+        size = sum(len(panel.get("data", b"")) for panel in self._packed(self.place)["panels"])
+        count = sum(1 for _ in self._places())
+        if size * count > _PAGE:
+            raise ValueError(
+                f"a page of {self!r} would hold {counted(count, 'picture')}, in all "
+                f"{size * count >> 20} MB, and {_PAGE >> 20} MB at most: slide fewer values"
+            )
+        return super()._everything()
 
 
 def _values(name: str, given: Any) -> list[Any]:
