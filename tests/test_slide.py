@@ -37,6 +37,15 @@ def test_what_is_no_figure_is_written():
     assert view.frame(n=1).panels[0].lines == ["tensor([[0, 1, 2],", "        [3, 4, 5]])"]
 
 
+@pytest.mark.parametrize(("makes", "lines"), [(None, ["3 squared:"]), (9, ["3 squared:", "9"])])
+def test_what_is_printed_is_written_as_well(makes, lines):
+    def square(n):
+        print(n, "squared:")  # noqa: T201 - as students do
+        return makes
+
+    assert explore.slide(square, n=[3]).frame().panels[0].lines == lines
+
+
 def test_an_error_comes_through_at_first_and_is_written_later():
     view = explore.slide(lambda x: 6 / x, x=[3, 0])
     assert view.frame().panels[0].lines == ["2.0"]

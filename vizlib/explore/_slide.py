@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 from vizlib import plots
@@ -21,8 +23,7 @@ def slide(
 
     Call the function once by hand, then slide it: `slide(look, image=range(20), rate=[0.1, 1])`.
     Each slider goes through the values that are given under its name. A figure is shown as a
-    picture, anything else is written as text, just as below a cell. What the function raises is
-    written there as well.
+    picture. Anything else is written as text, with what the function prints or raises.
 
     A page that `.to_html` writes holds each picture, so there may be about twenty.
 
@@ -48,8 +49,12 @@ def slide(
     if not values:
         raise ValueError("there is nothing to slide: give values, such as image=range(10)")
 
-    def made(**at: int) -> Any:
-        return function(**{name: values[name][index] for name, index in at.items()})
+    def made(**at: int) -> plots.Figure | str:
+        with redirect_stdout(StringIO()) as printed:
+            result = function(**{name: values[name][index] for name, index in at.items()})
+        if isinstance(result, plots.Figure):
+            return result
+        return printed.getvalue() + ("" if result is None else str(result))
 
     def show(**at: int) -> Frame:
         says = ", ".join(f"{name} {_word(values[name][index])}" for name, index in at.items())
@@ -60,7 +65,7 @@ def slide(
 
     def draw(**at: int) -> plots.Figure:
         drawn = made(**at)
-        return drawn if isinstance(drawn, plots.Figure) else plots.words(_lines(drawn))
+        return plots.words(drawn.splitlines()) if isinstance(drawn, str) else drawn
 
     ranges = [Slider(name, [_word(value) for value in each]) for name, each in values.items()]
     view = _Slide(f"slide({counted(len(ranges), 'slider')})", ranges, show, draw, state=state)
@@ -100,12 +105,8 @@ def _word(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _panel(made: Any) -> Panel:
-    if isinstance(made, plots.Figure):
-        pixels = made.pixels()[..., :3]
-        return Picture(pixels, width=max(pixels.shape) + 2)  # and its frame
-    return Words(_lines(made))
-
-
-def _lines(made: Any) -> list[str]:
-    return str(made).splitlines()
+def _panel(made: plots.Figure | str) -> Panel:
+    if isinstance(made, str):
+        return Words(made.splitlines())
+    pixels = made.pixels()[..., :3]
+    return Picture(pixels, width=max(pixels.shape) + 2)  # and its frame
