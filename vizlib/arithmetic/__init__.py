@@ -27,8 +27,7 @@ from vizlib.arithmetic._norms import NormStep, norm_step
 from vizlib.arithmetic._pooling import PoolStep, pool_step
 from vizlib.arithmetic._readers import NoReaderError
 from vizlib.arithmetic._softmax import ProbabilityStep, SoftmaxSteps, softmax_steps
-from vizlib.arithmetic._steps import Parts, Step
-from vizlib.arithmetic._trace import Box, Trace, Traced
+from vizlib.arithmetic._steps import Box, Parts, Step, Trace, Traced
 from vizlib.arithmetic._windows import per_axis, sliding, whole_number
 
 __all__ = [

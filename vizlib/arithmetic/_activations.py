@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -125,16 +126,14 @@ def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
     with torch.enable_grad():
         y = function(values, **parameters)
         (slope,) = torch.autograd.grad(y.sum(), values)
-    defaults = dict(zip(*_parameters(function), strict=True))
-    formula = _filled(formula, {**defaults, **parameters})
+    formula = _filled(formula, {**_defaults(function), **parameters})
     return ActivationStep(name, formula, values.detach(), y.detach(), slope)
 
 
-def _parameters(function: Callable[..., Tensor]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Return the names of a formula's settings, and their usual values."""
-    defaults = function.__defaults__ or ()
-    names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
-    return names, defaults
+def _defaults(function: Callable[..., Tensor]) -> dict[str, float]:
+    """Return a formula's settings with their usual values."""
+    known = inspect.signature(function).parameters.values()
+    return {one.name: one.default for one in known if one.default is not one.empty}
 
 
 def _filled(formula: str, parameters: dict[str, Any]) -> str:
@@ -167,7 +166,7 @@ class Activation(Reader):
                     f"is {name} with {setting}={node.setting(setting)!r}; only {usual!r} is taken "
                     "apart"
                 )
-        known = zip(*_parameters(_FORMULAS[name][1]), strict=True)
+        known = _defaults(_FORMULAS[name][1]).items()
         self.settings = {setting: node.setting(setting, usual) for setting, usual in known}
 
     def step(self, place: Place) -> ActivationStep:

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from vizlib import words
 from vizlib.arithmetic._activations import activation as activate
 from vizlib.arithmetic._linear import LinearStep, linear_step
 from vizlib.arithmetic._steps import WRITTEN_OUT, added, factor
@@ -88,11 +87,8 @@ class Backpropagation:
         return found
 
     def __repr__(self) -> str:
-        """Return output, target and loss."""
-        return (
-            f"Backpropagation({words.counted(len(self.neurons), 'neuron')}: output "
-            f"{self.output:.6g}, target {self.target:.6g}, loss {self.loss:.6g})"
-        )
+        """Return how output and target make the loss."""
+        return f"Backpropagation({self.forwards()[-1]})"
 
     def forwards(self) -> list[str]:
         """Return how each neuron comes to its sum z and its output y, and last the loss.
@@ -144,7 +140,7 @@ def backpropagation(
     >>> step = backpropagation([1.0, 2.0], [([0.5, -0.25], 1.0), ([2.0], 0.0)], target=1.0,
     ...                        activation="relu")
     >>> step
-    Backpropagation(2 neurons: output 2, target 1, loss 1)
+    Backpropagation(loss = (2 − 1)² = 1)
     >>> step.neurons[0].weight_gradient.tolist(), step.neurons[1].weight_gradient.tolist()
     ([4.0, 8.0], [2.0])
     >>> step.factors()

@@ -18,8 +18,7 @@ from vizlib.arithmetic._norms import Norm
 from vizlib.arithmetic._pooling import Pooling
 from vizlib.arithmetic._readers import Node, NoReaderError, Reader, Seen
 from vizlib.arithmetic._softmax import Softmax
-from vizlib.arithmetic._steps import Place
-from vizlib.arithmetic._trace import Box, Trace, Traced
+from vizlib.arithmetic._steps import Box, Place, Trace, Traced
 from vizlib.arithmetic._windows import refuse_outside
 from vizlib.models import eval_mode
 from vizlib.words import times

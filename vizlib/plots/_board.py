@@ -10,7 +10,6 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from math import floor, log10
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -96,12 +95,10 @@ class Board:
         *,
         bold: bool = False,
         color: str = INK,
-        align: Literal["left", "center"] = "left",
-        from_top: bool = True,
     ) -> None:
-        """Write a line with its top at `top`, or with its middle there."""
-        weight, va = "bold" if bold else "normal", "top" if from_top else "center"
-        self.axes.text(left, top, text, size=size, weight=weight, color=color, ha=align, va=va)
+        """Write a line with its top at `top`."""
+        weight = "bold" if bold else "normal"
+        self.axes.text(left, top, text, size=size, weight=weight, color=color, va="top")
 
     def cells(
         self,

@@ -34,7 +34,7 @@ def convolution(
     image: Any = None,
     output: Any = None,
     expected: float | None = None,
-    after: Sequence[Any] = (),
+    after: Sequence[arithmetic.Traced] = (),
     title: str | None = None,
 ) -> Figure:
     """Draw the whole sum behind one value of a convolution, and what becomes of it.
@@ -47,7 +47,7 @@ def convolution(
     - `image`: what the layer reads, (C, H, W) or (H, W).
     - `output`: the map that the layer makes, (H, W).
     - `expected`: the value that PyTorch has there. The difference from it is printed.
-    - `after`: the steps of the layers that follow, in their order.
+    - `after`: what the layers that follow make of the value, in their order: a part of a trace.
 
     What the marks mean:
 
@@ -212,15 +212,14 @@ def _torch_line(total: float, expected: float | None) -> list[str]:
     return [f"{values}, difference {short(total - expected, 2)}"]
 
 
-def _follower_lines(after: Sequence[Any]) -> list[str]:
+def _follower_lines(after: Sequence[arithmetic.Traced]) -> list[str]:
     """Return what the layers that follow make of the value, up to the next that mixes many."""
     lines: list[str] = []
-    for entry in after:
-        step, name = getattr(entry, "step", entry), getattr(entry, "stage", "")
-        if step is not None and step.mixes:
-            return [*lines, f"then {name or 'the next layer'} reads it, with much else"]
-        if step is not None:
-            lines.append(f"then {name}: {step.in_words()}".replace("then :", "then"))
+    for one in after:
+        if one.step is not None and one.step.mixes:
+            return [*lines, f"then {one.stage} reads it, with much else"]
+        if one.step is not None:
+            lines.append(f"then {one.stage}: {one.step.in_words()}")
     return lines
 
 
@@ -254,7 +253,7 @@ def _window(
     winner = [_cell(step.winner)] if step.winner else []
     low = board.cells(patch, (left, top + HEAD), side, end, hatched=hatched, frames=winner)
     left, middle = left + patch.shape[1] * side + GAP, (top + HEAD + low) / 2
-    board.write(f"→ {short(step.total, 4)}", left, middle, 16, bold=True, from_top=False)
+    board.write(f"→ {short(step.total, 4)}", left, middle - 0.11, 16, bold=True)
     if output is not None:
         bottom = max(bottom, _result(board, output, step, top))
     return max(bottom, low) + 0.1

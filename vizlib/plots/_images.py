@@ -50,7 +50,8 @@ def images(
     <Figure size 420x418 with 1 Axes>
     """
     values = _as_images(images)
-    texts = _as_titles(titles, len(values))[: _style.at_least_one("limit", limit)]
+    _style.at_least_one("limit", limit)
+    texts = [str(title) for title in _one_each(titles, len(values), "titles")][:limit]
     frames = _one_each(boxes, len(values), "boxes")[:limit]
     shown = _as_colours(values)[:limit]
     mosaic = _with_room(len(shown), shown.shape[1:3], columns, longest(texts))
@@ -97,10 +98,6 @@ def _as_colours(values: np.ndarray) -> np.ndarray:
     if values.ndim == _VOLUME:
         values = values[..., None].repeat(3, axis=-1)
     return np.concatenate([values, np.full_like(values[..., :1], 255)], axis=-1)
-
-
-def _as_titles(titles: Sequence[object] | None, count: int) -> list[str]:
-    return [str(title) for title in _one_each(titles, count, "titles")]
 
 
 def _one_each(given: Sequence[Any] | None, count: int, what: str) -> list[Any]:

@@ -97,7 +97,7 @@ class _Panel:
         board.write(made, left, top + _MAP + 0.24, 7.5, color=GREY)
         if arrow:
             middle = left - (_PITCH - _MAP) / 2
-            board.write("←", middle, top + _MAP / 2, 11, align="center", from_top=False)
+            board.write("←", middle - 0.06, top + _MAP / 2 - 0.08, 11)
 
     def _paint(self, board: Board, corner: tuple[float, float]) -> None:
         thumb = Thumb(self.values, self.window, _MAP)
