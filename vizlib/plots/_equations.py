@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from vizlib import arithmetic
+from vizlib.plots import _style
 from vizlib.plots._board import COLOURS, GAP, HEAD, MARGIN, THUMB, Board, Box, Thumb, end_of, grid
 from vizlib.plots._figure import WIDTH, Figure, styled
 from vizlib.plots._style import GREY
@@ -185,7 +186,7 @@ def _maps(image: Any, step: Any) -> np.ndarray | None:
     """Return what the layer reads as (C, H, W), if it is known."""
     if image is None:
         return None
-    maps = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image, dtype=float)
+    maps = _style.array(image).astype(float)
     if len(step.places) == 1:
         maps = maps[..., None, :]
     maps = maps[None] if maps.ndim == len("HW") else maps

@@ -154,15 +154,17 @@ def _laid_out(figure: Figure) -> Figure:
 
 
 def _classes(predictions: Any) -> np.ndarray:
-    values = _style.array(predictions)
-    if values.ndim != _PLANE or min(values.shape) < _PLANE:
-        raise ValueError(
-            "predictions must be a grid (H, W) of classes, such as "
-            f"scores.argmax(1).reshape(H, W), but had the shape {values.shape}"
-        )
-    _style.finite(values.astype(float), "the predictions")
-    whole = values == np.round(values)
-    return np.asarray(values if whole.all() else values >= _HALF, dtype=int)
+    hint = " of classes, such as scores.argmax(1).reshape(H, W)"
+    values = _as_grid(predictions, "predictions", hint)
+    is_whole = (values == np.round(values)).all()
+    return np.asarray(values if is_whole else values >= _HALF, dtype=int)
+
+
+def _as_grid(values: Any, what: str, hint: str = "") -> np.ndarray:
+    grid = _style.array(values).astype(float)
+    if grid.ndim != _PLANE or min(grid.shape) < _PLANE:
+        raise ValueError(f"{what} must be a grid (H, W){hint}, but had the shape {grid.shape}")
+    return _style.finite(grid, f"the {what}")
 
 
 def _as_extent(extent: Sequence[float]) -> tuple[float, ...]:
@@ -253,7 +255,7 @@ def contours(
     height = 3.4 if len(losses) == 1 else min(3.1, share + 0.7)
     figure, axes = sheet(width, height, title=title, columns=len(losses))
     for own, (heading, loss) in zip(np.atleast_1d(axes), losses.items(), strict=True):
-        _landscape(own, _as_losses(loss), extent)
+        _landscape(own, _as_grid(loss, "losses"), extent)
         steps = _descent(own, paths.get(heading), extent)
         words = ": ".join(filter(None, [heading, steps]))
         own.set_title(textwrap.fill(words, int(share / _HEADING)), size=10)
@@ -262,13 +264,6 @@ def contours(
         own.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     np.atleast_1d(axes)[0].set_ylabel(names[1])
     return _laid_out(figure)
-
-
-def _as_losses(loss: Any) -> np.ndarray:
-    values = _style.array(loss).astype(float)
-    if values.ndim != _PLANE or min(values.shape) < _PLANE:
-        raise ValueError(f"losses must be a grid (H, W), but had the shape {values.shape}")
-    return _style.finite(values, "the losses")
 
 
 def _landscape(axes: Axes, loss: np.ndarray, extent: Sequence[float]) -> None:
