@@ -81,6 +81,7 @@ def test_the_images_beside_the_one_that_is_shown_travel_with_it(lenet, images):
     view = explore.convolution(lenet, images, layer="conv1")
     assert [one["image"] for one in view._canvas.reads] == [0]
     view._canvas.image = 2
+    view._reply({})
     assert [one["image"] for one in view._canvas.reads] == [1, 2]
 
 
@@ -368,6 +369,17 @@ def test_a_changed_weight_and_a_changed_pixel_are_computed_with(opened):
         kernels, maps = view._edited()
         assert torch.equal(kernels.weight, changed)
         assert torch.equal(maps, x2)
+
+
+@pytest.mark.browser
+def test_without_a_kernel_the_slider_goes_back_to_the_image_that_is_shown(opened, lenet, images):
+    view = explore.convolution(lenet, images, layer="conv1")
+    with opened(view) as seen:
+        seen.do("view.state.read.delete(1)")
+        seen.do("view.model.send = () => { throw Error('Cannot send'); }")
+        seen.page.get_by_label("image").fill("1")
+        assert seen.text(".sentence") == "The kernel has restarted: run the cell again."
+        assert seen.page.get_by_label("image").input_value() == "0"
 
 
 @pytest.mark.browser

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from vizlib import arithmetic, plots
 from vizlib.explore._explorer import Canvas, Explorer, script
 from vizlib.explore._kernels import Kernels, Pair, by_hand, of_model, of_module
-from vizlib.explore._lifetime import weakly
 from vizlib.explore._panels import palette
 from vizlib.explore._recordings import LARGEST
 from vizlib.explore._sliders import Slider, read
@@ -142,6 +141,7 @@ class _Steps(Explorer):
         )
         given = read(state, [slider.name for slider in sliders])
         sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
+        place = {slider.name: slider.index for slider in sliders}
         canvas = _Canvas(
             shape=list(maps.shape),
             weight_shape=list(kernels.weight.shape),
@@ -154,11 +154,10 @@ class _Steps(Explorer):
             knows_all=is_known,
             choices=self._choices,
             own=own,
-            **{**own, **{slider.name: slider.index for slider in sliders}},
+            reads=[self._packed(place.get("image", 0))],
+            **{**own, **place},
         )
-        canvas.reads = [self._packed(canvas.image)]
         super().__init__(f"convolution({kernels.name})", sliders, canvas)
-        canvas.observe(weakly(self._fetch), "image")
 
     def figure(self) -> plots.Figure:
         """Return the step with all that was changed for print; raise ValueError where none is."""
@@ -197,11 +196,12 @@ class _Steps(Explorer):
     def _open(self) -> Kernels:
         return closed() if self._kernels is None else self._kernels
 
-    def _fetch(self, _change: object) -> None:
-        """Send the image that is shown, and those beside it."""
+    def _reply(self, _asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """Send the image that is shown, and those beside it, as traits."""
         at = self._canvas.image
         near = range(max(0, at - 1), min(at + 2, self._open.images))
         self._canvas.reads = [self._packed(image) for image in near]
+        return {}, []
 
     def _packed(self, image: int) -> dict[str, Any]:
         kernels = self._open

@@ -17,7 +17,7 @@ import { Tools } from "./sliding_tools.js";
 const GONE = "The kernel has restarted: run the cell again.";
 const INKS = ["ink", "quiet", "line", "blank", "card", "halo", "here", "ask", "bad", "hatch"];
 const PLACES = ["image", "channel", "input", "stride", "padding", "dilation", "kernel"];
-const AROUND = 120, // pixels of a window that a notebook takes for itself
+const AROUND = 190, // pixels of a window that a notebook takes for itself
   MARGINS = 48, // pixels above and below the body of a page
   LOWEST = 19; // times the letters' height: the stage
 
@@ -26,7 +26,10 @@ class SlidingView {
     Object.assign(this, { state, model, el, version: 0, asked: null, peek: null, lit: null });
     this.look = { packed: packedPalette(bytes(model.get("palette"))) };
     this.isLine = model.get("is_line");
-    this.change = (name, value) => this.tell(() => model.set(name, value));
+    this.change = (name, value) => {
+      model.set(name, value);
+      this.tell(() => model.save_changes());
+    };
     this.player = new Player({
       k: model.get("k"),
       count: () => (state.fault ? 1 : state.geometry.count),
@@ -85,11 +88,10 @@ class SlidingView {
 
   // --- What is done ---------------------------------------------------------------------------
 
-  // Says where we are to all who listen; without a kernel only to this page.
-  tell(say_) {
-    say_();
+  // Whether somebody can be told: without a kernel only this page knows.
+  tell(send) {
     try {
-      this.model.save_changes();
+      send();
       return true;
     } catch {
       return false;
@@ -112,7 +114,7 @@ class SlidingView {
   }
 
   edit(edits) {
-    this.tell(() => this.model.set("edits", edits));
+    this.change("edits", edits);
   }
 
   weigh(i, value) {
@@ -176,7 +178,8 @@ class SlidingView {
     const { state } = this,
       hasArrived = state.refresh();
     this.root.setAttribute("aria-busy", String(!hasArrived));
-    if (!hasArrived) return put(this.sentence, this.tell(() => {}) ? "on its way …" : GONE);
+    if (!hasArrived) return this.wait();
+    this.shown = this.model.get("image");
     state.made ??= { values: new Float32Array([NaN]), rows: 1, columns: 1, limit: 1 };
     this.lit = moved;
     this.version++;
@@ -187,6 +190,13 @@ class SlidingView {
     if (moved) this.asked = this.peek = null;
     this.player.settle();
     return this.lay();
+  }
+
+  // Asks for the image. Nobody answers where the kernel has gone: then the slider goes back.
+  wait() {
+    if (this.tell(() => this.model.send({}))) return put(this.sentence, "on its way …");
+    if (this.shown !== undefined) this.change("image", this.shown);
+    return put(this.sentence, GONE);
   }
 
   dress() {
@@ -299,10 +309,7 @@ function render(state, { model, el }) {
   const handlers = Object.fromEntries(PLACES.map((name) => [`change:${name}`, anew(name)]));
   handlers["change:edits"] = anew(null);
   handlers["change:k"] = () => model.get("k") !== player.k && view.go(model.get("k"));
-  handlers["change:reads"] = () => {
-    state.keepReads();
-    view.refresh();
-  };
+  handlers["change:reads"] = () => view.refresh();
   for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
   let width = 0;
   const resized = new ResizeObserver(() => {

@@ -19,6 +19,7 @@ export class SlidingState {
     this.read = new Map(); // image → what is read, and what torch and the next layers make of it
     this.made = null; // the last output that there was
     this.keepReads();
+    model.on("change:reads", () => this.keepReads());
   }
 
   keepReads() {
