@@ -249,7 +249,7 @@ def test_noise_is_the_same_each_time_and_grows(rivals, images):
     assert strengths == sorted(strengths)
     other = np.frombuffer(panel(view, "picture", noise=10, image=1)["data"], np.uint8)
     dark = (images[0] + images[1]).numpy().ravel() == 0
-    assert first[dark].tobytes() != other[dark].tobytes()
+    assert first[dark].tobytes() == other[dark].tobytes()
     grains = np.frombuffer(panel(view, "picture", noise=2)["data"], np.uint8).reshape(28, 28)
     dark = images[0].numpy() == 0
     # Of a bell curve around black, half is cut off; the other half has its mean at 0.4 deviations.
@@ -612,8 +612,6 @@ def test_each_is_a_page_that_asks_nobody(name, views, browser, tmp_path):
         page.keyboard.press("ArrowRight")
         changed = "before => document.querySelector('.vizlib-panels').ariaLabel !== before"
         page.wait_for_function(changed, arg=before)
-    if name == "epochs":
-        assert "step 3 of 4" in page.locator(".vizlib-stepper").inner_text()
     assert page.locator(".vizlib-panel").count() == len(frame(views[name])["panels"])
     assert (requests, complaints) == ([path.as_uri()], [])
     page.close()

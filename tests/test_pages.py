@@ -249,7 +249,6 @@ def test_a_view_slides_steps_and_reads_without_a_kernel(opened):
     for button, told in (("Next", 1), ("Next", 2), ("Back", 1)):
         page.button(button)
         assert words.inner_text() == f"{told} + 1 = {told + 1}"
-    assert "step 2 of 5" in page.page.locator(".vizlib-stepper").inner_text()
     ramp.focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
         page.page.keyboard.press(key)
@@ -258,7 +257,7 @@ def test_a_view_slides_steps_and_reads_without_a_kernel(opened):
     page.slide("step", 4)
     page.slide("side", 1)
     page.settle()
-    assert "step 3 of 3" in page.page.locator(".vizlib-stepper").inner_text()
+    assert page.page.get_by_role("slider", name="step").get_attribute("aria-valuetext") == "2"
     page.slide("side", 2)
     assert words.inner_text() == "there is nothing at side 2"
     assert page.page.locator(".vizlib-answer .winner").count() == 0

@@ -107,7 +107,7 @@ class _Learning:
         made, at = self._at(step, rate)
         now, losses = made[at], [each.loss for each in made]
         rows = [panel for number in range(len(now.neurons)) for panel in _row(made, at, number)]
-        chart = Lines({"loss": losses}, along="step", at=at, height=_CHART, below=True)
+        chart = Lines({"loss": losses}, along="step", scale="log", at=at, height=_CHART, below=True)
         told = [*now.forwards(), *now.backwards()]
         loss = f"{_after(at)}: loss {short(now.loss, 4)}"
         words = Words([*told, _next(now, self.rates[rate])], title=loss, width=_ROOM)

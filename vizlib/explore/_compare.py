@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vizlib import data, models, words
+from vizlib.explore._explorer import script
 from vizlib.explore._images import (
     as_classes,
     as_inputs,
@@ -20,28 +22,29 @@ from vizlib.explore._images import (
     takes_signals,
 )
 from vizlib.explore._lifetime import kept
-from vizlib.explore._panels import Bars, Frame, Lines, Picture
+from vizlib.explore._panels import Bars, Frame, Lines, Panel, Picture, Words
+from vizlib.explore._program import NotComputableError, program
 from vizlib.explore._sliders import Slider, encodable
-from vizlib.explore._view import View
+from vizlib.explore._view import SLIDING, Panels, View
 
-# What can be done to a digit: the first value, the last, the distance of two, and the unit.
+# What can be done to a digit: the first value, the last, the distance of two, the unit, and the
+# value that changes nothing.
 _CHANGES = {
-    "right": (-8, 8, 1, "pixels"),
-    "down": (-8, 8, 1, "pixels"),
-    "turn": (-90, 90, 15, "degrees"),
-    "size": (0.5, 1.5, 0.1, "times"),
-    "noise": (0, 1, 0.1, "of white"),
+    "right": (-8, 8, 1, "pixels", 0),
+    "down": (-8, 8, 1, "pixels", 0),
+    "turn": (-90, 90, 15, "degrees", 0),
+    "size": (0.5, 1.5, 0.1, "times", 1),
+    "noise": (0, 1, 0.1, "of white", 0),
 }
-_NEUTRAL = {"size": 1.0}
 # What 0 and 255 are to the network.
 _BYTES = (-data.MEAN / data.STD, (1 - data.MEAN) / data.STD)
 _TOGETHER = 1 << 20  # values of the images that a network sees at once
-_ROOM = 800  # CSS pixels for all columns of bars
+_LARGEST = 50 << 20  # bytes of weights that a page computes with
 
 
 def compare(
     models: nn.Module | Sequence[nn.Module] | Mapping[str, nn.Module],
-    images: Any,
+    images: Any = None,
     labels: Any = None,
     *,
     classes: Sequence[str] | None = None,
@@ -50,18 +53,23 @@ def compare(
     """Return sliders that change a digit, and what several networks make of it.
 
     `models` is a list of networks, or they under names of your own; `images`, `labels` and
-    `classes` are as in `layers`. The digit moves *right* and *down* by pixels (a negative number
-    goes left and up), *turns* counter-clockwise about the middle by degrees, has another *size*,
-    and gets *noise*: to each pixel a random number is added, with a standard deviation of up to the
-    whole distance from black to white, and what leaves black…white is cut off. The noise of an
-    image is always the same one, only stronger or weaker. What moves in from outside is as black as
-    the image.
+    `classes` are as in `layers`, and without images there is an empty pad. The digit moves *right*
+    and *down* by pixels (a negative number goes left and up), *turns* counter-clockwise about the
+    middle by degrees, has another *size*, and gets *noise*: to each pixel a random number is added,
+    with a standard deviation of up to the whole distance from black to white, and what leaves
+    black…white is cut off. The noise is always the same one, only stronger or weaker. What moves in
+    from outside is as black as the image.
 
     At the left is the digit as the networks get it. Beside it, over all places of the slider that
     *along* names, is the probability that each network gives to the label, or without labels to
     what the first network answers to the unchanged image; the black line is where that slider
-    stands, and the others stay where they are. Below are the probabilities, one column for each
-    network: the winner is the blue bar, the label is underlined.
+    stands, and the others stay where they are. Below are scores and probabilities, one column for
+    each network: the winner is the blue bar, an orange one where it is not the label, or without
+    labels not what the first network answers. The label is underlined.
+
+    The networks compute in the browser, in notebooks and in pages. Where they read one digit of
+    28×28, there is a pad as well: what is drawn there goes to them as `draw` prepares it. Where one
+    of them cannot be computed there, a sentence says why; the kernel then answers for all of them.
 
     Raises TypeError or ValueError where models, images, labels or state are none of these, or the
     networks do not share image size and classes.
@@ -77,13 +85,30 @@ def compare(
         raise ValueError(
             f"compare moves and turns images, but {', '.join(networks)} read signals (N, C, L)"
         )
+    images = torch.zeros(1, 28, 28, dtype=torch.uint8) if images is None else images
     inputs, _ = as_inputs(images)
     ends = [_BYTES if _are_bytes(images) else _ends(one) for one in inputs]
     names = as_classes(classes, next(iter(networks.values())))
     labels = as_labels(labels, len(inputs), names)
     comparison = _Comparison(networks, inputs, ends, labels, names)
-    title = f"compare({', '.join(networks)})"
-    return View(title, comparison.sliders(), comparison.show, state=state)
+    return View(
+        f"compare({', '.join(networks)})",
+        comparison.sliders(),
+        comparison.show,
+        state=state,
+        living=comparison.refuse,
+        canvas=_Networks,
+        held=comparison.held,
+    )
+
+
+class _Networks(Panels):
+    """The canvas in which the networks compute; see static/compare.js."""
+
+    _esm = script(
+        *("engine.js", "graph.js", "scores.js", "jobs.js", "ink.js", "sketch.js", *SLIDING),
+        *("changes.js", "rivals.js", "verdicts.js", "intakes.js", "compare.js"),
+    )
 
 
 class _Comparison:
@@ -99,50 +124,86 @@ class _Comparison:
     ) -> None:
         self.models, self.inputs, self.ends = models, inputs, ends
         self.labels, self.classes = labels, classes
+        low, high = torch.tensor(ends)[:, :, None, None, None].unbind(1)
+        self.shares = (inputs - low) / (high - low)
+        self.grains = torch.randn(inputs.shape[1:], generator=torch.Generator().manual_seed(0))
         self.places = {name: _places(*change[:3]) for name, change in _CHANGES.items()}
         check_classes(classes, next(iter(self.read(inputs[:1]).values())).shape[1])
+        self.held, self.why = {}, ""
+        try:
+            self.held = self._computed()
+        except NotComputableError as error:
+            self.why = str(error)
+
+    def _computed(self) -> dict[str, Any]:
+        """Return what a page computes with; raise NotComputableError where it cannot."""
+        networks = [_packed(*each, self.inputs[:1]) for each in self.models.items()]
+        size = sum(len(each["weights"]) for each in networks)
+        if size > _LARGEST:
+            raise NotComputableError(
+                f"the weights have {size >> 20} MB, and a page computes with {_LARGEST >> 20} MB"
+            )
+        takes_ink = self.inputs.shape[1:] == (1, 28, 28)
+        return {
+            "networks": networks,
+            "images": self.shares.numpy().tobytes(),
+            "shape": list(self.inputs.shape[1:]),
+            "ends": self.ends,
+            "ink": _BYTES if takes_ink else None,
+            "grains": self.grains.numpy().tobytes(),
+            "changes": _CHANGES,
+            "labels": self.labels,
+            "classes": self.classes,
+        }
+
+    def refuse(self, **_place: int) -> str:
+        """Raise NotComputableError, which says why no page computes these networks."""
+        raise NotComputableError(self.why)
 
     def sliders(self) -> list[Slider]:
         """Return them where they change nothing."""
         changes = [
-            Slider(name, [f"{value:.4g}" for value in places], places.index(_NEUTRAL.get(name, 0)))
+            Slider(name, [f"{value:.4g}" for value in places], places.index(_CHANGES[name][-1]))
             for name, places in self.places.items()
         ]
         return [Slider("image", len(self.inputs)), *changes, Slider("along", list(_CHANGES))]
 
     def show(self, image: int, along: int, **at: int) -> Frame:
         """Return what is seen there."""
-        swept, chances = self._swept(image, along, at)
-        target, label = self.target(image), self._label(image)
-        first, _, step, unit = _CHANGES[list(_CHANGES)[along]]
-        width = min(220, _ROOM // len(self.models) - 20)
-        panels = [
+        name, (first, _, step, unit, _) = list(_CHANGES.items())[along]
+        swept = self.sweep(image, name, *(place for each, place in at.items() if each != name))
+        target, label = self.target(image), self.labels[image] if self.labels else None
+        answers = {each: int(sweep[at[name]].argmax()) for each, sweep in swept.items()}
+        right = next(iter(answers.values())) if label is None else label
+        panels: list[Panel] = [
             Picture(self._picture(image, at), title=f"image {image}, changed", width=142),
             Lines(
-                {name: sweep[:, target].tolist() for name, sweep in swept.items()},
-                along=f"{list(_CHANGES)[along]} ({unit})",
+                {each: sweep[:, target].tolist() for each, sweep in swept.items()},
+                along=f"{name} ({unit})",
                 title=f"probability of {class_name(self.classes, target)}",
                 start=first,
                 step=step,
-                at=at[list(_CHANGES)[along]],
+                at=at[name],
                 ends=(0, 1),
                 width=620,
                 height=160,
             ),
         ]
+        verdicts = {each: self._verdict(each, answers[each], label) for each in swept}
         panels += [
             Bars(
-                p,
+                sweep[at[name]],
                 label,
                 self.classes,
-                title=self._verdict(name, p, label),
-                width=width,
+                answers[each] != right,
+                title=verdicts[each],
                 below=not number,
             )
-            for number, (name, p) in enumerate(chances.items())
+            for number, (each, sweep) in enumerate(swept.items())
         ]
-        says = "; ".join(self._verdict(name, p, label) for name, p in chances.items())
-        return Frame(panels, says)
+        if self.why:
+            panels.append(Words([f"No page computes these answers: {self.why}."], below=True))
+        return Frame(panels, "; ".join(verdicts.values()))
 
     def read(self, x: Tensor) -> dict[str, Tensor]:
         """Return what each network makes of a batch, probabilities (N, K); all have the same K."""
@@ -155,14 +216,6 @@ class _Comparison:
             counts = ", ".join(f"{chances.shape[1]} from {n}" for n, chances in read.items())
             raise ValueError(f"the networks must have the same classes, but there are {counts}")
         return read
-
-    def _swept(
-        self, image: int, along: int, at: dict[str, int]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the probabilities at all places along one slider, and those where it stands."""
-        name = list(_CHANGES)[along]
-        swept = self.sweep(image, name, *(place for n, place in at.items() if n != name))
-        return swept, {each: sweep[at[name]] for each, sweep in swept.items()}
 
     # Along its own slider a sweep is computed once; beside it, once for each place.
     @kept(256)
@@ -177,15 +230,13 @@ class _Comparison:
     def _changed(self, image: int, changes: Mapping[str, Sequence[float]]) -> Tensor:
         """Return an image (B, C, H, W) from 0, black, to 1, white, changed in B ways."""
         right, down, turn, size, noise = (torch.tensor(changes[name]).float() for name in _CHANGES)
-        low, high = self.ends[image]
-        one = (self.inputs[image] - low) / (high - low)
         turn = turn.deg2rad()
         # The image is turned, then moved: where is what comes to the middle?
         x = (turn.sin() * down - turn.cos() * right) / size
         y = -(turn.sin() * right + turn.cos() * down) / size
-        moved = data.affine(one.expand(len(right), -1, -1, -1), turn, size, x, y)
-        grains = torch.randn(one.shape, generator=torch.Generator().manual_seed(image))
-        return (moved + noise[:, None, None, None] * grains).clamp(0, 1)
+        one = self.shares[image].expand(len(right), -1, -1, -1)
+        moved = data.affine(one, turn, size, x, y)
+        return (moved + noise[:, None, None, None] * self.grains).clamp(0, 1)
 
     def _picture(self, image: int, at: dict[str, int]) -> Any:
         values = {name: [places[at[name]]] for name, places in self.places.items()}
@@ -201,13 +252,18 @@ class _Comparison:
         first = next(iter(self.read(self.inputs[image : image + 1]).values()))
         return int(first.argmax())
 
-    def _label(self, image: int) -> int | None:
-        return self.labels[image] if self.labels else None
-
-    def _verdict(self, name: str, chances: Tensor, label: int | None) -> str:
-        answer = int(chances.argmax())
+    def _verdict(self, name: str, answer: int, label: int | None) -> str:
         verdict = "" if label is None else ", right" if answer == label else ", wrong"
         return f"{name}: {class_name(self.classes, answer)}{verdict}"
+
+
+def _packed(name: str, model: nn.Module, x: Tensor) -> dict[str, Any]:
+    """Return a network for a page; raise NotComputableError where that cannot compute it."""
+    with models.eval_mode(model), torch.no_grad():
+        found = program(model, models.as_input(model, x))
+    steps = {"input": "input", "steps": found.steps, "tensors": found.tensors}
+    weights = found.packed(np.float32)
+    return {"name": name, "program": {**steps, "output": found.output}, "weights": weights}
 
 
 def _are_bytes(images: Any) -> bool:

@@ -43,9 +43,9 @@ def epochs(
     of the first linear layer weighs the pixels with (the first 64 of them), and one of them large;
     the image; the map that each kernel makes of it, and what the network answers after that epoch.
     White is zero, blue positive, orange negative; the darkest colours are plus and minus the
-    greatest absolute value of *all* epochs, so that what grows gets darker. Below are the
-    accuracies on the training and the validation split; the black line is at the epoch. Epoch 0 is
-    before training, where nothing was measured.
+    greatest absolute value of *all* epochs, so that what grows gets darker. Below are
+    accuracy and loss on the training and the validation split, on the scales of `plots.curves`; the
+    line across is at the epoch. Epoch 0 is before training, where nothing was measured.
 
     Raises ValueError for a history without snapshots, and where they do not fit the network.
 
@@ -92,19 +92,22 @@ class _Epochs:
         """Return what is seen there."""
         epoch = self.epochs[epoch]
         kernels = self.kernels[epoch]
-        chart = Lines(
-            self._accuracies(),
-            title="accuracy",
-            at=epoch,
-            percent=True,
-            width=460,
-            height=150,
-            below=True,
-        )
+        size: dict[str, Any] = {"at": epoch, "width": 280, "height": 166}
+        charts = [
+            Lines(
+                self._curves("accuracy"),
+                title="accuracy",
+                below=True,
+                percent=True,
+                scale="errors",
+                **size,
+            ),
+            Lines(self._curves("loss"), title="loss", scale="log", **size),
+        ]
         panels = [
             _maps(kernels, channel, f"weights of {self.layer}", self.darkest, 178),
             *self._answer(epoch, channel, image),
-            *([chart] if self.history.epochs else []),
+            *(charts if self.history.epochs else []),
             Maps(
                 kernels[channel],
                 title=f"weights of channel {channel}",
@@ -130,12 +133,12 @@ class _Epochs:
             else [*panels, Bars(chances, None, self.classes, title="answer", width=190)]
         )
 
-    def _accuracies(self) -> dict[str, list[float]]:
-        history = self.history
+    def _curves(self, what: str) -> dict[str, list[float]]:
         # In this order they have the colours that plots.curves gives them.
-        both = {"validation": history.val_accuracy, "training": history.train_accuracy}
+        names = {"validation": f"val_{what}", "training": f"train_{what}"}
+        both = {name: getattr(self.history, field) for name, field in names.items()}
         # Nothing was measured before the first epoch; a history cut short still has its epochs.
-        empty = [np.nan] * (max(self.epochs[-1], history.epochs) + 1)
+        empty = [np.nan] * (max(self.epochs[-1], self.history.epochs) + 1)
         return {name: [*empty[:1], *each, *empty[len(each) + 1 :]] for name, each in both.items()}
 
     def _says(self, epoch: int, image: int) -> str:

@@ -147,7 +147,11 @@ class Explorer(Pictured, ipywidgets.VBox):
     def _recorded(self, why: str = "") -> str:
         """Return the page of what was recorded, which says why if there is a reason."""
         note = f"What was recorded is shown here: {why}." if why else ""
-        return _page(self._name, self._canvas, self._sliders, self._everything(), note=note)
+        return self._page(self._everything(), note)
+
+    def _page(self, more: dict[str, Any], note: str = "") -> str:
+        """Return the page of the canvas as it is, with some of its traits replaced."""
+        return _page(self._name, self._canvas, self._sliders, more, note=note)
 
     def _living(self) -> str:
         """Return the page in which the network computes; raise NotComputableError without one."""
@@ -177,7 +181,7 @@ def _page(
         title=in_text(title),
         note=in_text(note),
         style=canvas._css,  # noqa: SLF001 - our own widget
-        script=canvas._esm + script("page.js"),  # noqa: SLF001 - our own widget
+        script=canvas._esm + script("page.js"),  # noqa: SLF001
         state=in_script(apart(traits, buffers)),
         sliders=in_script(described),
         buffers=in_script([base64.b64encode(each).decode("ascii") for each in buffers]),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -124,11 +124,15 @@ class Picture(Panel):
 
 @dataclass(frozen=True)
 class Bars(Panel):
-    """Probabilities (K,): the winner is the blue bar, the label is underlined."""
+    """Probabilities (K,): the winner is the blue bar, the label is underlined.
+
+    A panel that `differs` has an orange bar and title.
+    """
 
     values: Any
     label: int | None = None
     classes: Sequence[str] = ()
+    differs: bool = False
     width: int = 220
 
     def packed(self) -> dict[str, Any]:
@@ -141,6 +145,7 @@ class Bars(Panel):
             "kind": "bars",
             "names": [self.classes[k] if self.classes else f"P{k}" for k in shown.tolist()],
             "label": np.flatnonzero(shown == self.label).tolist() if self.label is not None else [],
+            "differs": self.differs,
             "width": self.width,
             "data": values[shown].tobytes(),
         }
@@ -156,8 +161,9 @@ class Lines(Panel):
 
     A line stands at value number `at`. The series differ by colour and dash, of which there is a
     sample before each name, since lines may end in the same place. A value that is nan
-    is not drawn. `percent` writes shares as percentages. `ends` are the least and the greatest
-    value of the axis, those of the series if None; `height` is 0.62 of the width if None.
+    is not drawn. `percent` writes shares as percentages. `scale` is that of `plots.lines`. `ends`
+    are the least and the greatest value of the axis, those of the series if None; `height` is 0.62
+    of the width if None.
     """
 
     series: Mapping[str, Sequence[float]]
@@ -166,6 +172,7 @@ class Lines(Panel):
     step: float = 1
     at: int | None = None
     percent: bool = False
+    scale: Literal["linear", "log", "errors"] = "linear"
     ends: tuple[float, float] | None = None
     width: int = 360
     height: int | None = None
@@ -182,6 +189,7 @@ class Lines(Panel):
             "step": self.step,
             "at": self.at,
             "percent": self.percent,
+            "scale": self.scale,
             "ends": self.ends,
             "width": self.width,
             "height": self.height or 0.62 * self.width,
@@ -197,6 +205,7 @@ class Lines(Panel):
             step=self.step,
             at=self.at,
             percent=self.percent,
+            scale=self.scale,
             ends=self.ends,
             title=self.title,
         )
@@ -207,14 +216,21 @@ class Words(Panel):
     """Lines of text, such as an equation; they keep their spaces.
 
     With a `width` in CSS pixels they take the room that is left in their row, if it is as wide.
+    Words that are `prose` look like all others.
     """
 
     lines: Sequence[str]
+    prose: bool = False
     width: int | None = None
 
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
-        return {"kind": "words", "lines": list(self.lines), "width": self.width}
+        return {
+            "kind": "words",
+            "lines": list(self.lines),
+            "prose": self.prose,
+            "width": self.width,
+        }
 
     def figure(self) -> plots.Figure:
         """Return the words for print."""

@@ -42,9 +42,10 @@ def training(
     and give its `on_epoch` and `on_step` to `train.fit`. `classes` are the names of the classes:
     the network keeps them as `model.classes`, and every explorer shows them.
 
-    At the left is the loss in nats: training, a mean over each twentieth of an epoch, and
-    validation, at the end of each epoch. At the right are the accuracies after each epoch. The
-    axes are as long as the training will be. Below are the numbers of the moment.
+    At the left are the accuracies after each epoch. At the right is the loss in nats: training, a
+    mean over each twentieth of an epoch, and validation, at the end of each epoch. The axes are as
+    long as the training will be; upwards each step is a factor, of the loss and of what accuracies
+    lack to 100 %. Below are the numbers of the moment.
 
     Raises TypeError for what is no network; `.start()` raises what `train.fit` does.
 
@@ -83,6 +84,7 @@ class Training(View):
         """Show the view if it is not shown yet, train, and return the history."""
         curves = self._progress
         curves.begin()
+        self.refresh()
         own: dict[str, Callable[..., object]]
         own, given = {"on_epoch": self.on_epoch, "on_step": self.on_step}, self._arguments
         both = {name: _both(call, given.get(name)) for name, call in own.items()}
@@ -123,7 +125,7 @@ class _Progress:
     def __init__(self, name: str, epochs: int, steps: int) -> None:
         self.name, self.epochs, self.steps = name, epochs, steps
         self.history: History | None = None
-        self._forget("not started: call start()")
+        self._forget("waiting for the first step")
 
     def begin(self) -> None:
         """Forget an earlier training."""
@@ -160,12 +162,15 @@ class _Progress:
 
     def frame(self) -> Frame:
         """Return the curves as they are now."""
-        width, height, part = 410, 230, 1 / _POINTS
-        losses, accuracies, lines = self._losses(), self._accuracies(), self._lines()
+        part, lines = 1 / _POINTS, self._lines()
+        named = {"validation": "val_accuracy", "training": "train_accuracy"}
+        # In this order they have the colours that plots.curves gives them.
+        shares = {name: self._padded(self._measured(field)) for name, field in named.items()}
+        size: dict[str, Any] = {"width": 360, "height": 230}
         panels = [
-            Lines(losses, title="loss", start=part, step=part, width=width, height=height),
-            Lines(accuracies, title="accuracy", percent=True, width=width, height=height),
-            Words(lines, below=True),
+            Lines(shares, title="accuracy", percent=True, scale="errors", **size),
+            Lines(self._losses(), title="loss", start=part, step=part, scale="log", **size),
+            Words(lines, prose=True, below=True),
         ]
         return Frame(panels, "; ".join(lines))
 
@@ -180,12 +185,7 @@ class _Progress:
         validation = np.full(len(sums), np.nan)
         ends = self._measured("val_loss")
         validation[_POINTS - 1 :: _POINTS][: len(ends)] = ends
-        # In this order they have the colours that plots.curves gives them.
         return {"validation": validation.tolist(), "training": means.tolist()}
-
-    def _accuracies(self) -> dict[str, list[float]]:
-        named = {"validation": "val_accuracy", "training": "train_accuracy"}
-        return {name: self._padded(self._measured(field)) for name, field in named.items()}
 
     def _padded(self, values: list[float]) -> list[float]:
         return [np.nan, *values, *[np.nan] * (self.epochs - len(values))]

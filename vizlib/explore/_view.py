@@ -23,6 +23,11 @@ from vizlib.explore._sliders import Slider, read
 Place = dict[str, int]
 # So many frames at most in a page of its own; else each slider moves alone from where it stands.
 _ALL = 600
+# The modules of every view that slides.
+SLIDING = (
+    *("elements.js", "numbers.js", "kernel.js", "tiles.js", "maps.js", "charts.js"),
+    *("panels.js", "sliders.js", "frames.js", "viewing.js"),
+)
 _LARGEST = 50 << 20  # bytes of values that a page may hold
 
 
@@ -35,6 +40,7 @@ class View(Explorer):
     - `draw`: takes the same and returns the figure for print, where that is not the frame itself
     - `state`: the place to open at
     - `living`: takes the same and returns the page in which the network computes, if there is one
+    - `canvas`, `held`: a canvas that makes the frames itself, and what it makes them of
     """
 
     def __init__(
@@ -46,20 +52,23 @@ class View(Explorer):
         *,
         state: str | None = None,
         living: Callable[..., str] | None = None,
+        canvas: Any = None,
+        held: dict[str, Any] | None = None,
     ) -> None:
         """Open at `state`; raise ValueError where it does not fit the sliders."""
         given = read(state, [slider.name for slider in sliders])
         sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
-        self._show, self._draw, self._live = show, draw, living
+        self._show, self._draw, self._live, self._held = show, draw, living, held or {}
         place = {slider.name: slider.index for slider in sliders}
-        canvas = _canvas(*place)(
+        made = _canvas(canvas or Panels, *place)(
             names=list(place),
+            held=self._held,
             stepped=[slider.name for slider in sliders if slider.stepped],
             palette=palette(),
             **place,
             **{f"last_{s.name}": s.count - 1 for s in sliders},
         )
-        super().__init__(name, sliders, canvas)
+        super().__init__(name, sliders, made)
         self.refresh()
 
     def figure(self) -> plots.Figure:
@@ -68,7 +77,7 @@ class View(Explorer):
 
     def refresh(self) -> None:
         """Forget all frames and show the one of this place anew."""
-        self._canvas.frames = [self._packed(self.place)]
+        self._canvas.frames = [] if self._held else [self._packed(self.place)]
 
     def frame(self, **place: int) -> Frame:
         """Return what is seen here, or with some sliders elsewhere."""
@@ -93,6 +102,8 @@ class View(Explorer):
         return {"frames": frames}, list(buffers)
 
     def _living(self) -> str:
+        if self._held:
+            return self._page({})
         return self._live(**self.place) if self._live else super()._living()
 
     def _everything(self) -> dict[str, Any]:
@@ -105,7 +116,7 @@ class View(Explorer):
                     f"a page of {self!r} would be larger than {_LARGEST >> 20} MB; "
                     "open it at a smaller layer, or give it fewer images"
                 )
-        return {"frames": frames, "alone": True}
+        return {"frames": frames, "held": {}, "alone": True}
 
     def _places(self) -> Iterator[Place]:
         here = self.place
@@ -124,7 +135,7 @@ class View(Explorer):
     def _release(self) -> None:
         super()._release()
         self._show = self._draw = closed
-        self._canvas.frames = []
+        self._canvas.frames, self._canvas.held = [], {}
 
 
 def closed(**_given: object) -> Any:
@@ -132,28 +143,26 @@ def closed(**_given: object) -> Any:
     raise ValueError("this view is closed; make it anew")
 
 
-class _Panels(Canvas):
+class Panels(Canvas):
     """The canvas of frames; what it looks like is in static/panels.js."""
 
-    _esm = script(
-        *("writing.js", "numbers.js", "painting.js", "words.js"),
-        *("charts.js", "frames.js", "panels.js"),
-    )
-    _css = script("canvas.css")
+    _esm = script(*SLIDING, "slides.js")
+    _css = script("canvas.css", "panels.css")
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     stepped = traitlets.List(traitlets.Unicode()).tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)
     frames = traitlets.List(traitlets.Dict()).tag(sync=True)
+    held = traitlets.Dict().tag(sync=True)
     alone = traitlets.Bool(default_value=False).tag(sync=True)
 
 
 def taken(name: str) -> bool:
     """Return whether a canvas has something else of this name, so that no slider can have it."""
-    return hasattr(_Panels, name)
+    return hasattr(Panels, name)
 
 
 @functools.cache
-def _canvas(*names: str) -> type[_Panels]:
+def _canvas(base: type[Panels], *names: str) -> type[Panels]:
     """Return the canvas with a trait for where each slider stands, and how far it goes."""
     traits = [trait for name in names for trait in (name, f"last_{name}")]
-    return type("_Panels", (_Panels,), {name: traitlets.Int().tag(sync=True) for name in traits})
+    return type("_Panels", (base,), {name: traitlets.Int().tag(sync=True) for name in traits})

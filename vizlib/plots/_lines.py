@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
 
 from vizlib.history import History
 from vizlib.plots import _style
 from vizlib.plots._figure import WIDTH, Figure, sheet, styled
 from vizlib.plots._style import BLUE, INK, ORANGE
 from vizlib.words import numbered, percent
+
+_BEYOND = 1.25  # how far an axis of factors goes beyond its values
+_POWERS = 3  # of ten; over more of them an axis has no marks between them
+_MARKED = 60  # of a line with more points they are not marked one by one
 
 
 @styled
@@ -32,10 +36,11 @@ def curves(
       epochs.
 
     One History gives two axes over the epochs: accuracy in percent, and loss, the mean
-    cross-entropy in nats. The training curve is dashed in orange, the validation curve solid in
-    blue. Several give one axes with one line for each, which differ by colour, dash and marker; at
-    the right stand their names with the best accuracies, the line that ends highest first. A star
-    is the best epoch, whose weights were kept.
+    cross-entropy in nats. Each step upwards is a factor of the loss, or of what the accuracy lacks
+    to 100 %, so that the last epochs can be told apart. The training curve is dashed in orange, the
+    validation curve solid in blue. Several give one axes with one line for each, which differ by
+    colour, dash and marker; at the right stand their names with the best accuracies, the line that
+    ends highest first. A star is the best epoch, whose weights were kept.
 
     Raises ValueError where there is no complete epoch to draw.
 
@@ -47,7 +52,6 @@ def curves(
     named = _by_name(histories)
     draw = _one if len(named) == 1 else _several
     figure = draw(named, title, lowest)
-    in_percent(figure.axes[0].yaxis)
     for axes in figure.axes:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("epoch")
@@ -74,18 +78,20 @@ def _one(named: Mapping[str, History], title: str | None, lowest: float | None) 
     (name, history), *_ = named.items()
     heading = f"{title or name or 'training'}: best is epoch {history.best_epoch}, {_best(history)}"
     figure, (left, right) = sheet(WIDTH - 0.1, 2.9, title=heading, columns=2)
-    _train_and_validation(left, history.train_accuracy, history.val_accuracy)
-    _train_and_validation(right, history.train_loss, history.val_loss)
+    _train_and_validation(left, history.train_accuracy, history.val_accuracy, errors=True)
+    _train_and_validation(right, history.train_loss, history.val_loss, errors=False)
     _star(left, history, BLUE)
     _begin_at(left, lowest, [*history.train_accuracy, *history.val_accuracy])
     left.set_title("accuracy", weight="normal")
     left.legend(loc="lower right", fontsize=9)
     right.set_title("loss", weight="normal")
-    right.set_ylim(bottom=0)
     return figure
 
 
-def _train_and_validation(axes: Axes, train: Sequence[float], val: Sequence[float]) -> None:
+def _train_and_validation(
+    axes: Axes, train: Sequence[float], val: Sequence[float], *, errors: bool
+) -> None:
+    _by_factors(axes, [*train, *val], errors=errors)
     axes.plot(_epochs(train), train, "--", marker=".", color=ORANGE, label="training")
     axes.plot(_epochs(val), val, "-", marker=".", color=BLUE, label="validation")
 
@@ -113,6 +119,7 @@ def _several(named: Mapping[str, History], title: str | None, lowest: float | No
     name_at_the_right(axes)
     for number, history in enumerate(named.values()):
         _star(axes, history, _style.line(number)["color"])
+    in_percent(axes.yaxis)
     _begin_at(axes, lowest, [share for own in named.values() for share in own.val_accuracy])
     return figure
 
@@ -149,6 +156,7 @@ def lines(
     step: float = 1,
     at: int | None = None,
     percent: bool = False,
+    scale: Literal["linear", "log", "errors"] = "linear",
     ends: tuple[float, float] | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -158,6 +166,9 @@ def lines(
     - `along`: what the axis across counts, from `start` on in steps of `step`.
     - `at`: a dotted black line stands at value number `at`.
     - `percent`: whether the values are shares in 0…1, written as percentages.
+    - `scale`: with "log" each step upwards is a factor, and 0 lies on the lower edge. With "errors"
+      each step is a factor of what a share lacks to 1, so that 99 % is as far above 90 % as that is
+      above 0 %; 1 lies on the upper edge.
     - `ends`: the least and the greatest value of the axis upwards.
 
     The lines differ by colour, dash and marker, and the legend at the right names them, the line
@@ -173,7 +184,11 @@ def lines(
         raise ValueError(f"there is no number to draw in {', '.join(values) or 'no series at all'}")
     figure, axes = sheet(WIDTH - 0.1, 2.5, title=title)
     for number, (name, one) in enumerate(values.items()):
-        axes.plot(start + step * np.arange(len(one)), one, label=name, **_style.line(number))
+        [known] = np.isfinite(one).nonzero()
+        crowded = {"marker": ""} if len(known) > _MARKED else {}
+        axes.plot(start + step * known, one[known], label=name, **_style.line(number) | crowded)
+    if scale != "linear":
+        _by_factors(axes, np.concatenate([*values.values()]), errors=scale == "errors")
     name_at_the_right(axes)
     if at is not None:
         axes.axvline(start + step * at, color=INK, linestyle=":", linewidth=1.5)
@@ -185,10 +200,31 @@ def lines(
         axes.set_ylim(_with_room(*ends))
     if step == int(step):
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    if percent:
+    if percent and scale == "linear":
         in_percent(axes.yaxis)
     return figure
 
 
 def _with_room(low: float, high: float) -> tuple[float, float]:
     return low - 0.02 * (high - low), high + 0.02 * (high - low)
+
+
+def _by_factors(axes: Axes, values: Any, *, errors: bool) -> None:
+    """Make each step upwards a factor of the values, or of how much they lack to 1."""
+
+    def part(value: Any) -> Any:
+        return 1 - value if errors else value
+
+    parts = part(np.asarray(values, float))
+    parts = parts[parts > 0] if (parts > 0).any() else np.ones(1)
+    low, high = parts.min() / _BEYOND, parts.max() * _BEYOND
+    sign = -1 if errors else 1
+    # What has no logarithm lies on the edge.
+    upwards = lambda value: sign * np.log10(np.maximum(part(value), low))  # noqa: E731
+    axes.set_yscale("function", functions=(upwards, lambda place: part(10.0 ** (sign * place))))
+    axes.set_ylim(min(part(low), part(high)), max(part(low), part(high)))
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high))
+    marks = np.outer(powers, [1, 2, 5] if len(powers) <= _POWERS else [1]).ravel()
+    axes.yaxis.set_major_locator(FixedLocator(part(marks[(marks >= low) & (marks <= high)])))
+    told = "{:.4g} %" if errors else "{:.2g}"
+    axes.yaxis.set_major_formatter(lambda mark, _: told.format(100 * mark if errors else mark))

@@ -1,9 +1,12 @@
 // What the browser holds: the frames that it has seen, and those that are likely to come next.
 
+import { tell } from "./kernel.js";
+import { bytes, floats } from "./numbers.js";
+
 const HOLD = 64 << 20; // bytes
 const AHEAD = 6; // places fetched at once, to both sides along the slider that moved last
 
-class Frames {
+export class Frames {
   constructor(model) {
     this.model = model;
     this.arrived = new Set(); // called whenever something new is here
@@ -60,7 +63,8 @@ class Frames {
   // One question at a time: the place that is looked at, then those beside it.
   fetch(place, lasts) {
     if (this.waiting || this.error || this.model.get("alone")) return;
-    const missing = beside(place, this.moved, lasts[this.moved]).filter((other) => !this.held.has(String(other)));
+    const near = beside(place, this.moved, lasts[this.moved]);
+    const missing = near.filter((other) => !this.held.has(String(other)));
     const isUrgent = !this.held.has(String(place));
     if (!missing.length || (!isUrgent && this.bytes > HOLD / 2)) return;
     this.waiting = tell(() => this.model.send({ places: isUrgent ? [place] : missing.slice(0, AHEAD) }));

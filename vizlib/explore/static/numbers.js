@@ -52,7 +52,8 @@ export function shade(value, limit) {
   return Math.min(Math.max(place, 0), 254);
 }
 
-export const isDark = (shade) => shade < 64 || (shade > 190 && shade < NOT_A_NUMBER);
+// Where white ink can be read better than black: either then stands out by 4.5 : 1 and more.
+export const isDark = (shade) => shade < 44 || (shade > 210 && shade < NOT_A_NUMBER);
 
 export function packedPalette(colours) {
   const pack = (r, g, b) => (255 << 24) | (b << 16) | (g << 8) | r;

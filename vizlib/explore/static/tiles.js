@@ -30,7 +30,7 @@ export function photograph({ shape, values }, [black, white]) {
   });
 }
 
-function pictured(width, height, fill) {
+export function pictured(width, height, fill) {
   const canvas = new OffscreenCanvas(width, height),
     context = canvas.getContext("2d");
   const data = context.createImageData(width, height);

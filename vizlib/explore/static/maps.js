@@ -1,0 +1,189 @@
+// Maps and pictures as they are painted into a panel, and which of their cells a point shows.
+// Sizes are device pixels; `pixel` makes them of CSS pixels, and `room` is how wide all may be.
+
+import { isDark, shade, signed, statistics, written } from "./numbers.js";
+import { atlasOf, pictured } from "./tiles.js";
+
+const DARK = "#171a20", BETWEEN = "#d3d8e0"; // maps, where white ones and their frame can both be seen
+const LARGEST_CELL = 48; // CSS pixels of a cell
+const CHOSEN = "#1562bd", POINTED = "#d2007a", BOXED = "#e69f00";
+
+export function paintMaps(context, panel, look, cursor) {
+  const { pixel, colour, colours } = look, [count, height, width] = panel.shape;
+  const { columns, scale, tile, gap, corner } = layout(panel, look);
+  if (gap) {
+    context.fillStyle = BETWEEN;
+    context.fillRect(0, 0, ...sizeOfMaps(panel, look));
+  }
+  panel.picture ??= atlasOf(panel.values, { count, height, width }, columns, panel.limit, colours);
+  for (let i = 0; i < count; i++) {
+    const from = [(i % columns) * width, Math.floor(i / columns) * height, width, height];
+    context.drawImage(panel.picture, ...from, ...corner(i), ...tile);
+  }
+  if (panel.chosen !== null && gap) frame(context, corner(panel.chosen), tile, gap, CHOSEN);
+  const first = corner(panel.chosen ?? 0);
+  if (!gap) {
+    const known = panel.known ?? height * width;
+    blank(context, panel, first, scale, known);
+    frame(context, first, tile, 1, colour.line);
+    hatch(context, panel, first, scale, pixel);
+    writeCells(context, panel, panel.values.subarray(0, known), first, scale, look);
+  }
+  for (const box of panel.boxes) outline(context, box, first, scale, pixel(3), DARK);
+  if (cursor) point(context, cursor, corner(cursor.channel), scale, pixel(2));
+}
+
+const point = (context, { row, column }, corner, scale, line) =>
+  outline(context, [row, column, 1, 1], corner, scale, line, POINTED);
+
+export function paintPicture(context, panel, look, cursor) {
+  const { pixel, colour } = look, [height, width, depth] = panel.shape, { scale, tile } = layout(panel, look);
+  const part = (at, which) => panel.values[at * depth + Math.min(which, depth - 1)];
+  panel.picture ??= pictured(width, height, (pixels) => {
+    for (let i = 0; i < pixels.length; i++) {
+      pixels[i] = (255 << 24) | (part(i, 2) << 16) | (part(i, 1) << 8) | part(i, 0);
+    }
+  });
+  context.drawImage(panel.picture, 1, 1, ...tile);
+  frame(context, [1, 1], tile, 1, colour.line);
+  for (const box of panel.boxes) outline(context, box, [1, 1], scale, pixel(3), BOXED);
+  if (cursor) point(context, cursor, [1, 1], scale, pixel(2));
+}
+
+const shapeOf = ({ kind, shape }) => (kind === "maps" ? shape : [1, shape[0], shape[1]]);
+
+// A small picture grows by a whole number, one that is too large shrinks by a whole number.
+const zoom = (size, box) => (box >= size ? Math.floor(box / size) : 1 / Math.ceil(size / Math.max(box, 1)));
+
+function layout(panel, { pixel, room }) {
+  const [count, height, width] = shapeOf(panel), gap = count === 1 ? 0 : pixel(4);
+  const wide = Math.min(pixel(panel.width), room) - 2;
+  const columns = Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns);
+  const part = (many) => (wide - gap * (many + 1)) / many;
+  const scale = Math.min(zoom(width, part(columns)), zoom(height, part(rows)), pixel(LARGEST_CELL));
+  const tile = [width, height].map((size) => Math.max(1, Math.floor(size * scale)));
+  const corner = (i) => [i % columns, Math.floor(i / columns)].map((at, d) => 1 + gap + at * (tile[d] + gap));
+  return { columns, rows, scale, tile, gap, corner };
+}
+
+export function sizeOfMaps(panel, look) {
+  const { columns, rows, tile, gap } = layout(panel, look);
+  return [columns * (tile[0] + gap) + gap + 2, rows * (tile[1] + gap) + gap + 2];
+}
+
+export function frame(context, [x, y], [width, height], line, colour) {
+  context.lineWidth = line;
+  context.strokeStyle = colour;
+  context.strokeRect(x - line / 2, y - line / 2, width + line, height + line);
+}
+
+function outline(context, [row, column, height, width], [x, y], scale, line, colour) {
+  frame(context, [x + column * scale + line, y + row * scale + line],
+    [width * scale - 2 * line, height * scale - 2 * line], line, colour);
+}
+
+export function write(context, text, x, y, colour, align = "center") {
+  context.fillStyle = colour;
+  context.textAlign = align;
+  context.fillText(text, x, y);
+}
+
+export function stroke(context, points) {
+  context.beginPath();
+  points.forEach((point, i) => (i ? context.lineTo(...point) : context.moveTo(...point)));
+  context.stroke();
+}
+
+// As on a blackboard: whole numbers stay whole, and a zero before the point is left out.
+function inCell(value, places) {
+  if (Number.isNaN(value)) return "";
+  const text = signed(value.toFixed(places));
+  return Number(value.toFixed(places)) === 0 ? "0" : text.replace(/^(−?)0\./, "$1.");
+}
+
+// The values in cells that are large enough, all with as many decimals as there is room for.
+function writeCells(context, { shape, limit }, values, [x, y], scale, { colour, type }) {
+  if (scale < type(1.6)) return;
+  const width = shape[2];
+  const most = values.every(Number.isInteger) ? 0 : 2 - Math.floor(Math.log10(statistics(values).peak || 1));
+  const fits = ([places, size]) => {
+    context.font = `${Math.min(type(1.2), scale * size)}px ${colour.font}`;
+    const isIn = (value) => context.measureText(inCell(value, places)).width < scale * 0.92;
+    return places < 9 && values.every(isIn);
+  };
+  const [places] = [0.42, 0.36, 0.29].flatMap((size) => [[most, size], [most - 1, size]])
+    .map(([n, size]) => [Math.max(0, n), size]).find(fits) ?? [];
+  if (places === undefined) return;
+  values.forEach((value, i) => {
+    const ink = isDark(shade(value, limit)) ? "#fff" : "#000";
+    const [column, row] = [i % width, Math.floor(i / width)];
+    write(context, inCell(value, places), x + (column + 0.5) * scale, y + (row + 0.5) * scale, ink);
+  });
+}
+
+// Cells whose values are not there yet.
+function blank(context, { shape: [, height, width] }, [x, y], scale, known) {
+  context.fillStyle = BETWEEN;
+  for (let i = known; i < height * width; i++) {
+    context.fillRect(x + (i % width) * scale, y + Math.floor(i / width) * scale, scale, scale);
+  }
+}
+
+// Padding is no value of the map: its cells are hatched.
+function hatch(context, { shape: [, height, width], padding }, [x, y], scale, pixel) {
+  const [top, left, bottom, right] = padding;
+  if (!(top + left + bottom + right)) return;
+  context.save();
+  const whole = new Path2D(), [wide, high] = [width * scale, height * scale];
+  whole.rect(x, y, wide, high);
+  whole.rect(x + left * scale, y + top * scale, wide - (left + right) * scale, high - (top + bottom) * scale);
+  context.clip(whole, "evenodd");
+  context.strokeStyle = "#9aa3b0";
+  context.lineWidth = pixel(1);
+  for (let at = -high; at < wide; at += pixel(7)) stroke(context, [[x + at, y + high], [x + at + high, y]]);
+  context.restore();
+}
+
+// Which cell a point of the canvas shows.
+export function cellAt(panel, look, px, py) {
+  const { columns, scale, tile, gap } = layout(panel, look), [count, height, width] = shapeOf(panel);
+  const [column, row] = [(px - 1 - gap) / (tile[0] + gap), (py - 1 - gap) / (tile[1] + gap)].map(Math.floor);
+  const [left, top] = [column * (tile[0] + gap), row * (tile[1] + gap)].map((start) => start + 1 + gap);
+  const [x, y] = [(px - left) / scale, (py - top) / scale].map(Math.floor);
+  const cell = { channel: row * columns + column, row: y, column: x };
+  const isIn = column >= 0 && column < columns && cell.channel >= 0 && cell.channel < count &&
+    cell.row >= 0 && cell.row < height && cell.column >= 0 && cell.column < width;
+  return isIn ? cell : null;
+}
+
+// The cell that an arrow key leads to.
+export const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+
+export function nextCell(panel, cell, key) {
+  const [, height, width] = shapeOf(panel), [down, right] = ARROWS[key];
+  const inside = (value, last) => Math.min(Math.max(value, 0), last);
+  if (!cell) return { channel: panel.chosen ?? 0, row: 0, column: 0 };
+  const row = inside(cell.row + down, height - 1), column = inside(cell.column + right, width - 1);
+  return { ...cell, row, column };
+}
+
+// Another frame has other values under a pointer that stays, or none at all.
+export function stillThere(panel, cell) {
+  const [count, height, width] = shapeOf(panel);
+  return cell.channel < count && cell.row < height && cell.column < width ? cell : null;
+}
+
+export function spokenCell(panel, { channel, row, column }) {
+  const [count, height, width] = shapeOf(panel);
+  const at = (channel * height + row) * width + column, depth = panel.shape[2];
+  const value = at >= (panel.known ?? Infinity) ? "not there yet"
+    : panel.kind === "maps" ? written(panel.values[at], panel.limit)
+    : [...panel.values.subarray(at * depth, (at + 1) * depth)].join(", ");
+  const which = count > 1 ? `channel ${channel}, ` : "", name = panel.title ? `${panel.title}: ` : "";
+  return `${name}${which}row ${row}, column ${column}: ${value}`;
+}
+
+// Where a cell lies, by the names that `pick` gives to sliders.
+export function placeOf(panel, { channel, row, column }) {
+  return { row, col: column, channel, cell: row * shapeOf(panel)[2] + column };
+}
