@@ -530,6 +530,48 @@ def test_a_view_follows_a_training_that_somebody_else_starts():
     )
 
 
+@pytest.mark.parametrize(
+    ("images", "first"),
+    [
+        (torch.rand(40, 3, 8, 8), nn.Conv2d(3, 4, 3)),
+        (torch.rand(40, 2, 38), nn.Conv1d(2, 4, 3)),
+        (torch.randint(0, 256, (40, 8, 8), dtype=torch.uint8), nn.Conv2d(1, 4, 3)),
+    ],
+)
+def test_images_and_labels_of_ones_own_are_learnt(images, first):
+    """Bright images are a cat: whoever mixes images and labels up, or normalizes twice, fails."""
+    labels = ["cat" if i % 3 else "dog" for i in range(40)]
+    bright = torch.tensor([label == "cat" for label in labels]).reshape(
+        -1, *[1] * (images.dim() - 1)
+    )
+    images = (
+        (images // 2 + 127 * bright).to(torch.uint8)
+        if images.dtype == torch.uint8
+        else images + bright
+    )
+    model = nn.Sequential(first, nn.Flatten(), nn.LazyLinear(2))
+    seen, x = [], data.normalize(images) if images.dtype == torch.uint8 else images
+    model(x[:1])
+    model[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
+    given = {"epochs": 3, "batch_size": 4, "device": "cpu", "progress": False}
+    view = explore.training(model, (images, labels), classes=["cat", "dog"], **given)
+    history = view.start()
+    assert view._progress.steps == 9
+    assert model.classes == ["cat", "dog"]
+    rows = {row.numpy().tobytes() for row in x}
+    assert {row.numpy().tobytes() for batch in seen for row in batch} == rows
+    assert history.val_accuracy[-1] == 1
+
+
+def test_what_cannot_be_learnt_is_told():
+    with pytest.raises(ValueError, match=r"images\.permute\(0, 3, 1, 2\)"):
+        explore.training(
+            models.build("lenet"), (torch.zeros(4, 8, 8, 3, dtype=torch.uint8), [0] * 4)
+        )
+    with pytest.raises(ValueError, match="one for each image, 4"):
+        explore.training(models.build("lenet"), (torch.zeros(4, 1, 28, 28), [0]))
+
+
 # --- All of them -----------------------------------------------------------------------------
 
 

@@ -14,8 +14,15 @@ from IPython.display import display
 from torch import Tensor, nn
 
 from vizlib import plots, recipes, train
-from vizlib.data import Digits
-from vizlib.explore._images import as_classes, check_model, name_of
+from vizlib.data import Digits, Split
+from vizlib.explore._images import (
+    as_classes,
+    as_inputs,
+    as_labels,
+    check_model,
+    name_of,
+    takes_signals,
+)
 from vizlib.explore._lifetime import is_shown
 from vizlib.explore._panels import Frame, Lines, Words
 from vizlib.explore._view import View, closed
@@ -28,12 +35,16 @@ _PAUSE = 0.3  # seconds at least between two pictures
 
 def training(
     model: nn.Module,
-    digits: Digits,
+    digits: Digits | tuple[Any, Any],
     *,
     classes: Sequence[str] | None = None,
     **fit_arguments: Any,
 ) -> Training:
     """Return the live curves of a training that begins with `.start()`.
+
+    `digits` are those of `data.load`, or images and labels of your own, as in `layers`: signals,
+    colours, and labels that are names of `classes` as well. A tenth of them, drawn by chance, is
+    then the validation split.
 
     `fit_arguments` are those of `train.fit`, such as `epochs=3`. `.start()` shows the view below
     the cell, trains, redraws the same picture a few times a second, and returns the history, which
@@ -47,7 +58,8 @@ def training(
     long as the training will be; upwards each step is a factor, of the loss and of what accuracies
     lack to 100 %. Below are the numbers of the moment.
 
-    Raises TypeError for what is no network; `.start()` raises what `train.fit` does.
+    Raises TypeError for what is no network, and ValueError for what are no images or labels;
+    `.start()` raises what `train.fit` does.
 
     >>> from vizlib import data, models
     >>> view = training(models.build("mlp", seed=0), data.load("digits"), epochs=1)
@@ -60,7 +72,30 @@ def training(
     check_model(model)
     if classes is not None:
         vars(model).update(classes=as_classes(classes, model))
+    if isinstance(digits, tuple | list):
+        images, labels = digits
+        inputs, _ = as_inputs(images, signals=takes_signals(model))
+        digits = _own(inputs, as_labels(labels, len(inputs), as_classes(classes, model)))
     return Training(model, digits, fit_arguments)
+
+
+class _Own(Digits):
+    """Images and labels of a student's own, which are floats as the network takes them."""
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Return the images as they are."""
+        return images
+
+
+def _own(inputs: Tensor, labels: Sequence[int]) -> Digits:
+    """Return a tenth of the images for validation, and the others to learn from."""
+    numbers = torch.tensor(labels)
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))
+    first, last, none = (
+        Split(inputs[rows], numbers[rows])
+        for rows in order.tensor_split([len(order) - ceil(len(order) / 10), len(order)])
+    )
+    return _Own("own", first, last, none)
 
 
 class Training(View):

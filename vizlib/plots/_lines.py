@@ -225,6 +225,9 @@ def _by_factors(axes: Axes, values: Any, *, errors: bool) -> None:
     axes.set_ylim(min(part(low), part(high)), max(part(low), part(high)))
     powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high))
     marks = np.outer(powers, [1, 2, 5] if len(powers) <= _POWERS else [1]).ravel()
-    axes.yaxis.set_major_locator(FixedLocator(part(marks[(marks >= low) & (marks <= high)])))
+    marks = marks[(marks >= low) & (marks <= high)]
+    if len(marks) <= 2:  # noqa: PLR2004 - on so short an axis even steps do
+        marks = np.array(MaxNLocator(4).tick_values(low, high)[1:-1])
+    axes.yaxis.set_major_locator(FixedLocator(part(marks)))
     told = "{:.4g} %" if errors else "{:.2g}"
     axes.yaxis.set_major_formatter(lambda mark, _: told.format(100 * mark if errors else mark))

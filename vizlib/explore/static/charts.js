@@ -19,13 +19,14 @@ export function ticks(low, high, count) {
   return found;
 }
 
-// The numbers between two powers of ten that an axis of factors shows.
+// The numbers between two powers of ten that an axis of factors shows; on a short one even steps do.
 export function factorTicks(low, high) {
   const first = Math.floor(low), length = Math.ceil(high) - first;
   const powers = Array.from({ length }, (_, i) => 10 ** (first + i));
   const ones = powers.length > MOST_POWERS ? [1] : [1, 2, 5];
-  return powers.flatMap((power) => ones.map((one) => one * power))
+  const found = powers.flatMap((power) => ones.map((one) => one * power))
     .filter((mark) => Math.log10(mark) >= low && Math.log10(mark) <= high);
+  return found.length > 2 ? found : ticks(10 ** low, 10 ** high, 4);
 }
 
 // How values become places upwards: as they are; by factors; or by factors of what shares lack to 1.
