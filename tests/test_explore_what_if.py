@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vizlib import data, explore, models, plots, train
+from vizlib.history import History
 
 MEAN, STD = 0.1307, 0.3081
 
@@ -350,6 +351,15 @@ def test_all_epochs_share_one_scale(images):
     assert limits == pytest.approx([peak] * 3)
 
 
+def test_loss_and_accuracy_have_axes_on_which_the_last_epochs_differ(trained):
+    history, _ = trained
+    accuracy, loss = (panel(explore.epochs(history), "lines", number) for number in range(2))
+    assert (accuracy["scale"], loss["scale"]) == ("errors", "log")
+    validation, training = values(loss).reshape(2, 4)
+    np.testing.assert_allclose(validation[1:], history.val_loss, rtol=1e-6)
+    np.testing.assert_allclose(training[1:], history.train_loss, rtol=1e-6)
+
+
 def test_the_curves_begin_at_epoch_0_where_nothing_was_measured(trained):
     history, _ = trained
     view = explore.epochs(history)
@@ -452,7 +462,7 @@ def test_a_watched_training_is_the_same_training(capsys):
     expected = train.fit(alone, digits, progress=False, **SHORT)
     told = []
     view = explore.training(watched, digits, on_epoch=lambda h: told.append(h.epochs), **SHORT)
-    assert frame(view)["panels"][2]["lines"] == ["0 of 2 epochs: not started: call start()"]
+    assert frame(view)["panels"][2]["lines"] == ["0 of 2 epochs: waiting for the first step"]
     history = view.start()
     assert view.history is history
     assert told == [1, 2]
@@ -464,7 +474,7 @@ def test_a_watched_training_is_the_same_training(capsys):
 
 
 def check_curves(view, history):
-    loss, accuracy, words = frame(view)["panels"]
+    accuracy, loss, words = frame(view)["panels"]
     validation, training = values(loss).reshape(2, 40)
     # 30 steps in 20 points: one step or two in each.
     steps = np.array(history.step_loss).reshape(2, 30)
@@ -493,6 +503,15 @@ def test_the_picture_follows_while_it_trains():
         "1 of 2 epochs: epoch 1, step 30 of 30",
         "2 of 2 epochs: epoch 2, step 30 of 30",
     ]
+
+
+def test_a_training_that_runs_is_never_called_not_started(monkeypatch):
+    view = explore.training(models.build("mlp", seed=0), data.load("digits"), **SHORT)
+    seen = []
+    monkeypatch.setattr(view, "_fit", lambda **_: seen.append(view._canvas.frames) or History())
+    view.start()
+    [[shown]] = seen
+    assert shown["panels"][2]["lines"] == ["0 of 2 epochs: starting"]
 
 
 def test_an_interrupted_training_keeps_its_history():
@@ -526,7 +545,7 @@ def test_a_view_follows_a_training_that_somebody_else_starts():
     history = train.fit(model, digits, progress=False, **hooks, **SHORT)
     assert view.history is history
     np.testing.assert_allclose(
-        values(panel(view, "lines", 1))[[1, 2, 4, 5]], history.val_accuracy + history.train_accuracy
+        values(panel(view, "lines", 0))[[1, 2, 4, 5]], history.val_accuracy + history.train_accuracy
     )
 
 

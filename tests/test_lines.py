@@ -33,6 +33,21 @@ def test_the_axis_has_room_for_what_was_not_measured():
     assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
+def test_by_factors_equal_steps_are_equal_factors():
+    """Of the values, or of what shares lack to 1; what has no logarithm lies on the edge."""
+    for scale, values in (("log", [1, 0.1, 0.01, 0]), ("errors", [0, 0.9, 0.99, 1])):
+        figure = plots.lines({"a": values}, scale=scale, percent=scale == "errors")
+        [axes] = figure.axes
+        heights = axes.transData.transform([(0, value) for value in values])[:, 1]
+        first, second = np.diff(heights[:3])
+        assert first == pytest.approx(second)
+        low, high = axes.transAxes.transform([(0, 0), (0, 1)])[:, 1]
+        assert heights[3] == pytest.approx(low if scale == "log" else high)
+        written = [text.get_text() for text in axes.get_yticklabels()]
+        assert {"0.1", "1"} <= set(written) or {"0 %", "90 %", "99 %"} <= set(written)
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), values)
+
+
 @pytest.mark.parametrize("series", [{}, {"a": []}, {"a": [np.nan]}])
 def test_lines_of_nothing_are_refused(series):
     with pytest.raises(ValueError, match="no number to draw in (a|no series at all)"):
