@@ -44,6 +44,7 @@ export function paintPicture(context, panel, look, cursor) {
       pixels[i] = (255 << 24) | (part(i, 2) << 16) | (part(i, 1) << 8) | part(i, 0);
     }
   });
+  Object.assign(context, { imageSmoothingEnabled: scale < 1, imageSmoothingQuality: "high" });
   context.drawImage(panel.picture, 1, 1, ...tile);
   frame(context, [1, 1], tile, 1, colour.line);
   for (const box of panel.boxes) outline(context, box, [1, 1], scale, pixel(3), BOXED);
@@ -52,15 +53,19 @@ export function paintPicture(context, panel, look, cursor) {
 
 const shapeOf = ({ kind, shape }) => (kind === "maps" ? shape : [1, shape[0], shape[1]]);
 
-// A small picture grows by a whole number, one that is too large shrinks by a whole number.
-const zoom = (size, box) => (box >= size ? Math.floor(box / size) : 1 / Math.ceil(size / Math.max(box, 1)));
+// What is small grows by a whole number. Maps shrink by a whole number as well, and pictures as they must.
+function zoom(size, box, isPicture) {
+  if (box >= size) return Math.floor(box / size);
+  return isPicture ? Math.max(box, 1) / size : 1 / Math.ceil(size / Math.max(box, 1));
+}
 
 function layout(panel, { pixel, room }) {
   const [count, height, width] = shapeOf(panel), gap = count === 1 ? 0 : pixel(4);
   const wide = Math.min(pixel(panel.width), room) - 2;
   const columns = Math.ceil(Math.sqrt(count)), rows = Math.ceil(count / columns);
   const part = (many) => (wide - gap * (many + 1)) / many;
-  const scale = Math.min(zoom(width, part(columns)), zoom(height, part(rows)), pixel(LARGEST_CELL));
+  const fit = (size, many) => zoom(size, part(many), panel.kind === "picture");
+  const scale = Math.min(fit(width, columns), fit(height, rows), pixel(LARGEST_CELL));
   const tile = [width, height].map((size) => Math.max(1, Math.floor(size * scale)));
   const corner = (i) => [i % columns, Math.floor(i / columns)].map((at, d) => 1 + gap + at * (tile[d] + gap));
   return { columns, rows, scale, tile, gap, corner };
