@@ -18,6 +18,7 @@ const GONE = "The kernel has restarted: run the cell again.";
 const INKS = ["ink", "quiet", "line", "blank", "card", "halo", "here", "ask", "bad", "hatch"];
 const PLACES = ["image", "channel", "input", "stride", "padding", "dilation", "kernel"];
 const AROUND = 190, // pixels of a window that a notebook takes for itself
+  FRAMED = 0.85, // of the screen: a page in a frame
   MARGINS = 48, // pixels above and below the body of a page
   LOWEST = 19; // times the letters' height: the stage
 
@@ -211,7 +212,9 @@ class SlidingView {
     const box = this.el.closest(".vizlib"),
       sliders = box?.querySelector(".vizlib-sliders")?.offsetHeight ?? 0;
     const taken = box ? this.root.offsetHeight + sliders + AROUND : document.body.offsetHeight + MARGINS;
-    return Math.max(window.innerHeight - taken + this.stage.offsetHeight, LOWEST * this.letter);
+    // A frame is as high as what lies in it: there the screen says how much room there is.
+    const high = window.top === window ? window.innerHeight : FRAMED * window.screen.availHeight;
+    return Math.max(high - taken + this.stage.offsetHeight, LOWEST * this.letter);
   }
 
   lay() {

@@ -8,7 +8,8 @@ import { atlasOf, sized } from "./tiles.js";
 
 export const EDGE = 8; // pixels around the cells, where a frame may reach
 const SPOKEN = 49; // numbers that are said
-const LINED = 9; // pixels of a cell that has lines around it
+const LINED = 9, // pixels of a cell that has lines around it
+  DENSE = 24; // and of one whose lines are faint, or one would see nothing but lines
 const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 export class Grid {
@@ -188,6 +189,8 @@ export class Grid {
 
   paintLines(context) {
     const { columns, rows, cell, look } = this;
+    context.save();
+    if (cell < DENSE) context.globalAlpha *= 0.45;
     Object.assign(context, { strokeStyle: look.line, lineWidth: 1 });
     context.beginPath();
     for (let c = 0; c <= columns; c++) {
@@ -199,6 +202,7 @@ export class Grid {
       context.lineTo(columns * cell, r * cell);
     }
     context.stroke();
+    context.restore();
   }
 
   paintNumbers(context) {
