@@ -24,7 +24,9 @@ FRAMED = """<style>:root { --vh: 1vh; }</style>
 if (parent !== window) {
   const root = document.documentElement;
   root.style.setProperty("--vh", `${Math.min(Math.max(screen.availHeight, 600), 900) / 100}px`);
-  const tell = () => parent.postMessage({ height: Math.ceil(root.offsetHeight) }, "*");
+  root.style.overflowY = "hidden";  // a bar would make the page narrower, and so lower
+  const height = () => Math.ceil(root.getBoundingClientRect().height);
+  const tell = () => parent.postMessage({ height: height() }, "*");
   new ResizeObserver(tell).observe(root);
 }
 </script>

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
 import sys
 import warnings
 from base64 import b64decode
@@ -24,7 +25,7 @@ import pdoc
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from save_notebooks import NOTEBOOKS, canonical, execute
-from site_words import in_html, note
+from site_words import in_html, note, words
 
 import vizlib
 from vizlib import explore
@@ -85,11 +86,11 @@ def write_lesson(site: Path, lesson: Lesson, notebook: NotebookNode, *ways: str)
     write(site / f"{name}.html", site, f"{number} · {title}", body, "".join(links))
 
 
-def way(lesson: Lesson | None, words: str) -> str:
+def way(lesson: Lesson | None, arrow: str) -> str:
     """Return a link to a lesson; an empty place where there is none."""
     if lesson is None:
         return "<span></span>"
-    return f'<a href="{lesson[2]}.html">{words.format(f"{lesson[0]} {escape(lesson[1])}")}</a>'
+    return f'<a href="{lesson[2]}.html">{arrow.format(f"{lesson[0]} {escape(lesson[1])}")}</a>'
 
 
 def has_views(notebook: NotebookNode) -> bool:
@@ -123,15 +124,22 @@ def picture(notebook: NotebookNode) -> bytes:
 
 def index(site: Path, table: list[Lesson]) -> str:
     """Return the first page: the lessons with a picture each, the explorers, and more."""
-    cards = "".join(
-        f'<a class="card" href="{name}.html">'
-        f'<img src="pictures/{number}.png" alt="" loading="lazy">'
-        f"<b>{number} · {escape(title)}</b><span>{escape(learn)}</span></a>"
-        for number, title, name, learn in table
-    )
+    cards = "".join(card(site, *lesson) for lesson in table)
     rows = "".join(explorer(site, name) for name in explore.__all__ if name.islower())
     return Template((LOOKS / "index.html").read_text("utf-8")).substitute(
         about=escape(vizlib.__doc__), cards=cards, explorers=rows
+    )
+
+
+def card(site: Path, number: str, title: str, name: str, learn: str) -> str:
+    """Return the way to a lesson, with its picture; of a tall one the upper part is shown."""
+    drawn = site / "pictures" / f"{number}.png"
+    width, height = struct.unpack(">II", drawn.read_bytes()[16:24])
+    tall = "tall" if height > width / 1.6 else ""
+    return (
+        f'<a class="card" href="{name}.html">'
+        f'<img class="{tall}" src="pictures/{drawn.name}" alt="" loading="lazy">'
+        f"<b>{number} · {escape(title)}</b><span>{escape(learn)}</span></a>"
     )
 
 
@@ -139,9 +147,9 @@ def explorer(site: Path, name: str) -> str:
     """Return what an explorer is, with its pages; nothing where no lesson here shows it."""
     pages = sorted(site.glob(f"views/[0-9][0-9]_{name}.html"))
     about = getattr(explore, name).__doc__.partition("\n")[0]
-    links = ", ".join(f'<a href="views/{p.name}">lesson {p.name[:2]}</a>' for p in pages)
-    said = f'<a href="docs/vizlib/explore.html#{name}"><code>{name}</code></a> {escape(about)}'
-    return f"<li>{said} As a page: {links}.</li>" if pages else ""
+    links = ", ".join(f"[lesson {page.name[:2]}](views/{page.name})" for page in pages)
+    line = f"[`{name}`](docs/vizlib/explore.html#{name}) {about} As a page: {links}."
+    return f"<li>{words(line)}</li>" if pages else ""
 
 
 def document(folder: Path) -> None:
