@@ -105,10 +105,9 @@ class History:
         """Read what `to_json` wrote; raises ValueError for any other text, naming its `source`."""
         try:
             history = cls(**json.loads(text))
-        except (TypeError, ValueError, RecursionError):
-            history, fault = cls(), "it is no JSON with the names that History.to_json gives"
-        else:
             fault = _fault(history)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            fault = "it is no JSON with the names that History.to_json gives"
         if fault:
             raise ValueError(f"{source} holds no training history: {fault}")
         return history

@@ -245,23 +245,17 @@ def _is_named_tensor(item: tuple[object, object]) -> bool:
 
 def _misfits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
     """Return what keeps `theirs` from being loaded, each in a few words."""
-    both = [key for key in ours if key in theirs]
-    shapes = [
-        f"{key} is {tuple(theirs[key].shape)}, not {tuple(ours[key].shape)}"
-        for key in both
-        if theirs[key].shape != ours[key].shape
-    ]
-    types = [
-        f"{key} holds {_type(theirs[key])}, not {_type(ours[key])}"
-        for key in both
-        if theirs[key].is_floating_point() != ours[key].is_floating_point()
-    ]
-    missing = [key for key in ours if key not in theirs]
-    extra = [key for key in theirs if key not in ours]
-    lists = [("it lacks", missing), ("it has besides", extra)]
-    names = [f"{verb} {words.listed(keys, _MOST_NAMES)}" for verb, keys in lists if keys]
-    return shapes[:_MOST_NAMES] + types[:_MOST_NAMES] + names
+    both = {key: _misfit(ours[key], theirs[key]) for key in ours if key in theirs}
+    misfits, others = [f"{key} {fault}" for key, fault in both.items() if fault], []
+    for verb, here, there in (("it lacks", ours, theirs), ("it has besides", theirs, ours)):
+        if names := [key for key in here if key not in there]:
+            others.append(f"{verb} {words.listed(names, _MOST_NAMES)}")
+    return misfits[:_MOST_NAMES] + others
 
 
-def _type(value: Tensor) -> str:
-    return str(value.dtype).removeprefix("torch.")
+def _misfit(ours: Tensor, theirs: Tensor) -> str:
+    if theirs.shape != ours.shape:
+        return f"is {tuple(theirs.shape)}, not {tuple(ours.shape)}"
+    if theirs.is_floating_point() != ours.is_floating_point():
+        return f"holds {theirs.dtype}, not {ours.dtype}".replace("torch.", "")
+    return ""

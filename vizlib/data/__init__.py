@@ -16,7 +16,7 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -216,15 +216,18 @@ def load(name: str = "auto", root: str | Path | None = None, *, download: bool =
     if name == "digits":
         return _embedded()
     cache = _cache()
-    folder = _found(root) or (_mnist.download(cache) if cache and download else None)
-    passed_over = _passed_over(root)
+    named = {"root": root, "VIZLIB_DATA": os.environ.get("VIZLIB_DATA")}
+    places = [place for place in (*named.values(), "data", cache) if place]
+    folder = next(filter(None, map(_mnist.folder_in, places)), None)
+    passed_over = _passed_over(named)
+    if folder is None and cache and download:
+        folder = _mnist.download(cache)
     if folder is not None:
         _say(passed_over and f"{passed_over}: reading it from {folder}")
         return _from_mnist(folder)
     if name == "mnist":
-        looked = words.listed(_places(root))
         raise FileNotFoundError(
-            f"MNIST is in none of {looked}, and could not be downloaded; "
+            f"MNIST is in none of {words.listed(places)}, and could not be downloaded; "
             "set VIZLIB_DATA to the folder that holds MNIST/raw, or load('digits')"
         )
     _say(
@@ -234,14 +237,6 @@ def load(name: str = "auto", root: str | Path | None = None, *, download: bool =
     return _embedded()
 
 
-def _named(root: str | Path | None) -> dict[str, str | Path | None]:
-    return {"root": root, "VIZLIB_DATA": os.environ.get("VIZLIB_DATA")}
-
-
-def _places(root: str | Path | None) -> list[str | Path]:
-    return [place for place in (*_named(root).values(), "data", _cache()) if place]
-
-
 def _cache() -> Path | None:
     """Return the folder where downloads are kept; None for a user without a home."""
     with contextlib.suppress(RuntimeError):
@@ -249,16 +244,12 @@ def _cache() -> Path | None:
     return None
 
 
-def _found(root: str | Path | None) -> Path | None:
-    return next(filter(None, map(_mnist.folder_in, _places(root))), None)
-
-
-def _passed_over(root: str | Path | None) -> str | None:
+def _passed_over(named: Mapping[str, str | Path | None]) -> str | None:
     """Return a sentence where the first place that somebody named does not hold MNIST."""
-    for name, place in _named(root).items():
-        if place:
-            return None if _mnist.folder_in(place) else f"{name} is {place}, where MNIST is not"
-    return None
+    name, place = next(((n, p) for n, p in named.items() if p), ("", None))
+    return (
+        f"{name} is {place}, where MNIST is not" if place and not _mnist.folder_in(place) else None
+    )
 
 
 def _say(sentence: str | None) -> None:

@@ -14,19 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Function = Callable[..., Any]
+Mistake = tuple[Function, str]
 NOTHING = "Not written yet: put your lines in place of the dots, and end with `return`."
 
 
 class Task:
     """What a function gets, what torch makes of it, and functions often written in its place."""
 
-    def __init__(
-        self,
-        inputs: Callable[[], tuple],
-        right: Function,
-        hint: str,
-        *mistakes: tuple[Function, str],
-    ) -> None:
+    def __init__(self, inputs: Function, right: Function, hint: str, *mistakes: Mistake) -> None:
         self.inputs, self.right, self.hint, self.mistakes = inputs, right, hint, mistakes
 
 

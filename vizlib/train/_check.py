@@ -126,13 +126,12 @@ def _trial(model: nn.Module, digits: Digits, name: str) -> Any:
         ) from error
 
 
-def check_scores(scores: object, name: str) -> None:
+def check_scores(scores: Any, name: str) -> None:
     """Raise ValueError unless a network gives one score for each class, as (N, classes)."""
     if torch.is_tensor(scores) and scores.ndim == 2:  # noqa: PLR2004 - (N, classes)
         return
-    what = f"a {type(scores).__name__}"
-    if torch.is_tensor(scores):
-        what = f"a tensor {tuple(scores.shape)}"
+    is_tensor = torch.is_tensor(scores)
+    what = f"a tensor {tuple(scores.shape)}" if is_tensor else f"a {type(scores).__name__}"
     raise ValueError(
         f"{name} gives {what}, where the scores of the classes are needed, a tensor "
         "(N, classes): let its forward return these alone"
