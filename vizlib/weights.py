@@ -246,11 +246,11 @@ def _is_named_tensor(item: tuple[object, object]) -> bool:
 def _misfits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
     """Return what keeps `theirs` from being loaded, each in a few words."""
     both = {key: _misfit(ours[key], theirs[key]) for key in ours if key in theirs}
-    misfits, others = [f"{key} {fault}" for key, fault in both.items() if fault], []
+    misfits = [f"{key} {fault}" for key, fault in both.items() if fault][:_MOST_NAMES]
     for verb, here, there in (("it lacks", ours, theirs), ("it has besides", theirs, ours)):
         if names := [key for key in here if key not in there]:
-            others.append(f"{verb} {words.listed(names, _MOST_NAMES)}")
-    return misfits[:_MOST_NAMES] + others
+            misfits.append(f"{verb} {words.listed(names, _MOST_NAMES)}")
+    return misfits
 
 
 def _misfit(ours: Tensor, theirs: Tensor) -> str:

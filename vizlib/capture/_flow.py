@@ -96,18 +96,12 @@ class Flow:
         # The tensors that were read and that no step gave.
         self.tensors: dict[str, Tensor] = {}
 
-    def step(
-        self,
-        name: str,
-        operation: str,
-        function: Callable | None,
-        given: tuple[Any, Any],
-        output: Any,
-    ) -> None:
+    def step(self, name: str, operation: str, function: Any, given: Any, output: Any) -> None:
         """Note a step, and that it gave these tensors."""
         first = first_tensor(output)
         shape = () if first is None else first.shape
-        self.steps[name] = Step(name, operation, *given, shape, function)
+        arguments, options = given
+        self.steps[name] = Step(name, operation, arguments, options, shape, function)
         self.gave(name, output)
 
     def gave(self, name: str, output: Any, kind: type[Value] = Value) -> None:

@@ -16,10 +16,10 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,12 +40,9 @@ NAMES = ("auto", "mnist", "digits")
 _AT_ONCE = 16  # batches cut out of the images together where a GPU waits for each launch
 
 
-class Augment(Protocol):
-    """What `batches(augment=…)` calls: images (N, 1, 28, 28) in 0…1 to images of that shape."""
-
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return changed copies of the images, drawing every random number from `generator`."""
-        ...
+# What `batches(augment=…)` calls: it returns changed copies of images (N, 1, 28, 28) in 0…1, and
+# draws every random number from the generator.
+Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -119,16 +116,11 @@ class Digits:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, but was {batch_size}")
         part = self.split(split)
+        images, labels = part.images.to(device), part.labels.to(device)
+        generator = generator or torch.Generator().manual_seed(0)
+        at_once = _AT_ONCE if images.is_cuda and share[1] == 1 else 1
         return Batches(
-            part.images.to(device),
-            part.labels.to(device),
-            self,
-            batch_size,
-            shuffle=shuffle,
-            augment=augment,
-            generator=generator or torch.Generator().manual_seed(0),
-            share=share,
-            at_once=_AT_ONCE if torch.device(device).type == "cuda" and share[1] == 1 else 1,
+            images, labels, self, batch_size, shuffle, augment, generator, share, at_once
         )
 
 
@@ -246,10 +238,10 @@ def _cache() -> Path | None:
 
 def _passed_over(named: Mapping[str, str | Path | None]) -> str | None:
     """Return a sentence where the first place that somebody named does not hold MNIST."""
-    name, place = next(((n, p) for n, p in named.items() if p), ("", None))
-    return (
-        f"{name} is {place}, where MNIST is not" if place and not _mnist.folder_in(place) else None
-    )
+    for name, place in named.items():
+        if place:
+            return None if _mnist.folder_in(place) else f"{name} is {place}, where MNIST is not"
+    return None
 
 
 def _say(sentence: str | None) -> None:

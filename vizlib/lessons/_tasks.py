@@ -255,10 +255,7 @@ TASKS = {
         lambda x, left, right: torch.cat([left(x), right(x)], 1),
         "Call both branches with x, and put their channels side by side: torch.cat, dim=1.",
         (lambda x, left, right: left(x) + right(x), "That adds the maps, as a residual does."),
-        (
-            lambda x, left, right: torch.cat([right(x), left(x)], 1),
-            "The left branch comes first.",
-        ),
+        (lambda x, left, right: torch.cat([right(x), left(x)], 1), "The left branch comes first."),
     ),
     "12.5": Task(
         lambda: ([3, 3, 5, 3], [1, *(1 + _whole(2, 3)).tolist()]),

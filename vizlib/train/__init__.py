@@ -107,17 +107,7 @@ def fit(
     target = accelerator.device if accelerator else pick_device(device)
     with _training_allowed(target):
         check_model(model, digits, plan.batch_size)
-    run = Run(
-        model,
-        digits,
-        plan,
-        target,
-        accelerator,
-        seed=seed,
-        steps_per_epoch=steps_per_epoch,
-        snapshot_every=snapshot_every,
-        checkpoint=path,
-    )
+    run = Run(model, digits, plan, target, accelerator, seed, steps_per_epoch, snapshot_every, path)
     try:
         with _training_allowed(target):
             torch.manual_seed(seed)

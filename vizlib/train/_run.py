@@ -111,15 +111,9 @@ class Run:
         self.optimizer = self.plan.make_optimizer(self.stepped)
         self.schedule = self.plan.make_schedule(self.optimizer, self.steps)
         alone = f"the device is {self.device.type}"
-        step = Step(
-            self.stepped,
-            self.optimizer,
-            self.schedule,
-            self.mean,
-            smoothing=self.plan.label_smoothing,
-            is_bfloat16=self._is_bfloat16(),
-            kind=f"ordinary: {'several processes train together' if self.accelerator else alone}",
-        )
+        kind = f"ordinary: {'several processes train together' if self.accelerator else alone}"
+        how = self.plan.label_smoothing, self._is_bfloat16(), kind
+        step = Step(self.stepped, self.optimizer, self.schedule, self.mean, *how)
         cuda = None if self.accelerator else _cuda(self.device)
         self.step = GraphedStep(step, cuda, self.plan.batch_size) if cuda else step
 
