@@ -98,14 +98,6 @@ def test_each_frequency_of_the_bank_finds_its_own_stripes(number):
     assert found[:, 8:-8, 8:-8].mean((1, 2)).argmax() == number
 
 
-def test_gabor_kernels_are_waves_that_fade():
-    upright, level = features.gabor_kernels([0.2], 2)
-    middle = len(upright) // 2
-    assert upright[middle, middle] == upright.max()
-    assert np.allclose(upright, level.T)
-    assert upright[middle].min() < 0 < upright[:, middle].min()
-
-
 @pytest.mark.parametrize(("angle", "direction"), [(0, 0), (90, 4)])
 def test_oriented_gradients_lie_across_the_stripes(angle, direction):
     found = features.oriented_gradients(stripes(14, angle, side=28))
@@ -143,7 +135,7 @@ def test_the_colour_histogram_counts():
         (lambda: features.filtered(np.eye(3), [1, 2]), r"a kernel has the shape \(kh, kw\)"),
         (lambda: features.grey(np.zeros((1, 28, 28))), r"\(H, W, 3\) in colour, but had the shape"),
         (lambda: features.gabor(np.eye(9), [0.7]), "at most 0.5 waves a pixel, but was 0.7"),
-        (lambda: features.gabor_kernels([0.2], 0), "orientations must be at least 1, but was 0"),
+        (lambda: features.gabor(np.eye(9), [0.2], 0), "orientations must be at least 1, but was 0"),
         (
             lambda: features.oriented_gradients(np.eye(5), cell=7),
             "cell must be from 1 to 5 pixels for an image of 5×5, but was 7",

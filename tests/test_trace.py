@@ -612,7 +612,7 @@ def test_functions_are_followed_with_what_they_were_given(function):
         place = pick(last.output.shape[1:], number)
         way = arithmetic.trace(model, x, last.name, *place)
         assert abs(way[0].total - model(x)[(0, *place)].item()) < 1e-12
-        assert way[-1].stage == "input" or function(torch.ones(1, 2, 6, 6)).shape[2] == 4
+        assert way[-1].stage == "input"
 
 
 def test_a_function_with_its_own_parameters_is_followed():

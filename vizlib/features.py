@@ -125,35 +125,16 @@ def edges(image: Any) -> Edges:
     return Edges(across, down, filters.sobel(values), np.degrees(np.arctan2(down, across)))
 
 
-def gabor_kernels(
-    frequencies: Sequence[float] = (0.1, 0.2, 0.3), orientations: int = 4
-) -> list[np.ndarray]:
-    """Return a bank of Gabor kernels: waves that fade towards their edges, one a direction.
-
-    `frequencies` are waves a pixel, 0…0.5; for each come `orientations` directions, evenly spread
-    over half a turn, the first with upright stripes. The kernels are the real parts, of odd sizes
-    that depend on the frequency.
-
-    Raises ValueError for a frequency or a number out of its range.
-
-    >>> [kernel.shape for kernel in gabor_kernels([0.3], 2)]
-    [(13, 13), (13, 13)]
-    """
-    from skimage.filters import gabor_kernel
-
-    return [
-        np.real(gabor_kernel(frequency, theta=angle))
-        for frequency, angle in _waves(frequencies, orientations)
-    ]
-
-
 def gabor(
     image: Any, frequencies: Sequence[float] = (0.1, 0.2, 0.3), orientations: int = 4
 ) -> np.ndarray:
     """Return how strongly each wave of the bank is found at each pixel, float64 (K, H, W).
 
-    The kernels are those of `gabor_kernels`, in the same order; the strength does not depend on
-    whether a stripe is dark or bright, as it joins the wave and the same wave a quarter on.
+    `frequencies` are waves a pixel, 0…0.5; for each come `orientations` directions, evenly spread
+    over half a turn, the first with upright stripes. The strength does not depend on whether a
+    stripe is dark or bright, as it joins the wave and the same wave a quarter on.
+
+    Raises ValueError for a frequency or a number out of its range.
 
     >>> stripes = np.tile([0.0, 0, 1, 1], (16, 4))
     >>> upright, level = gabor(stripes, [0.25], 2).mean((1, 2))

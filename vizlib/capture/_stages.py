@@ -18,17 +18,6 @@ from vizlib.capture._kinds import HIDDEN, Layer, function
 
 _functorch = torch._C._functorch  # noqa: SLF001 - torch's only name for it
 
-# The ends of the range of a bounded activation, by its operation.
-_ENDS = {
-    "sigmoid": (0.0, 1.0),
-    "hardsigmoid": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "softsign": (-1.0, 1.0),
-    "relu6": (0.0, 6.0),
-    "hardtanh": (-1.0, 1.0),
-}
-_NEAR_AN_END = 0.01
-_MOSTLY = 0.95
 # Layers whose output carries its channels on the last axis where it has no image axes.
 _CHANNELS_LAST = {"linear", "attention", "recurrent", "embedding"}
 
@@ -79,26 +68,24 @@ class Stage:
         """Return one line: name, kind, and the shapes in and out."""
         return f"{self.name} ({self.kind}): {self.input_shape} → {tuple(self.output.shape)}"
 
-    def channels(self, axis: int | None = None) -> Channels:
+    def channels(self) -> Channels:
         """Return what each channel holds, over all images and places.
 
-        `axis` is the channels' axis: 1, or the last one of a linear, attention or recurrent
-        layer's (N, L, C). Complex values are measured by their absolute values. Raises ValueError
-        for a stage that has no channels: a single number, or no values at all.
+        The channels' axis is 1, or the last one of a linear, attention or recurrent layer's
+        (N, L, C). Complex values are measured by their absolute values. Raises ValueError for a
+        stage that has no channels: a single number, or no values at all.
 
         >>> stage = Stage("relu", "relu", torch.tensor([[[[0.0, 4.0]], [[0.0, 0.0]]]]), (), None)
         >>> stage.channels().mean, stage.channels().dead
         (tensor([2., 0.]), tensor([False,  True]))
         """
-        axis = channel_axis(self) if axis is None else axis
+        axis = channel_axis(self)
         if self.output.numel() == 0:
             raise ValueError(f"{self.name!r} gave no values: {tuple(self.output.shape)}")
-        return _measured(real(self.output).movedim(axis, 0).flatten(1), self._ends())
-
-    def _ends(self) -> tuple[float, float] | None:
-        if isinstance(self.module, nn.Hardtanh):
-            return self.module.min_val, self.module.max_val
-        return _ENDS.get(self.operation)
+        rows = real(self.output).movedim(axis, 0).flatten(1)
+        low, high = rows.aminmax(dim=1)
+        zero = rows == 0
+        return Channels(low, high, rows.mean(1), zero.float().mean(1), zero.all(1))
 
 
 def refuse_number(what: str, number: int, where: str, count: int) -> None:
@@ -130,9 +117,7 @@ class Channels:
     """What each channel of a stage holds, over all images and places; every tensor is (C,).
 
     `min`, `max` and `mean` are in the stage's own unit; `zeros` is the share of exact zeros,
-    0…1. A channel is `dead` if it never differs from zero, and `saturated` if at least 95 % of
-    its values lie within 1 % of the range from one end of a bounded activation (sigmoid, tanh,
-    ReLU6 …); the channels of all other stages are never saturated.
+    0…1. A channel is `dead` if it never differs from zero.
     """
 
     min: Tensor
@@ -140,19 +125,6 @@ class Channels:
     mean: Tensor
     zeros: Tensor
     dead: Tensor
-    saturated: Tensor
-
-
-def _measured(rows: Tensor, ends: tuple[float, float] | None) -> Channels:
-    """Measure values (C, …), one channel a row."""
-    zero = rows == 0
-    saturated = torch.zeros(len(rows), dtype=torch.bool)
-    if ends:
-        margin = _NEAR_AN_END * (ends[1] - ends[0])
-        near = (rows <= ends[0] + margin) | (rows >= ends[1] - margin)
-        saturated = near.float().mean(1) >= _MOSTLY
-    low, high = rows.aminmax(dim=1)
-    return Channels(low, high, rows.mean(1), zero.float().mean(1), zero.all(1), saturated)
 
 
 class Call(NamedTuple):

@@ -89,7 +89,7 @@ def write(
     recording = capture.record(model, picture.x, layers=layers)
     with torch.no_grad():
         scores = model(picture.x)[0]
-    pixels = picture.pixels if picture.pixels.ndim > 2 else np.stack([picture.pixels] * 3, axis=-1)  # noqa: PLR2004 - grey
+    pixels = np.broadcast_to(np.atleast_3d(picture.pixels), (*picture.pixels.shape[:2], _COLOURS))
     end = plots.largest(recording.values()) if scale == "network" else scale
     stages = list(recording.values())
     entries = [_stage(folder, f"{n:02}", stage, end) for n, stage in enumerate(stages, start=1)]
