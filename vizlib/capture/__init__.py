@@ -69,7 +69,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from vizlib.capture._flow import INPUT, Constant, Step, Value, mapped, tensors
-from vizlib.capture._kinds import KINDS, layers_of_chain, torchs
+from vizlib.capture._kinds import KINDS, PLAIN, layers_of_chain
 from vizlib.capture._stages import (
     Call,
     Channels,
@@ -321,7 +321,7 @@ def _run_chain(
     read = INPUT
     for name, layer in layers.items():
         given, x = x, layer(x)
-        word = torchs(type(layer)) or ""
+        word = PLAIN[type(layer)]
         step = Step(name, word, (Value(read),), {}, x.shape)
         recording.add(Call(name, KINDS[word], x, given, layer), step)
         read = name

@@ -177,6 +177,12 @@ def unwrapped(module: nn.Module) -> nn.Module:
 _FOREIGN = {"forward", "_compiled_call_impl"}
 # These may give several tensors, write on their weights, or draw random numbers.
 _OTHERS = ("rnn", "lstm", "gru", "multihead", "embedding", "fractional")
+# All others of torch's layers, and their operations.
+PLAIN = {
+    cls: word
+    for cls in vars(nn).values()
+    if isinstance(cls, type) and (word := torchs(cls)) and not word.startswith(_OTHERS)
+}
 
 
 def layers_of_chain(model: nn.Module) -> dict[str, nn.Module]:
@@ -193,8 +199,10 @@ def layers_of_chain(model: nn.Module) -> dict[str, nn.Module]:
         return {}
     parts = dict(_parts(model))
     layers = {path: part for path, part in parts.items() if type(part) is not nn.Sequential}
-    is_plain = all(map(_is_plain, layers.values())) and len({*layers.values()}) == len(layers)
-    return layers if is_plain and all(map(_is_as_built, (model, *parts.values()))) else {}
+    is_plain = PLAIN.keys() >= {*map(type, layers.values())}
+    is_single = len({*layers.values()}) == len(layers)
+    is_as_built = is_plain and all(map(_is_as_built, (model, *parts.values())))
+    return layers if is_single and is_as_built else {}
 
 
 def _parts(chain: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -202,11 +210,6 @@ def _parts(chain: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
         yield f"{path}{name}", part
         if type(part) is nn.Sequential:
             yield from _parts(part, f"{path}{name}.")
-
-
-def _is_plain(layer: nn.Module) -> bool:
-    word = torchs(type(layer))
-    return word is not None and not word.startswith(_OTHERS)
 
 
 def _is_as_built(module: nn.Module) -> bool:

@@ -165,7 +165,7 @@ class Recording(Mapping[str, Stage]):
         if step is not None:
             self._steps[call.name] = step
         given = call.given
-        shape = () if given is None or given.is_nested else tuple(given.shape)
+        shape = () if given is None or given.is_nested else given.shape
         if call.output.is_cuda:
             self._devices.add(call.output.device)
         self._rows.append((call.name, call.kind, _copied(call.output), shape, call.module))
@@ -177,9 +177,10 @@ class Recording(Mapping[str, Stage]):
 
     def _stages(self) -> dict[str, Stage]:
         self.wait()
-        for row in self._rows[len(self._made) :]:
-            step = self._steps[row[0]]
-            self._made[step.name] = Stage(*row, step.inputs, step.operation)
+        for name, kind, output, shape, module in self._rows[len(self._made) :]:
+            step = self._steps[name]
+            inputs, operation = step.inputs, step.operation
+            self._made[name] = Stage(name, kind, output, tuple(shape), module, inputs, operation)
         return self._made
 
     def __getitem__(self, name: str) -> Stage:
