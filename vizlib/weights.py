@@ -75,13 +75,16 @@ def info(name: str) -> dict[str, Any]:
         return json.loads((file.metadata() or {}).get(_PROVENANCE, "{}"))
 
 
-def save(model: nn.Module, path: str | Path, **provenance: object) -> None:
+def save(model: nn.Module, path: str | Path, *, half: bool = False, **provenance: object) -> None:
     """Write the model's weights to `path` (.safetensors), all or nothing.
 
-    `provenance` is anything that JSON can hold: accuracy, epochs, seed, data, version. A file that
-    is there already is replaced only once the new one is complete.
+    `provenance` is anything that JSON can hold: accuracy, epochs, seed, data, version. `half`
+    stores 16-bit floats, at half the size. A file that is there already is replaced only once
+    the new one is complete.
     """
     state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     save_tensors(state, path, provenance)
 
 
