@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from vizlib.plots._figure import WIDTH, Figure, whole_pixels
+from vizlib.plots._figure import DPI, WIDTH, Figure, in_inches
 from vizlib.plots._style import GREY, INK, LIGHT, SIGNED, colours, largest, letters_on, symmetric
 from vizlib.words import short
 
@@ -58,7 +58,7 @@ class Board:
 
     def finish(self, height: float) -> Figure:
         """Cut the sheet off at that height."""
-        self.figure.set_size_inches(whole_pixels(WIDTH), whole_pixels(height))
+        self.figure.set_size_inches(in_inches(WIDTH * DPI), in_inches(height * DPI))
         self.axes.set(xlim=(0, WIDTH), ylim=(height, 0))
         return self.figure
 

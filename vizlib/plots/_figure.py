@@ -144,17 +144,17 @@ def sheet(
     lines = textwrap.wrap(title or "", _TITLE_LETTERS)
     width = max(width + 0.1, 0.105 * max(map(len, lines), default=0) + 0.2, _NARROWEST)
     height = height + 0.1 + 0.25 * len(lines)
-    figure = Figure(figsize=(whole_pixels(width), whole_pixels(height)), facecolor="white")
+    figure = Figure(figsize=(in_inches(width * DPI), in_inches(height * DPI)), facecolor="white")
     axes = figure.subplots(1, columns)
     if lines:
         figure.suptitle("\n".join(lines), x=0.01, ha="left", size=11, weight="bold")
     return figure, axes
 
 
-def whole_pixels(inches: float) -> float:
-    """Return inches that are whole pixels."""
+def in_inches(pixels: float) -> float:
+    """Return the inches of so many whole pixels."""
     # A trifle over, or inches times pixels per inch may fall a pixel short.
-    return (ceil(inches * DPI - 1e-6) + 1e-6) / DPI
+    return (ceil(pixels) + 1e-6) / DPI
 
 
 def bare(axes: Axes, background: str = "white") -> None:
@@ -182,7 +182,7 @@ def together(*rows: Sequence[Figure]) -> Figure:
         raise ValueError("together needs at least one figure, in a row such as [figure]")
     heights = [max(len(picture) for picture in row) for row in pictures]
     width, height = max(map(_width, pictures)), sum(heights)
-    size = whole_pixels(width / DPI), whole_pixels(height / DPI)
+    size = in_inches(width), in_inches(height)
     whole = Figure(figsize=size, facecolor="white", layout="none")
     for row, top in zip(pictures, np.cumsum(heights) - heights, strict=True):
         lefts = np.cumsum([0, *(picture.shape[1] for picture in row)])
