@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -270,6 +270,7 @@ def check_all(held, x, weight, bias, *, stride, padding, dilation, groups, mode,
 @pytest.mark.browser
 @settings(
     max_examples=12,
+    phases=[Phase.generate],  # each example opens a page: a fault is not made smaller
     deadline=None,
     derandomize=True,
     database=None,
