@@ -165,6 +165,13 @@ def test_a_shadow_wider_than_a_stroke_and_narrower_than_the_digit_is_no_ink(axis
     assert gap(handwriting.prepare(shaded).image, handwriting.prepare(seven()).image) < 6
 
 
+def test_the_bar_of_a_5_may_stand_apart(mnist, newnet):
+    picture = photos.take_image("pen", mnist.test.images[8].numpy(), seed=8)
+    top, _, bottom, _ = handwriting.prepare(picture).box
+    assert bottom - top > 0.45 * 600  # with its bar
+    assert handwriting.read(newnet, picture).digit == int(mnist.test.labels[8]) == 5
+
+
 def test_a_detached_bar_stays():
     five = photos.take("pen", 5, seed=0)
     apart = np.full((240, 200), 230, np.uint8)
@@ -459,7 +466,7 @@ def test_digits_are_believed_and_other_marks_are_doubted(newnet):
         scans.no_digit(kind, seed) for kind in ("letter", "scribble", "blot") for seed in range(12)
     ]
     doubted = [handwriting.read(newnet, picture).doubted for picture in marks]
-    assert sum(doubted) >= 20
+    assert sum(doubted) >= 29
 
 
 def test_a_network_of_other_classes_says_nothing_of_doubt():

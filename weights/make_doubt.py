@@ -2,8 +2,9 @@
 
 python weights/make_doubt.py   # one or two minutes
 
-Marks that are no digits are drawn by a program: letters in many fonts and by hand, words,
-scribbles, blots, bodies with limbs, digits lying on their side, and two digits that touch. The
+Marks that are no digits are drawn by a program: letters in many fonts and by hand, signs of no
+alphabet, words, scribbles, blots, bodies with limbs, digits lying on their side, and two digits
+that touch. The
 threshold is chosen on MNIST's validation digits: fewer than one in a hundred is doubted. The test
 set is not looked at.
 """
@@ -32,11 +33,32 @@ FONTS = [
     if "Display" not in font.name
 ]
 GLYPHS = "ACEFGHJKLMNPQRTUVWXYadefhjkmnprtuvwxy&%#@?!+=*ΔΩπΣ"  # none looks like a digit
+# More letters by hand, as in `scans.LETTERS`, none of which `tests` draw.
+STROKES = {
+    "Y": [[(0, 0), (0.5, 0.5), (1, 0)], [(0.5, 0.5), (0.5, 1)]],
+    "t": [[(0.5, 0), (0.5, 0.9), (0.8, 1)], [(0.1, 0.25), (0.95, 0.25)]],
+    "V": [[(0, 0), (0.5, 1), (1, 0)]],
+    "L": [[(0, 0), (0, 1), (1, 1)]],
+    "J": [[(0.3, 0), (1, 0)], [(0.7, 0), (0.7, 0.8), (0.4, 1), (0, 0.8)]],
+    "G": [[(1, 0.1), (0.4, 0), (0, 0.5), (0.4, 1), (1, 0.9), (1, 0.55), (0.5, 0.55)]],
+    "n": [[(0, 0), (0, 1)], [(0, 0.4), (0.5, 0), (1, 0.3), (1, 1)]],
+    "r": [[(0, 0), (0, 1)], [(0, 0.4), (0.4, 0), (1, 0.1)]],
+    "d": [[(1, 0), (1, 1)], [(1, 0.5), (0.5, 0.4), (0, 0.7), (0.5, 1), (1, 0.85)]],
+    "p": [[(0, 0), (0, 1)], [(0, 0.1), (0.7, 0), (1, 0.3), (0.6, 0.6), (0, 0.5)]],
+    "Q": [[(0.5, 0), (0, 0.5), (0.5, 1), (1, 0.5), (0.5, 0)], [(0.5, 0.6), (1.1, 1.1)]],
+    "phi": [[(0.5, 0.2), (0, 0.5), (0.5, 0.8), (1, 0.5), (0.5, 0.2)], [(0.5, 0), (0.5, 1)]],
+    "sum": [[(1, 0), (0, 0), (0.6, 0.5), (0, 1), (1, 1)]],
+    "plus": [[(0.5, 0), (0.5, 1)], [(0, 0.5), (1, 0.5)]],
+    "roof": [[(0, 1), (0.5, 0), (1, 1), (0, 1)]],
+    "pi": [[(0, 0), (1, 0)], [(0.25, 0), (0.2, 1)], [(0.75, 0), (0.75, 1)]],
+    "leaf": [[(0.5, 0), (0, 0.4), (0.5, 1), (1, 0.4), (0.5, 0)], [(0.5, 0.2), (0.5, 1)]],
+    "eye": [[(0, 0.5), (0.5, 0.1), (1, 0.5), (0.5, 0.9), (0, 0.5)], [(0.45, 0.5), (0.55, 0.5)]],
+}
 # Quarter turns after which a digit is none.
 TURNS = {2: (1, 3), 3: (1, 2, 3), 4: (1, 2, 3), 5: (1, 3), 6: (1, 3), 7: (1, 2, 3), 9: (1, 3)}
 SIDE, HALF = 120, 0.5
 Chance = np.random.Generator
-DIGITS, DRAWN, MARKS, EPOCHS, BATCH, DOUBTED = 9000, 2000, 6000, 30, 64, 0.008
+DIGITS, DRAWN, MARKS, EPOCHS, BATCH, DOUBTED = 18000, 3000, 14400, 20, 64, 0.008
 
 
 def inked(strokes: list, width: float, chance: Chance) -> np.ndarray:
@@ -75,7 +97,8 @@ def word(chance: Chance, _digits: data.Split) -> np.ndarray:
 
 def letter(chance: Chance, _digits: data.Split) -> np.ndarray:
     """Draw a letter by hand."""
-    strokes = photos.bend(chance, scans.LETTERS[chance.choice(scans.TRAINING_LETTERS)])
+    known = STROKES | {name: scans.LETTERS[name] for name in scans.TRAINING_LETTERS}
+    strokes = photos.bend(chance, known[chance.choice(list(known))])
     height = chance.uniform(60, 80)
     if chance.random() < HALF:
         strokes = [photos.path(stroke, chance)[::8, :2] for stroke in strokes]
@@ -83,10 +106,23 @@ def letter(chance: Chance, _digits: data.Split) -> np.ndarray:
     return inked([stroke * size + (60, 25) for stroke in strokes], chance.uniform(3, 12), chance)
 
 
+def sign(chance: Chance, _digits: data.Split) -> np.ndarray:
+    """Join places of a grid at random: a letter of no alphabet."""
+    grid = np.array([(x, y) for x in (30, 60, 90) for y in (15, 45, 75, 105)])
+    strokes = [
+        grid[chance.choice(len(grid), chance.integers(2, 5), replace=False)]
+        for _ in range(chance.integers(2, 5))
+    ]
+    strokes = [stroke + chance.normal(0, 4, stroke.shape) for stroke in strokes]
+    if chance.random() < HALF:
+        strokes = [photos.path(stroke, chance)[::8, :2] for stroke in strokes]
+    return inked(strokes, chance.uniform(3, 12), chance)
+
+
 def scribble(chance: Chance, _digits: data.Split) -> np.ndarray:
     """Draw a pen that goes to and fro."""
     ways = [
-        chance.uniform(20, 100, (chance.integers(3, 9), 2)) for _ in range(chance.integers(1, 4))
+        chance.uniform(20, 100, (chance.integers(4, 16), 2)) for _ in range(chance.integers(1, 3))
     ]
     if chance.random() < HALF:
         ways = [photos.path(way, chance)[::8, :2] for way in ways]
@@ -128,7 +164,20 @@ def touching(chance: Chance, digits: data.Split) -> np.ndarray:
     return handwriting.from_ink(both).image
 
 
-KINDS = (glyph, letter, letter, scribble, blot, turned, touching, word, body)
+KINDS = (
+    glyph,
+    letter,
+    letter,
+    letter,
+    sign,
+    scribble,
+    scribble,
+    blot,
+    turned,
+    touching,
+    word,
+    body,
+)
 
 
 def no_digits(count: int, digits: data.Split, seed: int) -> np.ndarray:
@@ -177,11 +226,12 @@ def main() -> None:
     torch.manual_seed(0)
     digits, network = data.load("mnist"), _doubt.network()
     fit(network, *samples(digits))
+    network.eval()
     with torch.no_grad():
         scores = network(digits.val.images[:, None] / 255)[:, 0]
         threshold = scores.quantile(1 - DOUBTED)
         network[-1].bias -= threshold  # half doubt is where the threshold is
-        found = network(torch.from_numpy(no_digits(900, digits.val, seed=1))[:, None] / 255) > 0
+        found = network(torch.from_numpy(no_digits(1200, digits.val, seed=1))[:, None] / 255) > 0
     said = {"data": "mnist, and marks drawn by weights/make_doubt.py", "epochs": EPOCHS, "seed": 0}
     rates = {
         "validation_digits_doubted": DOUBTED,

@@ -149,10 +149,8 @@ def laid_out(
     steps = {name: _mnist.in_bytes(array) for name, array in zip(STEPS, arrays, strict=True)}
     size = photo.longest / max(photo.values.shape)
     tight = _digit.box_of(digit > _mnist.EDGE)
-    (top, bottom), (left, right) = (
-        (round((around.start + own.start) * size), round((around.start + own.stop) * size))
-        for around, own in zip(place, tight, strict=True)
-    )
+    sides = [(a.start + b.start, a.start + b.stop) for a, b in zip(place, tight, strict=True)]
+    (top, bottom), (left, right) = (np.array(sides) * size).round().astype(int).tolist()
     return Prepared(steps[STEPS[-1]], steps, (top, left, bottom, right), len(digits.masks) - 1)
 
 

@@ -3,8 +3,8 @@
 A letter has to be one of ten digits as well, and networks are sure of it: of letters, scribbles and
 blots, LeNet's scores told 7 in 10 and NewNet's 6, one digit in a hundred being doubted. So another,
 small network is asked beside any model. It has seen digits, and marks that are none;
-`weights/make_doubt.py` says which. Of marks of the same kinds it doubts 8 or 9 in 10, of letters
-by hand that it never saw 6 in 10.
+`weights/make_doubt.py` says which. Of marks of the same kinds it doubts 94 in 100, of drawings that
+it never saw, letters by hand among them, as many; and 84 of MNIST's 10,000 test digits.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ FILE = Path(__file__).with_name("doubt.safetensors")
 def network() -> nn.Sequential:
     """Return the network untrained: images (N, 1, 28, 28) in 0…1 to scores (N, 1)."""
     return nn.Sequential(
-        *(nn.Conv2d(1, 12, 5, 2, 2), nn.ReLU()),
-        *(nn.Conv2d(12, 24, 3, 2, 1), nn.ReLU()),
-        *(nn.Conv2d(24, 32, 3, 2, 1), nn.ReLU()),
-        *(nn.Flatten(), nn.Linear(32 * 4 * 4, 1)),
+        *(nn.Conv2d(1, 16, 5, 2, 2), nn.ReLU()),
+        *(nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()),
+        *(nn.Conv2d(32, 48, 3, 2, 1), nn.ReLU()),
+        *(nn.Flatten(), nn.Dropout(), nn.Linear(48 * 4 * 4, 1)),
     )
 
 

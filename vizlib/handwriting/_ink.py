@@ -1,13 +1,14 @@
 """Where the ink is in a grey picture: without the light, the lines on the paper and the specks.
 
 Everything here works on *ink*, float32 (H, W): the share of the paper's light that is missing at
-each pixel, 0 on bare paper and up to 1 where nothing comes back. For chalk on a board the picture
-is turned into its negative first, so that the same holds.
+each pixel, 0 on bare paper and up to 1 where nothing comes back. Of chalk on a board, `bright` is
+the negative, so that the same holds.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
@@ -16,8 +17,10 @@ FAINTEST = 0.03  # of the light missing: fainter marks are shades of the paper
 RESOLVED = 64  # pixels: below, printed lines and strokes are equally thin
 COARSE = 270  # pixels: enough to see what is a line and what a digit
 _PALEST = 0.04  # of the light missing in a printed line, once it is averaged
-_LEAST_BLUR = 0.3  # pixels: less changes nothing
-_DARKEST = 1.4  # times what most are, are lines where they are darkest
+_WIDE = 0.96  # of the width has a line that runs from border to border (frames with an inset)
+_LEAST_BLUR = 0.3  # pixels: less changes nothing (without a blur, 1-bit pictures lose strokes)
+# Times what most are, are lines where they are darkest (a 6 that runs along a printed line).
+_DARKEST = 1.4
 _LINES, _THROUGH = 5, 2  # parallel ones: no digit has so many, or so many that fill the picture
 _SLOPES = np.tan(np.radians(np.arange(-15, 16, 2.5)))
 
@@ -29,13 +32,9 @@ def is_dark_on_bright(grey: np.ndarray) -> bool:
     strokes are wide, and see on which side of the middle between the darkest and the brightest
     the pixels lie, counting each by its contrast.
     """
-    step = max(1, min(grey.shape) // 200)
-    small = ndimage.uniform_filter(grey, step)[::step, ::step] if step > 1 else grey
-    window = max(3, min(small.shape) // 4)
-    wide = np.pad(small, window, mode="edge")
-    low, high = ndimage.minimum_filter(wide, window), ndimage.maximum_filter(wide, window)
-    contrast = high - low
-    return float((contrast * (wide - (low + high) / 2)).sum()) >= 0
+    window = max(3, min(grey.shape) // 4)
+    low, high = ndimage.minimum_filter(grey, window), ndimage.maximum_filter(grey, window)
+    return float(((high - low) * (grey - (low + high) / 2)).sum()) >= 0
 
 
 def absorbed(grey: np.ndarray, *, dark: bool, window: int) -> np.ndarray:
@@ -60,15 +59,9 @@ def closing(bright: np.ndarray, window: int) -> np.ndarray:
     So what is dark along a border, a table or a shadow in the corner, is no ink. In small
     drawings a stroke may lie along the border itself.
     """
-    if min(bright.shape) < RESOLVED:
-        return ndimage.grey_closing(bright, window)
-    wide = ndimage.grey_closing(np.pad(bright, window), window)
-    return wide[window:-window, window:-window]
-
-
-def steps(bright: np.ndarray) -> np.ndarray:
-    """Return the share of the light that is missing at the darkest of the pixels around each."""
-    return 1 - ndimage.minimum_filter(bright, 5) / np.maximum(ndimage.maximum_filter(bright, 5), 8)
+    margin = window if min(bright.shape) >= RESOLVED else 0
+    wide = ndimage.grey_closing(np.pad(bright, margin), window)
+    return wide[margin : len(wide) - margin, margin : wide.shape[1] - margin]
 
 
 def light_on_board(board: np.ndarray) -> np.ndarray:
@@ -78,6 +71,11 @@ def light_on_board(board: np.ndarray) -> np.ndarray:
     ground, as MNIST has, tells nothing of the light: then it is 1 everywhere.
     """
     return np.clip((board + 4) / (np.median(board) + 4), 0.25, 4)
+
+
+def steps(bright: np.ndarray) -> np.ndarray:
+    """Return the share of the light that is missing at the darkest of the pixels around each."""
+    return 1 - ndimage.minimum_filter(bright, 5) / np.maximum(ndimage.maximum_filter(bright, 5), 8)
 
 
 def smooth(grey: np.ndarray) -> np.ndarray:
@@ -96,42 +94,34 @@ def noise(grey: np.ndarray) -> float:
     return float(np.median(np.abs(twice))) / 0.6745 / 6 if twice.size else 0.0
 
 
+def blocks(values: np.ndarray, side: int, kind: Callable[..., np.ndarray]) -> np.ndarray:
+    """Return the mean or the greatest of each block, `side` pixels wide and high.
+
+    At the right and the bottom, what lacks to a whole block is repeated.
+    """
+    wide = np.pad(values, [(0, -length % side) for length in values.shape], mode="edge")
+    return kind(wide.reshape(len(wide) // side, side, -1, side), axis=(1, 3))
+
+
 # --- Lines and squares ------------------------------------------------------------------------
 
 
-def printed(ink: np.ndarray) -> np.ndarray:
-    """Return the strength (H, W) of the lines and squares on the paper, 0 elsewhere."""
+def without_lines(ink: np.ndarray) -> np.ndarray:
+    """Take printed lines and squares away, and leave the strokes that cross them whole."""
     if min(ink.shape) < RESOLVED:
-        return np.zeros_like(ink)
-    block = side_of_block(ink)
-    small = blocks(ink, block)
+        return ink
+    block = max(1, round(max(ink.shape) / COARSE))
+    small = blocks(ink, block, np.max)
     lines = ruling(small, _THROUGH)
     # Across printed lines, a single one that runs through is the margin's.
     lines = np.maximum(lines, ruling(small.T, 1 if lines.any() else _THROUGH).T)
-    lines = ndimage.maximum_filter(lines, 3).repeat(block, 0).repeat(block, 1)
-    return lines[: ink.shape[0], : ink.shape[1]]
-
-
-def side_of_block(ink: np.ndarray) -> int:
-    """Return how many pixels of the picture are one, where it is looked at coarsely."""
-    return max(1, round(max(ink.shape) / COARSE))
-
-
-def between(ink: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Take printed lines away, and leave the strokes that cross them whole."""
     if not lines.any():
         return ink
+    lines = ndimage.maximum_filter(lines, 3).repeat(block, 0).repeat(block, 1)
+    lines = lines[: ink.shape[0], : ink.shape[1]]
     darker = np.where(ink > 1.8 * lines, ink, 0)
-    block = side_of_block(ink)
     bridged = ndimage.grey_closing(darker, 4 * block + 1)
     return np.where(lines > 0, np.minimum(bridged, ink), ink)
-
-
-def blocks(ink: np.ndarray, side: int) -> np.ndarray:
-    """Shrink to the greatest value of each block, `side` pixels wide and high."""
-    rows, columns = (-length % side for length in ink.shape)
-    whole = np.pad(ink, ((0, rows), (0, columns)), mode="edge")
-    return whole.reshape(whole.shape[0] // side, side, -1, side).max((1, 3))
 
 
 def ruling(ink: np.ndarray, least: int) -> np.ndarray:
@@ -145,39 +135,31 @@ def ruling(ink: np.ndarray, least: int) -> np.ndarray:
     width, longer = ink.shape[1], max(ink.shape)
     straight = openings(thin, max(8, width // 4))
     labels, _ = ndimage.label(straight > _PALEST)
-    spans = [(across.start, across.stop) for _, across in ndimage.find_objects(labels)]
-    through = [n for n, (a, b) in enumerate(spans, 1) if a <= width / 50 and b >= width * 0.98]
-    long = [n for n, (a, b) in enumerate(spans, 1) if b - a >= longer / 2]
-    kept = long if len(long) >= _LINES else through if len(through) >= least else []
-    if not kept:
-        return np.zeros_like(ink)
-    if len(kept) >= _LINES:
-        kept = [n for n, (a, b) in enumerate(spans, 1) if b - a >= longer / 5]
+    spans = np.array([x.stop - x.start for _, x in ndimage.find_objects(labels)])
+    many = np.count_nonzero(spans >= longer / 2) >= _LINES
+    kept = np.flatnonzero(spans > (longer / 5 if many else _WIDE * width)) + 1
+    printed = np.isin(labels, kept) & (many or len(kept) >= least)
     # A straight stroke may run along a printed line, which is no darker for it.
-    printed = np.isin(labels, kept)
-    return np.minimum(straight, _DARKEST * np.median(straight[printed])) * printed
+    usual = np.median(straight[printed]) if printed.any() else 0
+    return np.minimum(straight, _DARKEST * usual) * printed
 
 
 def openings(ink: np.ndarray, length: int) -> np.ndarray:
     """Return the greatest of the openings by segments of that length, up to 15° off the level.
 
-    Before, an eighth of the segment is averaged, so that noise does not cut a pale line. Rows
-    without a segment of ink are left out, as opening takes far longer than counting.
+    Before, an eighth of the segment is averaged, so that noise does not cut a pale line. Only rows
+    with ink enough for a segment are opened, as opening takes far longer than counting.
     """
     tolerant = ndimage.maximum_filter1d(ink, 3, axis=0)
     best = np.zeros_like(ink)
-    inked = np.nonzero(tolerant > _PALEST)
     for slope in _SLOPES:
-        levels = (inked[0] - np.round(slope * inked[1]).astype(int)) % len(ink)
-        if np.bincount(levels, minlength=1).max(initial=0) < 0.9 * length:
-            continue
-        level = ndimage.uniform_filter1d(sheared(tolerant, slope), length // 8)
-        covered = (level > _PALEST).astype(np.float32)
-        rows = ndimage.uniform_filter1d(covered, length).max(1) > 1 - 0.5 / length
+        level = sheared(tolerant, slope)
+        rows = np.count_nonzero(level > _PALEST, axis=1) >= 0.9 * length
         if rows.any():
-            opened = np.zeros_like(level)
-            opened[rows] = ndimage.grey_opening(level[rows], (1, length))
-            np.maximum(best, sheared(opened, -slope), out=best)
+            level[~rows] = 0
+            even = ndimage.uniform_filter1d(level[rows], length // 8)
+            level[rows] = ndimage.grey_opening(even, (1, length))
+            np.maximum(best, sheared(level, -slope), out=best)
     return best
 
 

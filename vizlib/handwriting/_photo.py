@@ -22,9 +22,8 @@ MOST_BYTES = 200_000_000  # of a file
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
 KEPT = ("L", "RGB", "RGBA")
 WHITE = 255
-_PLANE, _COLOURED = 2, 3  # axes of an image without colours, and with them
-_MODES = {2: "LA", 3: "RGB", 4: "RGBA"}
-_CHANNELS = {1, *_MODES}
+_COLOURED = 3  # axes of an image with colours
+_CHANNELS = {1, 2, 3, 4}
 _RETRY = "save it anew as JPEG or PNG and try that"
 
 
@@ -90,12 +89,12 @@ def from_file(image: Any, name: str) -> tuple[Image.Image, int]:
         if picture is not image:  # JPEG can be unpacked at a half, a quarter or an eighth
             width, height = (side * SIDE // longest for side in picture.size)
             picture.draft(None, (width, height))
-        picture.load()
-        small = reduced(picture)
+        picture = in_mode(picture)
+        small = shrunk(picture if picture.mode in KEPT else from_array(np.asarray(picture)))
         # What a camera says about itself may be damaged where the pixels are sound.
         with contextlib.suppress(Exception):
             small = ImageOps.exif_transpose(small)
-    return shrunk(small) if small.mode in KEPT else from_array(np.asarray(small)), longest
+    return small, longest
 
 
 def opened(file: Any) -> Image.Image:
@@ -128,29 +127,17 @@ def one_sentence(name: str) -> Iterator[None]:
         raise ValueError(f"{name} is damaged and cannot be read ({error}): {_RETRY}") from None
 
 
-def reduced(picture: Image.Image) -> Image.Image:
-    """Return the picture in mode L, RGB or RGBA, or in I or F as it was, at about twice `SIDE`.
-
-    Band by band, as a picture of a hundred megapixels is not to be copied whole.
-    """
-    if picture.has_transparency_data and picture.mode != "RGBA":
-        picture = picture.convert("RGBA")
-    elif not (picture.mode in KEPT or picture.mode.startswith(("I", "F"))):
-        picture = picture.convert("RGB")
-    factor = max(picture.size) // (2 * SIDE)
-    if factor <= 1 or picture.mode not in KEPT:
-        return picture
-    bands = [picture.getchannel(band).reduce(factor) for band in picture.getbands()]
-    small = Image.merge(picture.mode, bands)
-    small.info = picture.info
-    return small
+def in_mode(picture: Image.Image) -> Image.Image:
+    """Return the picture in mode L, RGB or RGBA, or as it was where it has more than 8 bits."""
+    if picture.has_transparency_data:
+        return picture.convert("RGBA")
+    more = picture.mode.startswith(("I", "F"))
+    return picture if picture.mode in KEPT or more else picture.convert("RGB")
 
 
 def shrunk(picture: Image.Image) -> Image.Image:
     """Return the picture with no side longer than `SIDE`."""
-    factor = SIDE / max(picture.size)
-    if factor >= 1:
-        return picture
+    factor = min(1, SIDE / max(picture.size))
     size = [max(1, round(side * factor)) for side in picture.size]
     return picture.resize(size, Image.Resampling.HAMMING, reducing_gap=2)
 
@@ -168,9 +155,7 @@ def from_array(array: np.ndarray | torch.Tensor) -> Image.Image:
     # A large one is not to be copied whole.
     step = max(1, max(pixels.shape[:2]) // (2 * SIDE))
     values = to_bytes(pixels[::step, ::step])
-    if values.ndim == _PLANE:
-        return shrunk(Image.fromarray(values))
-    picture = Image.fromarray(values.astype(np.uint8), _MODES[values.shape[-1]])
+    picture = Image.fromarray(values.astype(np.uint8) if values.ndim == _COLOURED else values)
     return shrunk(picture.convert("RGBA") if picture.mode == "LA" else picture)
 
 
@@ -186,8 +171,7 @@ def channels_last(array: np.ndarray) -> np.ndarray:
         pixels = np.moveaxis(pixels, 0, -1)
     if pixels.shape[2:] == (1,):
         pixels = pixels[..., 0]
-    known = pixels.ndim == _PLANE or (pixels.ndim == _COLOURED and pixels.shape[-1] in _MODES)
-    if not known or pixels.size == 0:
+    if pixels.shape[2:] not in {(), (2,), (3,), (4,)} or pixels.ndim < len("HW") or not pixels.size:
         raise ValueError(
             f"one picture is an array (H, W), (H, W, 3) or (H, W, 4), but this one has the shape "
             f"{array.shape}; for several, call once for each"
@@ -224,13 +208,11 @@ def colours(picture: Image.Image) -> np.ndarray:
 def ground(values: np.ndarray) -> np.ndarray | float:
     """Return what a transparent picture (H, W, 4) lies on, so that its ink stands out.
 
-    Where all that is opaque has about one colour, it is ink, and lies on white or black, whichever
-    differs more. Otherwise it is ink with its paper, and lies on more of that paper.
+    Where all that is opaque has about one brightness, it is ink, and lies on white or black,
+    whichever differs more. Otherwise it is ink with its paper, and lies on more of that paper.
     """
     opaque = values[values[..., 3] > WHITE / 2][:, :3]
-    if not len(opaque):
-        return WHITE
-    low, high = np.percentile(opaque.mean(1), [5, 95])
+    low, high = np.percentile(opaque.mean(1), [5, 95]) if len(opaque) else (0, 0)
     if high - low > WHITE / 4:
         return np.median(opaque, axis=0)
     return WHITE if low + high < WHITE else 0
@@ -243,7 +225,7 @@ def in_grey(values: np.ndarray) -> np.ndarray:
     main direction of all colour steps between neighbours: the first eigenvector of Di Zenzo's
     tensor (A note on the gradient of a multi-image, 1986), summed over the image.
     """
-    if values.ndim == _PLANE:
+    if values.ndim < _COLOURED:
         return values
     steps = [np.diff(values, axis=axis).reshape(-1, 3) for axis in (0, 1)]
     main = np.linalg.eigh(sum(step.T @ step for step in steps))[1][:, -1]
