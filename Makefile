@@ -19,8 +19,10 @@ READY := .venv/.ready
 SETTINGS := .venv/share/jupyter/lab/settings
 BIOME := npx --yes @biomejs/biome@2.6.8
 
-# JupyterLab's first screen shows the lesson and asks nothing.
-CALM := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+# JupyterLab's first screen shows the lesson and asks nothing; a lesson that is saved keeps its views
+# alive, also when it is opened tomorrow without its kernel.
+CALM := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}, \
+  "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": true}}
 
 # Without a screen JupyterLab prints its address; root must say that it means it.
 SCREEN := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))

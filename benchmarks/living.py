@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from vizlib import data, models, weights
-from vizlib.explore._live import live_page
+from vizlib import data, explore, models, weights
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -31,7 +30,7 @@ FORWARD = """(values) => {
 # The clock starts when the page hears of the move.
 WATCH = """() => {
   window.times = [];
-  document.getElementById("pad").addEventListener("pointermove", () => {
+  document.querySelector(".pad").addEventListener("pointermove", () => {
     const start = performance.now();
     requestAnimationFrame(() => requestAnimationFrame(() =>
       window.times.push(performance.now() - start)));
@@ -55,7 +54,7 @@ def forward(page: Any, model: Any, x: torch.Tensor) -> tuple[list[float], list[f
 def strokes(page: Any) -> list[float]:
     """Return the milliseconds from each move of the mouse on the pad to the second frame after."""
     page.evaluate(WATCH)
-    box = page.locator("#pad").bounding_box()
+    box = page.locator(".pad").bounding_box()
     page.mouse.move(box["x"] + 40, box["y"] + 20)
     page.mouse.down()
     for move in range(WARM + ROUNDS):
@@ -73,10 +72,9 @@ def test_living(browser: Any, tmp_path: Path, capsys: Any) -> None:
     lines.append("|---|--:|--:|--:|--:|")
     for name in NETWORKS:
         model = weights.load(name)
-        (tmp_path / "page.html").write_text(live_page(name, model, x), "utf-8")
         page = browser.new_page(viewport={"width": 1280, "height": 720})
-        page.goto((tmp_path / "page.html").as_uri())
-        page.wait_for_function("() => document.getElementById('foot')?.textContent")
+        page.goto(explore.layers(model, x).to_html(tmp_path / "page.html").as_uri())
+        page.wait_for_function("() => document.querySelector('.foot')?.textContent")
         ours, torchs = forward(page, model, x)
         ratio = median(one / other for one, other in zip(ours, torchs, strict=True))
         drawn = median(strokes(page))

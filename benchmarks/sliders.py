@@ -41,7 +41,7 @@ PRESS = """async ([which, key]) => {
   const labelled = (text) => handles.find((handle) =>
     handle.closest(".widget-inline-hbox").querySelector("label").textContent === text);
   const handle = labelled(isOurs ? "image" : "theirs");
-  const picture = () => isOurs ? document.querySelector(".vizlib-canvas > canvas")
+  const picture = () => isOurs ? document.querySelector(".vizlib-live .map")
     : [...document.querySelectorAll(".jp-OutputArea-output img")].at(-1);
   const seen = () => isOurs ? picture().ariaLabel : picture()?.src;
   const before = seen(), start = performance.now();

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from pages import Page
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "classroom"  # noqa: S105 - the server lives for one test and listens to this machine only
@@ -66,6 +67,10 @@ class OpenNotebook:
         """The number that each code cell ran as; None for one that did not run."""
         return self.page.evaluate(COUNTS)
 
+    def ask(self, code: str) -> str:
+        """Run code in the kernel, and return what it prints."""
+        return self.page.evaluate(ASK, code)
+
     def screenshot(self, name: str) -> None:
         """Save the page to $VIZLIB_SCREENSHOTS, if somebody wants to look."""
         if folder := os.environ.get("VIZLIB_SCREENSHOTS"):
@@ -80,6 +85,14 @@ RUN_ALL = """() => {
   window.allRan = false;
   const run = window.jupyterapp.commands.execute("notebook:run-all-cells");
   run.finally(() => { window.allRan = true; });
+}"""
+ASK = """async code => {
+  const { kernel } = window.jupyterapp.shell.currentWidget.context.sessionContext.session;
+  const asked = kernel.requestExecute({ code });
+  let said = "";
+  asked.onIOPub = ({ content }) => { said += content.text ?? content.evalue ?? ""; };
+  await asked.done;
+  return said.trim();
 }"""
 COUNTS = f"() => {CODE}.map(cell => cell.execution_count)"
 ERRORS = f"""() => {CODE}.flatMap(cell => cell.outputs)
@@ -123,6 +136,22 @@ def browser() -> Iterator[object]:
         )
         yield running
         running.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path) -> Iterator[Callable[..., Page]]:
+    """Write a view as a page and open it, perhaps at an address, in a window of some size."""
+    contexts = []
+
+    def opened(view, address="", size=(1280, 720), *, recorded=False) -> Page:
+        width, height = size
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        path = view.to_html(tmp_path / f"{len(contexts)}.html", recorded=recorded)
+        return Page(contexts[-1].new_page(), path, address)
+
+    yield opened
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture(scope="session")

@@ -55,3 +55,15 @@ def framed(figure, number) -> list[tuple[float, ...]]:
             edges = (below, right, below + frame.height, right + frame.width)
             found.append(tuple(round(edge / side, 3) for edge in edges))
     return sorted(found, key=lambda box: box[2] - box[0])
+
+
+def holds(whole, part):
+    """Whether one picture (H, W, 4) is somewhere in another."""
+    row = max(range(len(part)), key=lambda at: part[at].std())
+    wanted = part[row].tobytes()
+    for y in range(row, len(whole) - len(part) + row + 1):
+        left, rest = divmod(whole[y].tobytes().find(wanted), 4)
+        found = whole[y - row : y - row + len(part), left : left + part.shape[1]]
+        if left >= 0 and rest == 0 and np.array_equal(found, part):
+            return True
+    return False

@@ -1,4 +1,4 @@
-"""The explorer in a browser: what is painted, by keys alone, and what the kernel is asked."""
+"""The view in JupyterLab: its sliders from the keyboard, and what the kernel hears of them."""
 
 from __future__ import annotations
 
@@ -7,206 +7,152 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from matplotlib.colors import to_hex
 
-from vizlib import data, explore, models, plots
-from vizlib.explore import _layers
+from vizlib import capture, data, explore, models, plots
+from vizlib.explore._explorer import script as joined
 
 pytestmark = pytest.mark.browser
 
-IMPORTS = "import torch\nfrom torch import nn\nfrom vizlib import data, explore, models"
+IMPORTS = "import torch\nfrom vizlib import data, explore, models"
 LENET = """digits = data.load("digits").test
 model = models.build("lenet", seed=0)
-explore.layers(model, digits.images[:10], digits.labels[:10])"""
-# 1.5 MB of maps for each image: too many to travel with the view.
-LARGE = """model = nn.Sequential(nn.Conv2d(1, 256, 5), nn.ReLU(), nn.MaxPool2d(2))
-explore.layers(model, data.load("digits").test.images[:6])"""
-# One map of five rows, each of one value, and its opposite.
-KNOWN = """rows = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0])[:, None].expand(1, 1, 5, 5)
-model = nn.Conv2d(1, 2, 1, bias=False)
-model.weight.data = torch.tensor([1.0, -1.0]).reshape(2, 1, 1, 1)
-explore.layers(model, rows)"""
-CHANGED = "([canvas, before]) => canvas.ariaLabel !== before"
+view = explore.layers(model, digits.images[:10], digits.labels[:10])
+view"""
 PEAKS = (1.23, 12.3, 123, 0.123, 0.00123)
-NAMES = ["image", "layer", "channel", "scale", "beside"]
-# Counts the questions to the kernel, from now on.
-COUNT = """() => {
-  const send = WebSocket.prototype.send;
-  window.questions = 0;
-  WebSocket.prototype.send = function (data) {
-    const text = typeof data === "string" ? data : new TextDecoder().decode(data);
-    if (text.includes('"method":"custom"')) window.questions++;
-    return send.call(this, data);
-  };
-}"""
+NAMES = ["image", "layer", "channel", "strength", "scale", "beside"]
+# All that the view has painted.
+PICTURE = """view => [...view.querySelectorAll("canvas")]
+  .map((canvas) => canvas.hidden ? "" : canvas.toDataURL()).join()"""
+CHANGED = f"([view, before]) => ({PICTURE})(view) !== before"
+SAME = f"([view, before]) => ({PICTURE})(view) === before"
 
 
 class Explorer:
-    """The explorer on a page, as a reader without a mouse meets it."""
+    """A view on a page, as a reader without a mouse meets it."""
 
     def __init__(self, notebook):
         self.notebook, self.page = notebook, notebook.page
-        self.canvas = self.page.get_by_role("img", name=re.compile("^image "))
-        self.canvas.scroll_into_view_if_needed()
+        self.root = self.page.locator(".vizlib-live")
+        self.root.locator(".map").scroll_into_view_if_needed()
+        self.page.wait_for_function("() => document.querySelector('.foot').textContent")
+        self.page.wait_for_timeout(500)
 
     def slider(self, name):
         return self.page.get_by_role("slider", name=name, exact=True)
 
+    def picture(self):
+        return self.root.evaluate(PICTURE)
+
     def press(self, name, *keys):
+        """Press keys on a slider, and wait each time until the picture is another."""
         self.slider(name).focus()
         for key in keys:
-            before = self.label()
+            before = self.picture()
             self.page.keyboard.press(key)
-            self.page.wait_for_function(CHANGED, arg=[self.canvas.element_handle(), before])
-        return self.picture()
+            self.page.wait_for_function(CHANGED, arg=[self.root.element_handle(), before])
 
-    def picture(self):
-        return self.canvas.evaluate("canvas => canvas.toDataURL()")
+    def is_again(self, picture):
+        self.page.wait_for_function(SAME, arg=[self.root.element_handle(), picture])
 
-    def wait_for(self, words):
-        """Wait until the picture says that it shows this."""
-        self.page.get_by_role("img", name=words).wait_for(timeout=5000)
+    def says(self, selector, words):
+        self.root.locator(selector).filter(has_text=words).first.wait_for()
 
-    def label(self):
-        return self.canvas.get_attribute("aria-label")
-
-    def numbers(self):
-        rows = self.page.locator(".vizlib-numbers tbody tr:not([hidden])").all()
-        return [row.locator("th, td").all_inner_texts() for row in rows]
-
-    def colours(self, caption, rows):
-        """The colour near the left edge of each of `rows` rows of the picture under a caption."""
-        left = self.page.locator(f".vizlib-captions span:nth-child({caption})").bounding_box()["x"]
-        top = self.canvas.bounding_box()
-        script = """(canvas, [x, rows]) => {
-          const context = canvas.getContext("2d"), zoom = Math.floor((canvas.height - 2) / rows);
-          return [...Array(rows).keys()].map(row =>
-            [...context.getImageData(x, 1 + (row + 0.5) * zoom, 1, 1).data]);
-        }"""
-        return self.canvas.evaluate(script, [left - top["x"] + 5, rows])
-
-    def questions(self):
-        """How often the page asked the kernel for maps, once it asks no more."""
-        count = -1
-        while count != self.page.evaluate("window.questions"):
-            count = self.page.evaluate("window.questions")
-            self.page.wait_for_timeout(1500)
-        return count
+    def scores(self):
+        texts = self.root.locator(".class .score").all_inner_texts()
+        return [float(text.replace("−", "-")) for text in texts]
 
 
 @pytest.fixture
 def explorer(run_cells):
-    return lambda source: Explorer(run_cells(IMPORTS, source, before=COUNT))
+    return lambda source: Explorer(run_cells(IMPORTS, source))
 
 
-def test_lenet_slides_from_the_keyboard(explorer):
+def expected(factors=None, image=0):
+    """What torch makes of an image in the view: the recording of all layers."""
+    x = (data.load("digits").test.images[image].float() / 255 - 0.1307) / 0.3081
+    model = models.build("lenet", seed=0).eval()
+    with capture.edit(model, factors or {}):
+        return capture.record(model, x[None, None])
+
+
+def test_every_slider_moves_the_maps_and_the_kernel_hears_of_it(explorer):
     lenet = explorer(LENET)
-    assert [lenet.slider(name).count() for name in NAMES] == [1] * 5
-    assert lenet.label().startswith("image 0, layer conv1, channel 0 of 6, shape 6×24×24, colours")
+    assert [lenet.slider(name).count() for name in NAMES] == [1] * 6
+    lenet.says(".top b", "conv1, channel 0")
     first = lenet.picture()
     for name in NAMES:
-        keys = ["ArrowRight", "ArrowLeft"] if name != "scale" else ["ArrowLeft", "ArrowRight"]
-        assert lenet.press(name, keys[0]) != first
-        assert lenet.press(name, keys[1]) == first
+        one, back = ("ArrowLeft", "ArrowRight") if name == "strength" else (
+            "ArrowRight", "ArrowLeft")  # fmt: skip
+        lenet.press(name, one)
+        lenet.press(name, back)
+        lenet.is_again(first)
     lenet.notebook.screenshot("explorer")
-    check_numbers(lenet)
-    check_what_stays(lenet)
-    check_clicks(lenet)
-    assert lenet.questions() == 0
+    check_place(lenet)
+    check_strength(lenet)
+    check_arrows(lenet)
     assert lenet.notebook.complaints == []
+    lenet.notebook.ask("view.close()")
+    lenet.page.wait_for_function("() => !document.querySelector('.vizlib-live')")
+
+
+def check_place(lenet):
+    lenet.press("image", "ArrowRight")
+    lenet.press("layer", *["ArrowRight"] * 3)
+    lenet.press("channel", "End")
+    lenet.says(".top b", "conv2, channel 15")
+    lenet.press("scale", "ArrowRight")
+    state = "image=1 layer=conv2 channel=15 pixel=none strength=1 scale=network beside=none"
+    assert lenet.notebook.ask("print(view.state)") == f"model=lenet {state}"
+    value = expected(image=1)["conv2"].output[0, 15].abs().max()
+    assert f"{value:.2f}" in lenet.root.locator(".map").get_attribute("aria-label")
+    np.testing.assert_allclose(lenet.scores(), expected(image=1)["fc3"].output[0], atol=0.006)
+    # A layer with fewer channels keeps the last of them.
+    lenet.press("layer", "ArrowLeft")
+    lenet.says(".top b", "pool1, channel 5")
+    assert float(lenet.slider("channel").get_attribute("aria-valuemax")) == 5
+
+
+def check_strength(lenet):
+    lenet.press("strength", "Home")
+    without = expected({"pool1": {5: 0.0}}, image=1)["fc3"].output[0]
+    np.testing.assert_allclose(lenet.scores(), without, atol=0.006)
+    assert lenet.notebook.ask("print(view.changes)") == "{'pool1': {5: 0.0}}"
+    shown = lenet.notebook.ask("print(view.probabilities.tolist())")
+    np.testing.assert_allclose(eval(shown), without.softmax(0), atol=1e-5)  # noqa: S307 - our own
+    lenet.page.get_by_role("button", name="Switch all on again").click()
+    lenet.page.wait_for_timeout(500)
+    np.testing.assert_allclose(lenet.scores(), expected(image=1)["fc3"].output[0], atol=0.006)
+    assert lenet.notebook.ask("print(view.changes)") == "{}"
+    assert lenet.slider("strength").get_attribute("aria-valuetext") == "1"
+
+
+def check_arrows(lenet):
+    """The arrow keys move the place and not JupyterLab's cells."""
+    cell = "() => window.jupyterapp.shell.currentWidget.content.activeCellIndex"
+    before = lenet.page.evaluate(cell)
+    lenet.root.locator(".picture").focus()
+    for key in ("ArrowUp", "ArrowUp", "ArrowRight"):
+        lenet.page.keyboard.press(key)
+    lenet.says(".top b", "conv2, channel 3")
+    lenet.root.locator(".map").focus()
+    lenet.page.keyboard.press("ArrowDown")
+    assert lenet.page.evaluate(cell) == before
+    lenet.page.wait_for_timeout(300)
+    assert "layer=conv2 channel=3 pixel=" in lenet.notebook.ask("print(view.state)")
+    assert lenet.slider("layer").get_attribute("aria-valuetext") == "conv2"
+    assert lenet.slider("channel").get_attribute("aria-valuetext") == "3"
 
 
 def test_a_view_opens_at_its_state(explorer):
-    lenet = explorer(LENET.replace("labels[:10])", "labels[:10], state='layer=conv2 channel=5')"))
-    lenet.wait_for("layer conv2, channel 5 of 16")
-    lenet.page.wait_for_timeout(1000)
-    assert lenet.slider("channel").get_attribute("aria-valuetext") == "5"
-    assert lenet.press("channel", "ArrowRight") == lenet.press("channel", "ArrowRight", "ArrowLeft")
-    assert "layer conv2, channel 6 of 16" in lenet.label()
-
-
-def check_numbers(lenet):
-    lenet.press("layer", "ArrowRight")
-    lenet.press("channel", *["ArrowRight"] * 2)
-    image = (data.load("digits").test.images[:1].float() / 255 - 0.1307) / 0.3081
-    model = models.build("lenet", seed=0)
-    with torch.no_grad():
-        maps = model.conv1(image[None]).relu()[0]
-        chosen = model(image[None]).softmax(1)[0]
-    expected = [["relu1", "6×24×24", *in_words(maps)], ["channel 2", "24×24", *in_words(maps[2])]]
-    assert lenet.numbers() == expected
-    answer = lenet.page.locator(".vizlib-answer li span").all_inner_texts()
-    assert answer == [f"{p:.3f}" for p in chosen.tolist()]
-    assert lenet.page.locator(".vizlib-answer .winner b").inner_text() == f"P{chosen.argmax()}"
-
-
-def in_words(maps):
-    zeros = 100 * (maps == 0).float().mean().item()
-    numbers = [f"{value.item():.3f}" for value in (maps.min(), maps.max(), maps.mean())]
-    return [*numbers, f"{zeros:.1f} %"]
-
-
-def check_what_stays(lenet):
-    lenet.press("layer", *["ArrowRight"] * 2)
-    lenet.press("channel", "End")
-    assert "layer conv2, channel 15 of 16" in lenet.label()
-    lenet.press("image", "ArrowRight")
-    assert "image 1, layer conv2, channel 15 of 16" in lenet.label()
-    lenet.press("layer", "ArrowLeft")
-    assert "layer pool1, channel 5 of 6" in lenet.label()
-    assert float(lenet.slider("channel").get_attribute("aria-valuemax")) == 5
-    assert lenet.slider("layer").get_attribute("aria-valuetext") == "pool1"
-
-
-def check_clicks(lenet):
-    lenet.page.locator(".vizlib-strip li", has_text="pool2").click()
-    lenet.wait_for("layer pool2, channel 5 of 16")
-    mosaic = lenet.page.locator(".vizlib-captions span:nth-child(2)").bounding_box()["x"]
-    box = lenet.canvas.bounding_box()
-    lenet.canvas.click(position={"x": mosaic - box["x"] + 30, "y": box["height"] - 30})
-    lenet.wait_for("layer pool2, channel 12 of 16")
-    assert lenet.slider("layer").get_attribute("aria-valuetext") == "pool2"
-    assert lenet.slider("channel").get_attribute("aria-valuetext") == "12"
-
-
-def test_zero_is_white_and_each_value_has_its_colour(explorer):
-    known = explorer(KNOWN)
-    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        known.page.evaluate(change, theme)
-        known.page.wait_for_timeout(1500)
-        known.press("channel", "ArrowRight", "ArrowLeft")
-        known.notebook.screenshot(f"explorer {theme}")
-        check_colours(known)
-
-
-def check_colours(known):
-    values = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-    expected = plots.colours(values, 1.0).tolist()
-    assert expected[2] == [255, 255, 255]
-    assert [pixel[:3] for pixel in known.colours(3, 5)] == expected
-    known.press("channel", "ArrowRight")
-    assert [pixel[:3] for pixel in known.colours(3, 5)] == expected[::-1]
-    known.press("channel", "ArrowLeft")
-    # The legend, from top to bottom: the same colours for the same values.
-    length = known.canvas.evaluate("canvas => canvas.height") - 2
-    heights = 1 - (2 * (np.arange(5) + 0.5) * (length // 5) + 1) / length
-    legend = [pixel[:3] for pixel in known.colours(4, 5)]
-    np.testing.assert_allclose(legend, plots.colours(heights, 1.0), atol=6)
-
-
-def test_what_is_not_there_is_fetched_ahead_and_then_nothing_more(explorer):
-    large = explorer(LARGE)
-    asked = large.questions()
-    assert asked > 0
-    first = large.picture()
-    large.press("image", *["ArrowRight"] * 5)
-    large.press("layer", "ArrowRight", "ArrowRight")
-    large.press("channel", "ArrowRight")
-    assert large.picture() != first
-    assert large.questions() == asked
-    assert large.notebook.complaints == []
+    state = "state='layer=conv2 channel=5 strength=0.5 scale=map'"
+    lenet = explorer(LENET.replace("labels[:10])", f"labels[:10], {state})"))
+    lenet.says(".top b", "conv2, channel 5")
+    shown = {name: lenet.slider(name).get_attribute("aria-valuetext") for name in NAMES}
+    assert (shown["layer"], shown["channel"], shown["strength"]) == ("conv2", "5", "0.5")
+    assert shown["scale"] == "map"
+    faded = expected({"conv2": {5: 0.5}})["fc3"].output[0]
+    np.testing.assert_allclose(lenet.scores(), faded, atol=0.006)
 
 
 # --- The functions of the front end, each against an oracle ----------------------------------
@@ -219,7 +165,7 @@ def script(browser):
     page.evaluate(
         "async source => { window.vizlib = await import(URL.createObjectURL("
         "new Blob([source], {type: 'text/javascript'}))) }",
-        _layers._Canvas._esm,
+        joined("numbers.js", "words.js", "painting.js"),
     )
     yield lambda call: page.evaluate(f"vizlib.{call}")
     page.close()
@@ -235,7 +181,7 @@ def test_shades_are_the_figures_own(script):
 
 
 SERIES = {str(number): [0.0, 1.0] for number in range(6)}
-OURS = ["charts", "drop", "pad", "painting", "panels", "steps"]
+OURS = ["charts", "drop", "painting", "panels", "steps"]
 
 
 def test_lines_and_marks_have_the_colours_of_the_figures():
@@ -293,18 +239,3 @@ def test_every_map_of_a_mosaic_has_its_place(script, height, width):
             assert (1 / found["scale"]) == pytest.approx(round(1 / found["scale"]))
         assert columns * (wide + 4) + 4 <= 330
         assert rows * (high + 4) + 4 <= 266
-
-
-def test_the_strip_shows_the_current_layer(script):
-    for count in (1, 5, 30):
-        for current in range(count):
-            first, last = script(f"shownLayers({count}, {current}, 9)")
-            assert 0 <= first <= current < last <= count
-            assert last - first == min(count, 9)
-
-
-def test_neighbours_come_first_and_batches_are_bounded(script):
-    assert script("around(2, 5)") == [2, 3, 1, 4, 0]
-    assert len(script("around(500, 1000)")) == 49
-    assert script("batch([4, 5, 6, 7], () => 1.5 * 2 ** 20)") == [4, 5]
-    assert script("batch([4, 5], () => 2 ** 30)") == [4]

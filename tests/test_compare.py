@@ -282,7 +282,7 @@ def test_what_a_page_cannot_compute_says_so_and_is_recorded(rivals, browser, tmp
     assert re.match(why, view.frame().panels[-1].lines[0])
     page = browser.new_page()
     page.goto(view.to_html(tmp_path / "recorded.html").as_uri())
-    page.get_by_text("What was recorded is shown here: a page cannot compute roll").wait_for()
+    page.get_by_text("No page computes these answers: a page cannot compute roll").wait_for()
     assert page.locator(".vizlib-answer").count() == 2
     assert page.locator(".paper").count() == 0
     page.close()

@@ -1,4 +1,4 @@
-"""What an explorer sends to the browser, what it says of itself, and what it refuses."""
+"""The view of a network in Python: what it holds, what it says of itself, and what it refuses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 import torch
+from figures import holds
 from torch import nn
-from torch.nn import functional as F
 
 from vizlib import data, explore, models, plots
 from vizlib.explore import _recordings
@@ -37,15 +37,6 @@ def view(lenet, images):
     return explore.layers(lenet, images, [7, 2, 1, 0, 4])
 
 
-def ask(view, image, layers):
-    """Send the message that the browser sends, and return the answer: text and buffers."""
-    answers = []
-    view._canvas.send = lambda content, buffers=None: answers.append((content, buffers))
-    view._canvas._handle_custom_msg({"image": image, "layers": layers}, [])
-    [answer] = answers
-    return answer
-
-
 def by_hand(model, image):
     """Every layer's output for one image of bytes, computed one layer after the other."""
     x = ((image.float() / 255 - 0.1307) / 0.3081)[None, None]
@@ -57,80 +48,94 @@ def by_hand(model, image):
     return outputs
 
 
-# --- What the browser gets -----------------------------------------------------------------
+# --- What the view holds -------------------------------------------------------------------
 
 
-def test_an_answer_holds_the_very_values_of_torch(view, lenet, images):
-    content, (picture, probabilities, *maps) = ask(view, 3, [0, 4, 11])
-    expected = by_hand(lenet, images[3])
-    assert content["image"] == 3
-    assert content["layers"] == [0, 4, 11]
-    assert maps == [expected[layer].numpy().tobytes() for layer in (0, 4, 11)]
-    assert picture == images[3].numpy().tobytes()
-    assert list(content["picture"]) == [28, 28, 1]
-    assert np.frombuffer(probabilities, np.float32).tolist() == expected[-1].softmax(0).tolist()
-    assert content["classes"] == list(range(10))
-    assert content["peak"] == max(float(output.abs().max()) for output in expected)
+def fed(view):
+    """What the kernel gives the browser of a network that the browser cannot compute, by layer."""
+    stages = view._canvas.made["stages"]
+    return {
+        name: np.frombuffer(stage["values"], np.float32).reshape(stage["shape"])
+        for name, stage in stages.items()
+    }
 
 
-def test_bytes_may_have_a_channel_axis(lenet, images):
-    flat, deep = explore.layers(lenet, images), explore.layers(lenet, images[:, None])
-    assert deep._canvas.packets == flat._canvas.packets
+def moved(view, **place):
+    """Move the view as the sliders and the browser do, and ask for what it cannot compute."""
+    view._canvas.set_state({**place, "asked": view._canvas.asked + 1})
 
 
-def test_an_array_that_may_not_be_written_to_is_taken(lenet, images):
-    fixed = images.numpy().copy()
-    fixed.flags.writeable = False
-    assert torch.equal(
-        explore.layers(lenet, fixed)._recordings.inputs,
-        explore.layers(lenet, images)._recordings.inputs,
-    )
+class Rolling(nn.Module):
+    """A network that no page can compute."""
+
+    def __init__(self, channels=2):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(1, channels, 3), nn.Linear(channels, 3)
+
+    def forward(self, x):
+        return self.fc(torch.roll(self.conv(x), 1, 2).relu().mean((2, 3)))
 
 
-def test_an_image_takes_the_place_of_another(view, lenet, images):
-    before = images.clone()
-    view.replace(1, 255 - images[3])
-    assert torch.equal(images, before)
-    [packet] = view._canvas.packets
-    expected = by_hand(lenet, 255 - images[3])
-    assert packet["image"] == 1
-    assert packet["buffers"][0] == (255 - images[3]).numpy().tobytes()
-    assert packet["buffers"][2:] == [output.numpy().tobytes() for output in expected]
-    assert ask(view, 1, [11])[1][2] == expected[-1].numpy().tobytes()
+def normalized(images):
+    return (images[:, None].float() / 255 - 0.1307) / 0.3081
 
 
-def test_a_small_network_is_there_from_the_start(view, lenet, images):
-    packets = view._canvas.packets
-    assert [packet["image"] for packet in packets] == [0, 1, 2, 3, 4]
-    for packet in packets:
-        expected = by_hand(lenet, images[packet["image"]])
-        assert packet["buffers"][2:] == [output.numpy().tobytes() for output in expected]
+def test_what_a_page_cannot_compute_is_fed_with_the_very_values_of_torch(images):
+    model = Rolling().eval()
+    view = explore.layers(model, images, state="image=1")
+    assert not view._canvas.held["isComputed"]
+    assert "cannot compute roll" in view._canvas.held["why"]
+    for image in (1, 3):
+        moved(view, image=image)
+        x = normalized(images)[image : image + 1]
+        with torch.no_grad():
+            conv, scores = model.conv(x), model(x)
+        made = fed(view)
+        assert view._canvas.made["image"] == image
+        np.testing.assert_array_equal(made["input"], x)
+        np.testing.assert_array_equal(made["conv"], conv)
+        np.testing.assert_array_equal(made["fc"], scores)
+        torch.testing.assert_close(view.probabilities, scores.softmax(1)[0])
 
 
-def test_of_a_large_network_the_layer_that_shows_is_there(images):
-    model = nn.Sequential(nn.Conv2d(1, 512, 3), nn.ReLU())
-    view = explore.layers(model, images, state="image=2 layer=1")
-    [packet] = view._canvas.packets
-    assert (packet["image"], packet["layers"]) == (2, [1])
-    assert len(packet["buffers"][2]) == 4 * 512 * 26 * 26
+def test_what_is_weaker_is_fed_weaker(images):
+    model = Rolling().eval()
+    view = explore.switch_off(model, images, state="layer=conv channel=1 strength=0.5")
+    with torch.no_grad():
+        conv = model.conv(normalized(images)[:1])
+        conv[:, 1] *= 0.5
+        scores = model.fc(torch.roll(conv, 1, 2).relu().mean((2, 3)))
+    np.testing.assert_allclose(fed(view)["conv"], conv, atol=1e-6)
+    np.testing.assert_allclose(fed(view)["fc"], scores, atol=1e-6)
 
 
-def test_opening_takes_no_more_images_than_fit(lenet, split):
-    view = explore.layers(lenet, split.images[:100], state="image=50")
-    packets = view._canvas.packets
-    assert packets[0]["image"] == 50
-    assert sorted(packet["image"] for packet in packets) == list(range(42, 58))
+def test_of_a_large_network_the_layer_that_shows_is_fed(images):
+    view = explore.layers(Rolling(6000), images[:2], state="layer=relu")
+    made = fed(view)
+    assert made["relu"].shape == (1, 6000, 26, 26)
+    assert made["conv"].shape == (1, 1)
+    assert view._canvas.made["says"]["conv"] == "conv is fetched when you go there"
+    moved(view, layer=0)
+    assert fed(view)["conv"].shape == (1, 6000, 26, 26)
 
 
-def test_layers_are_described(view):
-    stages = view._canvas.stages
-    assert stages[0] == {"name": "conv1", "kind": "conv", "shape": [6, 24, 24], "says": ""}
-    assert stages[-1] == {"name": "fc3", "kind": "linear", "shape": [10], "says": ""}
-    assert len(stages) == 12
+def test_an_image_that_fails_is_told_and_the_next_one_is_shown():
+    class Fussy(nn.Module):
+        def forward(self, x):
+            if x.mean() > 0:
+                raise ValueError("too bright")
+            return torch.roll(torch.relu(x), 1, 2)
+
+    pair = torch.stack([torch.zeros(1, 28, 28), torch.ones(1, 28, 28)])
+    view = explore.layers(Fussy(), pair)
+    moved(view, image=1)
+    assert view._canvas.made == {"image": 1, "error": "ValueError: too bright"}
+    moved(view, image=0)
+    assert view._canvas.made["error"] == ""
 
 
 def test_the_palette_is_that_of_the_figures(view):
-    palette = np.frombuffer(view._canvas.palette, np.uint8).reshape(255, 3)
+    palette = np.frombuffer(view._canvas.held["palette"], np.uint8).reshape(255, 3)
     assert palette[127].tolist() == [255, 255, 255]
     assert (palette[[0, 254]] == plots.colours([-1, 1], 1)).all()
 
@@ -144,104 +149,103 @@ def test_an_image_is_recorded_once_and_again_when_dropped(images, monkeypatch):
             return super().forward(x)
 
     view = explore.layers(nn.Sequential(nn.Flatten(), Counted(784, 10)), images[:2])
-    assert len(runs) == 2
-    ask(view, 0, [0])
-    assert len(runs) == 2
+    view._canvas.image = 1
+    assert view.recording()
+    runs.clear()
+    assert view.recording()
+    view._canvas.image = 0
+    assert view.recording()
+    assert runs == []
     monkeypatch.setattr(_recordings, "_KEPT", 1)
-    ask(view, 0, [0])
-    ask(view, 1, [0])
-    assert len(runs) == 3
-
-
-def test_many_classes_show_the_ten_likeliest(images):
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 40))
-    content, (_, probabilities, *_) = ask(explore.layers(model, images), 1, [0])
-    with torch.no_grad():
-        expected = model((images[1:2].float() / 255 - 0.1307) / 0.3081).softmax(1)[0]
-    assert content["classes"] == expected.sort(descending=True).indices[:10].tolist()
-    np.testing.assert_allclose(
-        np.frombuffer(probabilities, np.float32), expected.sort(descending=True).values[:10]
-    )
+    for image in (0, 1):
+        view._canvas.image = image
+        view.recording()
+    assert runs
+    # One image is kept in any case.
+    runs.clear()
+    assert view.recording()
+    assert runs == []
 
 
 @pytest.mark.parametrize("last", [nn.Softmax(1), nn.LogSoftmax(1)])
 def test_softmax_is_not_applied_twice(last, images):
     scores = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    _, (_, probabilities, *_) = ask(explore.layers(nn.Sequential(scores, last), images), 0, [0])
+    view = explore.layers(nn.Sequential(scores, last), images)
     with torch.no_grad():
-        expected = F.softmax(scores((images[:1].float() / 255 - 0.1307) / 0.3081), 1)[0]
-    np.testing.assert_allclose(np.frombuffer(probabilities, np.float32), expected, rtol=1e-5)
+        expected = scores(normalized(images)[:1]).softmax(1)[0]
+    torch.testing.assert_close(view.probabilities, expected)
 
 
 def test_a_network_that_ends_in_maps_has_no_probabilities(images):
-    content, (_, probabilities, *_) = ask(explore.layers(nn.Conv2d(1, 3, 3), images), 0, [0])
-    assert (content["classes"], probabilities) == ([], b"")
+    view = explore.layers(nn.Conv2d(1, 3, 3), images)
+    assert view.probabilities is None
+    assert view.figure()
 
 
 def test_a_diverged_network_opens_all_the_same(images):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
     model[0].weight.data[0] = torch.nan
     view = explore.layers(model, images)
-    content, _ = ask(view, 0, [0, 1])
-    assert np.isfinite(content["peak"])
+    assert view.recording()["0"].output[0, 0].isnan().all()
     assert "image/png" not in view._repr_mimebundle_()
-
-
-def test_an_error_in_a_later_image_is_told():
-    class Fussy(nn.Module):
-        def forward(self, x):
-            if x.mean() > 0:
-                raise ValueError("too bright")
-            return torch.relu(x)
-
-    pair = torch.stack([torch.zeros(1, 28, 28), torch.ones(1, 28, 28)])
-    pair = torch.cat([pair[:1].expand(1, 1, 28, 28), pair[1:].expand(1, 1, 28, 28)])
-    large = pair.repeat(1, 400, 1, 1)  # too large to be recorded ahead
-    content, buffers = ask(explore.layers(Fussy(), large), 1, [0])
-    assert content == {"error": "ValueError: too bright"}
-    assert buffers is None
 
 
 # --- Images, labels, model -----------------------------------------------------------------
 
 
-def shown(view):
-    _, (picture, _, first, *_) = ask(view, 0, [0])
-    return picture, first
+def looked_at(view):
+    """What the browser is given to look at, and what it looks at there."""
+    held = view._canvas.held
+    return held["images"], held["isBytes"], held["shape"], view.input.tolist()
 
 
 def test_bytes_and_normalized_floats_are_the_same_to_the_network(lenet, images):
     floats = data.load("digits").normalize(images)
-    assert shown(explore.layers(lenet, images)) == shown(explore.layers(lenet, floats))
+    assert looked_at(explore.layers(lenet, images)) == looked_at(explore.layers(lenet, floats))
 
 
-@pytest.mark.parametrize("form", [np.asarray, list, lambda images: images[0], lambda x: x.numpy()])
+@pytest.mark.parametrize(
+    "form",
+    [np.asarray, list, lambda images: images[0], lambda x: x[:, None]],
+    ids=["array", "list", "one", "channel axis"],
+)
 def test_images_in_other_forms(form, lenet, images):
-    assert shown(explore.layers(lenet, form(images))) == shown(explore.layers(lenet, images))
+    one, other = explore.layers(lenet, form(images)), explore.layers(lenet, images)
+    assert torch.equal(one.input, other.input)
+    assert one._canvas.held["images"][0] == other._canvas.held["images"][0]
 
 
-def test_colours_are_shown_as_colours():
-    image = torch.zeros(1, 3, 4, 4)
-    image[0, 0] = 2.0
-    content, (picture, *_) = ask(explore.layers(nn.Conv2d(3, 1, 1), image), 0, [0])
-    assert list(content["picture"]) == [4, 4, 3]
-    assert picture == bytes([255, 0, 0]) * 16
+def test_an_array_that_may_not_be_written_to_is_taken(lenet, images):
+    fixed = images.numpy().copy()
+    fixed.flags.writeable = False
+    assert looked_at(explore.layers(lenet, fixed)) == looked_at(explore.layers(lenet, images))
 
 
 def test_the_model_comes_back_as_it_was(images):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5)).train()
     model[1].eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    as_trained = ask(explore.layers(model, images), 0, [0, 1, 2])
+    as_trained = explore.layers(model, images).recording()
     assert [module.training for module in model.modules()] == [True, True, False, True]
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-    assert as_trained == ask(explore.layers(model.eval(), images), 0, [0, 1, 2])
+    with torch.no_grad():
+        expected = model.eval()(normalized(images)[:1])
+    torch.testing.assert_close(as_trained["2"].output, expected)
 
 
 def test_doubles_and_halves_are_fed_what_they_take(images):
     model = nn.Conv2d(1, 2, 3).double()
-    _, first = shown(explore.layers(model, images))
-    assert len(first) == 4 * 2 * 26 * 26
+    made = explore.layers(model, images).recording()["conv2d"].output
+    with torch.no_grad():
+        expected = model(normalized(images)[:1].double())
+    torch.testing.assert_close(made.double(), expected, atol=1e-5, rtol=0)
+
+
+def test_images_that_are_too_many_are_told(lenet, images, monkeypatch):
+    monkeypatch.setattr("vizlib.explore._contents.LARGEST", 2 << 20)
+    many = images[:1].expand(3000, 28, 28)
+    with pytest.raises(ValueError, match=r"the 3000 images have more than 2 MB: .*images\[:100\]"):
+        explore.layers(lenet, many)
 
 
 @pytest.mark.parametrize(
@@ -293,12 +297,23 @@ def test_the_view_has_a_name_without_an_address(view, images, lenet):
 
 
 def test_a_state_opens_the_same_view_again(lenet, images):
-    state = "model=lenet image=3 layer=conv2 channel=11 pixel=7,0 scale=network beside=2"
-    assert explore.layers(lenet, images, state=state).state == state
+    state = (
+        "model=lenet image=3 layer=conv2 channel=11 pixel=7,0 strength=0.4 scale=network beside=2"
+    )
+    for door in (explore.layers, explore.pixel, explore.switch_off):
+        assert door(lenet, images, state=state).state == state
     part = explore.layers(lenet, images, state="layer=fc1 channel=100")
     assert part.state == (
-        "model=lenet image=0 layer=fc1 channel=100 pixel=none scale=layer beside=none"
+        "model=lenet image=0 layer=fc1 channel=100 pixel=none strength=1 scale=layer beside=none"
     )
+    drawn = "model=lenet image=0 layer=pool2 channel=3 pixel=1,2 strength=1 scale=map beside=none"
+    for door in (explore.draw, explore.upload):
+        assert door(lenet, state=drawn).state == drawn
+
+
+def test_a_state_is_also_read_as_it_was_written_before(lenet, images):
+    state = explore.pixel(lenet, images, state="layer=conv2 row=3 col=4 keep=0.2").state
+    assert " pixel=3,4 strength=0.2 " in state
 
 
 @pytest.mark.parametrize(
@@ -309,9 +324,10 @@ def test_a_state_opens_the_same_view_again(lenet, images):
         ("channel=6", "channel must be a number from 0 to 5, but was 6"),
         ("channel=-1", "channel must be a number from 0 to 5, but was -1"),
         ("scale=all", "no scale is called 'all'; choose from map, layer, network"),
-        ("digit=1", "state has no 'digit'; it is made of image, layer, channel, scale"),
+        ("digit=1", "state has no 'digit'; it is made of model, image, layer, channel, pixel"),
         ("conv1", "state has no 'conv1'"),
         ("model=newnet", "state is a place in newnet, but the model is lenet"),
+        ("strength=2", "no strength is called '2'; choose from 0, 0.1"),
         ("beside=5", "no beside is called '5'.*none, 0, 1, 2, 3, 4"),
         ("pixel=3", "a row and a column of a map of 24×24, such as 0,0, but was 3"),
         ("layer=conv2 pixel=8,0", "of a map of 8×8, such as 0,0, but was 8,0"),
@@ -325,16 +341,17 @@ def test_a_place_that_is_not_there(state, words, lenet, images):
 def test_sliders_have_their_ranges_and_are_linked_in_the_browser(lenet, images):
     view = explore.layers(lenet, images, state="image=1 layer=conv2 channel=3 scale=map")
     sliders = {slider.description: slider for slider in view.children[0].children}
-    assert list(sliders) == ["image", "layer", "channel", "scale", "beside"]
+    assert list(sliders) == ["image", "layer", "channel", "strength", "scale", "beside"]
     assert [sliders[name].max for name in ("image", "channel")] == [4, 15]
-    assert sliders["layer"].options == tuple(stage["name"] for stage in view._canvas.stages)
+    assert sliders["layer"].options == tuple(lenet._modules)
     chosen = [slider.value for slider in sliders.values()]
-    assert chosen == [1, "conv2", 3, "per map", "none"]
+    assert chosen == [1, "conv2", 3, "1", "per map", "none"]
     sources = [(link.source[0], link.source[1], link.target[1]) for link in view._links]
     assert sources == [
         (sliders["image"], "value", "image"),
         (sliders["layer"], "index", "layer"),
         (sliders["channel"], "value", "channel"),
+        (sliders["strength"], "index", "strength"),
         (sliders["scale"], "index", "scale"),
         (sliders["beside"], "index", "beside"),
         (view._canvas, "last_channel", "max"),
@@ -344,7 +361,7 @@ def test_sliders_have_their_ranges_and_are_linked_in_the_browser(lenet, images):
 def test_a_single_image_leaves_nothing_to_choose(lenet, images):
     view = explore.layers(lenet, images[0])
     names = [slider.description for slider in view.children[0].children]
-    assert names == ["layer", "channel", "scale"]
+    assert names == ["layer", "channel", "strength", "scale"]
 
 
 def test_readers_without_a_kernel_see_a_small_picture(view):
@@ -354,7 +371,7 @@ def test_readers_without_a_kernel_see_a_small_picture(view):
     assert "application/vnd.jupyter.widget-view+json" in view._repr_mimebundle_()
 
 
-@pytest.mark.parametrize("scale", explore.SCALES)
+@pytest.mark.parametrize("scale", ["map", "layer", "network"])
 @pytest.mark.parametrize("layer", ["conv1", "pool2", "fc1", "fc3"])
 def test_every_place_has_a_figure(layer, scale, lenet, images):
     view = explore.layers(lenet, images, state=f"image=2 layer={layer} channel=5 scale={scale}")
@@ -374,6 +391,19 @@ def test_the_figure_holds_input_maps_and_probabilities(lenet, images):
     beside = whole[: len(maps), width : width + maps.shape[1]]
     np.testing.assert_array_equal(beside, maps)
     np.testing.assert_array_equal(whole[row:, : scores.shape[1]], scores)
+
+
+def test_the_figure_has_the_image_beside_and_the_probabilities_before(lenet, images):
+    state = "image=1 layer=conv1 channel=2 strength=0 beside=3"
+    view = explore.switch_off(lenet, images, state=state)
+    other = by_hand(lenet, images[3])[0]
+    maps = plots.feature_maps(other, title="conv1, image 3", highlight=2).pixels()
+    whole = by_hand(lenet, images[1])[-1].softmax(0)
+    before = plots.probabilities(whole, title="whole network").pixels()
+    after = plots.probabilities(view.probabilities, title="changed network").pixels()
+    found = view.figure().pixels()
+    for part in (maps, before, after):
+        assert holds(found, part)
 
 
 def test_a_figure_of_no_figures_is_refused():

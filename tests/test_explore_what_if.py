@@ -1,4 +1,4 @@
-"""What if a channel were off, the digit moved, the training shorter: each against torch by hand."""
+"""What if the digit were moved, the training shorter: each against torch by hand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import base64
 import numpy as np
 import pytest
 import torch
+from figures import holds
 from torch import nn
 from torch.nn import functional as F
 
@@ -57,131 +58,6 @@ def panel(view, kind, number=0, **place):
 def values(made):
     found = np.frombuffer(made["data"], np.float32)
     return found.reshape(made["shape"]) if "shape" in made else found
-
-
-# --- A channel switched off ------------------------------------------------------------------
-
-
-def with_channels_scaled(model, image, layer, factors):
-    """Run a chain of layers one by one; return the layer's changed output and the probabilities."""
-    x, kept = normalized(image).double(), None
-    with torch.no_grad():
-        for name, module in model.named_children():
-            x = module.double()(x)
-            for channel, factor in factors.get(name, {}).items():
-                x[:, channel] *= factor
-            if name == layer:
-                kept = x.clone()
-        model.float()
-    return kept[0], x.softmax(1)[0]
-
-
-@pytest.mark.parametrize(
-    ("layer", "channel", "tenths"), [("conv1", 3, 3), ("pool2", 11, 0), ("relu3", 100, 7)]
-)
-def test_a_faded_channel_gives_what_torch_gives(layer, channel, tenths, lenet, images):
-    view = explore.switch_off(lenet, images)
-    place = {"image": 1, "layer": list(lenet._modules).index(layer)}
-    place |= {"channel": channel, "keep": tenths}
-    maps, after = with_channels_scaled(lenet, images[1], layer, {layer: {channel: tenths / 10}})
-    _, before = with_channels_scaled(lenet, images[1], layer, {})
-    shown = panel(view, "maps", **place)
-    np.testing.assert_allclose(values(shown).ravel(), maps.ravel(), atol=1e-5)
-    assert shown["chosen"] == channel
-    np.testing.assert_allclose(values(panel(view, "bars", 0, **place)), before, atol=1e-6)
-    np.testing.assert_allclose(values(panel(view, "bars", 1, **place)), after, atol=1e-6)
-    winner = int(before.argmax())
-    difference = (after - before)[winner]
-    change = f"{difference:+.3f}" if abs(difference) >= 0.0005 else "less than 0.001"
-    says = frame(view, **place)["says"]
-    assert f"P{winner}: {before[winner]:.3f} → {after[winner]:.3f}, a change of " in says
-    assert f"a change of {change.replace('-', '−')}." in says
-
-
-def test_what_is_off_throughout_stays_off(lenet, images):
-    off = {"conv1": [0, 5], "fc1": 7}
-    view = explore.switch_off(lenet, images, off=off, state="image=2 layer=relu2 channel=4 keep=0")
-    factors = {"conv1": {0: 0, 5: 0}, "fc1": {7: 0}, "relu2": {4: 0}}
-    _, after = with_channels_scaled(lenet, images[2], "relu2", factors)
-    np.testing.assert_allclose(values(panel(view, "bars", 1)), after, atol=1e-6)
-    lines = panel(view, "words")["lines"]
-    assert lines[1] == "Off throughout: conv1 0, 5, fc1 7."
-    del factors["relu2"]
-    place = {"layer": 0, "channel": 5, "keep": 10}
-    _, after = with_channels_scaled(lenet, images[2], "relu2", factors)
-    np.testing.assert_allclose(values(panel(view, "bars", 1, **place)), after, atol=1e-6)
-    assert "keep changes nothing" in frame(view, **place)["says"]
-
-
-def test_all_of_a_channel_is_no_change(lenet, images):
-    view = explore.switch_off(lenet, images)
-    before, after = (values(panel(view, "bars", number)) for number in (0, 1))
-    assert before.tobytes() == after.tobytes()
-    assert "a change of less than 0.001" in frame(view)["says"]
-    assert "changes from" not in frame(view)["says"]
-
-
-def test_another_winner_is_told(images):
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 2), nn.Linear(2, 2, bias=False))
-    with torch.no_grad():
-        model[1].weight.zero_()
-        model[1].bias.copy_(torch.tensor([2.0, 1.0]))
-        model[2].weight.copy_(torch.eye(2))
-    view = explore.switch_off(model, images, state="layer=1 channel=0 keep=0")
-    assert "The answer changes from 0 to 1." in frame(view)["says"]
-
-
-def test_colours_stay_those_of_the_whole_layer(lenet, images):
-    view = explore.switch_off(lenet, images)
-    largest = with_channels_scaled(lenet, images[0], "conv1", {})[0].abs().max()
-    limits = [panel(view, "maps", channel=c, keep=0)["limit"] for c in range(6)]
-    assert limits == pytest.approx([float(largest)] * 6)
-
-
-def test_a_shorter_layer_has_fewer_channels(lenet, images):
-    view = explore.switch_off(lenet, images, state="layer=fc1 channel=119")
-    assert view.state == "image=0 layer=fc1 channel=119 keep=1"
-    assert frame(view)["last"] == {"channel": 119}
-    assert frame(view, layer=0)["last"] == {"channel": 5}
-    assert panel(view, "maps", layer=0)["chosen"] == 5
-
-
-def test_functions_can_be_switched_off_and_the_model_comes_back(images):
-    class Plain(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.fc1, self.fc2 = nn.Linear(784, 8), nn.Linear(8, 3)
-
-        def forward(self, x):
-            return self.fc2(F.dropout(F.relu(self.fc1(x.flatten(1))), training=self.training))
-
-    model = Plain().train()
-    view = explore.switch_off(model, images[0], labels=[1], state="layer=relu channel=2 keep=0")
-    with torch.no_grad():
-        hidden = F.relu(model.fc1(normalized(images[0]).flatten(1)))
-        hidden[:, 2] = 0
-        expected = model.fc2(hidden).softmax(1)[0]
-    np.testing.assert_allclose(values(panel(view, "bars", 1)), expected, atol=1e-6)
-    assert panel(view, "bars", 1)["label"] == [1]
-    assert model.training
-    assert not any(module._forward_hooks for module in model.modules())
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "words"),
-    [
-        ({"model": "lenet"}, TypeError, "model must be a PyTorch network"),
-        ({"off": {"conv9": 0}}, ValueError, "off names the layer 'conv9', but lenet has conv1"),
-        ({"off": {"conv1": [6]}}, ValueError, "channel 6 of conv1, but .* numbered from 0 to 5"),
-        ({"labels": [1]}, ValueError, "one for each image, 4"),
-        ({"state": "keep=2"}, ValueError, "no keep is called '2'"),
-        ({"model": nn.Conv2d(1, 2, 3)}, ValueError, "not in one score a class"),
-    ],
-)
-def test_what_cannot_be_switched_off_is_named(change, error, words, lenet, images):
-    arguments = {"model": lenet, "images": images, **change}
-    with pytest.raises(error, match=words):
-        explore.switch_off(**arguments)
 
 
 # --- Networks compared -----------------------------------------------------------------------
@@ -595,71 +471,50 @@ def test_what_cannot_be_learnt_is_told():
 
 
 @pytest.fixture(scope="module")
-def views(lenet, rivals, images, labels, trained):
+def views(rivals, images, labels, trained):
     watched = explore.training(models.build("mlp", seed=0), data.load("digits"), **SHORT)
     watched.start()
     return {
-        "switch_off": explore.switch_off(lenet, images, labels, state="channel=2 keep=0.4"),
         "compare": explore.compare(rivals, images, labels, state="right=2 noise=0.3 along=turn"),
         "epochs": explore.epochs(trained[0], images[0], state="epoch=1 channel=2"),
         "training": watched,
     }
 
 
-def test_each_has_a_name_a_state_and_a_picture(views, lenet, rivals, images, labels, trained):
+def test_each_has_a_name_a_state_and_a_picture(views, rivals, images, labels, trained):
     names = [repr(view) for view in views.values()]
     assert names == [
-        "switch_off(lenet, 4 images)",
         "compare(MLP, LeNet)",
         "epochs(lenet, 4 snapshots)",
         "training(mlp, 2 epochs)",
     ]
     again = [
-        explore.switch_off(lenet, images, labels, state=views["switch_off"].state),
         explore.compare(rivals, images, labels, state=views["compare"].state),
         explore.epochs(trained[0], images[0], state=views["epochs"].state),
     ]
-    assert [view.state for view in again] == [view.state for view in views.values()][:3]
+    assert [view.state for view in again] == [view.state for view in views.values()][:2]
     for view in views.values():
         picture = base64.b64decode(view._repr_mimebundle_()["image/png"])
         assert picture.startswith(b"\x89PNG\r\n\x1a\n")
         assert len(picture) < 60_000
 
 
-def holds(whole, part):
-    """Whether one picture (H, W, 4) is somewhere in another."""
-    row = max(range(len(part)), key=lambda at: part[at].std())
-    wanted = part[row].tobytes()
-    for y in range(row, len(whole) - len(part) + row + 1):
-        left, rest = divmod(whole[y].tobytes().find(wanted), 4)
-        found = whole[y - row : y - row + len(part), left : left + part.shape[1]]
-        if left >= 0 and rest == 0 and np.array_equal(found, part):
-            return True
-    return False
-
-
-def test_figures_hold_what_the_frames_hold(views, images):
-    whole = views["switch_off"].figure().pixels()
-    assert holds(whole, plots.images(images[:1], titles=["image 0"]).pixels())
-    says = frame(views["switch_off"])["says"]
-    assert holds(whole, plots.words([says]).pixels())
+def test_figures_hold_what_the_frames_hold(views):
     shown = values(panel(views["epochs"], "bars"))
     bars = plots.answers({"epoch 1": shown}, headings=["answer"]).pixels()
     assert holds(views["epochs"].figure().pixels(), bars)
-    assert not holds(views["switch_off"].figure().pixels(), bars)
 
 
 def test_a_page_that_would_be_too_large_is_refused(rivals, images, tmp_path, monkeypatch):
-    """Each of 784 pixels switched off gives an image of its own: more than 2 MB together."""
-    view = explore.switch_off(rivals["MLP"], images[0], state="layer=flatten keep=0")
-    monkeypatch.setattr("vizlib.explore._view._LARGEST", 1 << 20)
-    with pytest.raises(ValueError, match=r"page of switch_off\(mlp, 1 image\) .* than 1 MB"):
+    view = explore.compare(rivals, images)
+    monkeypatch.setattr("vizlib.explore._view._LARGEST", 1 << 14)
+    with pytest.raises(ValueError, match=r"page of compare\(MLP, LeNet\) .* than 0 MB"):
         view.to_html(tmp_path / "page.html", recorded=True)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", ["switch_off", "compare", "epochs", "training"])
+@pytest.mark.parametrize("name", ["compare", "epochs", "training"])
 def test_each_is_a_page_that_asks_nobody(name, views, browser, tmp_path):
     path = views[name].to_html(tmp_path / "page.html", recorded=True)
     page, requests, complaints = browser.new_page(), [], []

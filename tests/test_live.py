@@ -9,19 +9,20 @@ import re
 import numpy as np
 import pytest
 import torch
+from pages import number
 from test_program import Everything, Tutorial, UNet, signals
 from torch import nn
 
-from vizlib import arithmetic, capture, data, explore, handwriting, models, weights
-from vizlib.explore._live import live_page, script
-from vizlib.explore._program import NotComputableError, program
+from vizlib import arithmetic, capture, data, explore, handwriting, models, plots, weights
+from vizlib.explore._explorer import script
+from vizlib.explore._network import MODULES
+from vizlib.explore._program import program
 
 pytestmark = pytest.mark.browser
 
 DIGITS = data.load("digits").test
 INPUTS = data.normalize(DIGITS.images[:10])
 LABELS = DIGITS.labels[:10].tolist()
-TWICE = "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
 
 
 @pytest.fixture(scope="module")
@@ -29,57 +30,22 @@ def lenet():
     return weights.load("lenet")
 
 
-class Live:
-    """A page in the browser, with every request and complaint."""
-
-    def __init__(self, page, path, fragment=""):
-        self.page, self.requests, self.complaints = page, [], []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda said: self.complaints.append(said.text))
-        page.set_default_timeout(20_000)
-        page.goto(path.as_uri() + fragment)
-        page.wait_for_function("() => document.getElementById('foot')?.textContent")
-
-    def slide(self, name, value):
-        set_it = "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }"
-        self.page.locator(f"#slide-{name}").evaluate(set_it, value)
-        self.page.evaluate(TWICE)
-
-    def scores(self):
-        rows = self.page.locator(".class").all()
-        texts = {
-            row.locator(".name").inner_text(): row.locator(".score").inner_text() for row in rows
-        }
-        return {name: number(text) for name, text in texts.items()}
-
-    def text(self, selector):
-        return self.page.locator(selector).inner_text()
-
-
-def number(text):
-    return float(text.replace("−", "-"))
-
-
 @pytest.fixture
-def opened(browser, tmp_path):
-    contexts = []
+def view(lenet):
+    """Make the view of the first images, with their labels, perhaps at another state."""
+    return lambda **more: explore.layers(lenet, DIGITS.images[:10], LABELS, **more)
 
-    def opened(content, fragment="", width=1280, height=720):
-        (tmp_path / "page.html").write_text(content, "utf-8")
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
-        return Live(contexts[-1].new_page(), tmp_path / "page.html", fragment)
 
-    yield opened
-    for context in contexts:
-        context.close()
+def scores_of(model, x, changes=None):
+    with capture.edit(model, changes or {}), torch.no_grad():
+        return model(x)[0]
 
 
 # --- The page -------------------------------------------------------------------------------
 
 
-def test_every_stage_is_what_torch_makes(opened, lenet):
-    page = opened(live_page("LeNet", lenet, INPUTS, labels=LABELS))
+def test_every_stage_is_what_torch_makes(opened, lenet, view):
+    page = opened(view())
     x = torch.randn(1, 1, 28, 28)
     made = page.page.evaluate(
         """(values) => Object.entries(window.vizlib.stages(new Float32Array(values)))
@@ -95,109 +61,89 @@ def test_every_stage_is_what_torch_makes(opened, lenet):
         assert float(apart) <= 5e-6 * float(output.abs().max())
     assert page.requests == [page.page.url]
     assert page.complaints == []
-    said = page.text("#foot")
+    said = page.text(".foot")
     digits, power = re.search(r"PyTorch over 10 images: ([\d.]+) · 10⁻([⁰-⁹¹²³])", said).groups()
     assert float(digits) * 10 ** -"⁰¹²³⁴⁵⁶⁷⁸⁹".index(power) < 1e-5
 
 
-def test_pages_are_small(lenet):
-    assert len(live_page("LeNet", lenet, INPUTS)) < 500_000
-    assert len(live_page("NewNet", weights.load("newnet"), INPUTS)) < 2_500_000
+def test_pages_are_small(view, tmp_path):
+    newnet = explore.layers(weights.load("newnet"), DIGITS.images[:10])
+    for each, most in ((view(), 500_000), (newnet, 2_500_000)):
+        assert each.to_html(tmp_path / "page.html").stat().st_size < most
 
 
-def test_an_address_is_a_place_and_follows(opened, lenet):
-    page = opened(live_page("LeNet", lenet, INPUTS), "#layer=conv2&channel=5&image=3&pixel=2,4")
-    assert page.text("#top b") == "conv2, channel 5"
+def test_an_address_is_a_place_and_follows(opened, lenet, view):
+    page = opened(view(), "#layer=conv2&channel=5&image=3&pixel=2,4")
     value = capture.record(lenet, INPUTS[3:4])["conv2"].output[0, 5, 2, 4]
-    assert f"Row 2, column 4 is {value:.2f}".replace("-", "−") in page.text("#made h2")
+    page.waits_for(".made h2", f"Row 2, column 4 is {value:.2f}".replace("-", "−"))
+    assert page.text(".top b") == "conv2, channel 5"
     page.slide("layer", 0)
     page.slide("channel", 2)
     assert "layer=conv1&channel=2" in page.page.url
     page.page.goto(page.page.url.replace("channel=2", "channel=4"))
-    page.page.wait_for_function("() => document.querySelector('#top b').textContent.endsWith('4')")
+    page.waits_for(".top b", "conv1, channel 4")
     page.page.goto(page.page.url.split("#")[0] + "#layer=nowhere&channel=999")
-    page.page.evaluate(TWICE)
+    page.settle()
     assert page.complaints == []
 
 
-def test_what_is_drawn_is_read_as_python_reads_it(opened, lenet):
-    page = opened(live_page("LeNet", lenet, INPUTS))
-    box = page.page.locator("#pad").bounding_box()
-    mouse = page.page.mouse
-    path = [(0.3, 0.2), (0.7, 0.2), (0.55, 0.5), (0.45, 0.85)]
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in path]
-    mouse.move(*places[0])
-    mouse.down()
-    for place in places[1:]:
-        mouse.move(*place, steps=12)
-    mouse.up()
-    page.page.evaluate(TWICE)
+def test_what_is_drawn_is_read_as_python_reads_it(opened, lenet, view):
+    page = opened(view())
+    page.draw((0.3, 0.2), (0.7, 0.2), (0.55, 0.5), (0.45, 0.85))
     ink = page.page.evaluate("""() => {
-      const pad = document.getElementById("pad");
+      const pad = document.querySelector(".pad");
       const { data } = pad.getContext("2d").getImageData(0, 0, pad.width, pad.height);
       let text = "";
       for (let i = 0; i < data.length; i += 4) text += String.fromCharCode(data[i]);
       return btoa(text);
     }""")
     drawn = np.frombuffer(base64.b64decode(ink), np.uint8).reshape(280, 280)
-    with torch.no_grad():
-        scores = lenet(data.normalize(handwriting.from_ink(drawn).image[None]))[0]
-    assert f"It reads {int(scores.argmax())}" in page.text("#answer")
-    for name, score in page.scores().items():
-        assert abs(score - float(scores[int(name)])) < 0.05  # a grey level here or there
-    page.page.get_by_role("button", name="undo").click()
-    page.page.evaluate(TWICE)
-    page.page.get_by_role("button", name="image 4").click()
-    page.page.evaluate(TWICE)
+    scores = scores_of(lenet, data.normalize(handwriting.from_ink(drawn).image[None]))
+    page.reads(scores, 0.05)  # a grey level here or there
+    assert f"It reads {int(scores.argmax())}" in page.text(".answer")
+    page.button("undo")
+    page.button("image 4")
+    page.reads(scores_of(lenet, INPUTS[4:5]))
     assert "image=4" in page.page.url
     assert page.complaints == []
 
 
-def test_switching_off_is_what_an_edit_makes(opened, lenet):
-    page = opened(
-        live_page("LeNet", lenet, INPUTS, labels=LABELS), "#layer=relu2&channel=3&image=2"
-    )
-    page.page.wait_for_function("() => document.querySelector('#needs p:last-child').textContent")
-    said = page.text("#needs p:last-child")
+def test_a_channel_made_weaker_is_what_an_edit_makes(opened, lenet, view):
+    page, x = opened(view(), "#layer=relu2&channel=3&image=2"), INPUTS[2:3]
+    before, without = scores_of(lenet, x), scores_of(lenet, x, {"relu2": {3: 0.0}})
+    page.waits_for(".needs p:last-child", "without 3: ")
+    said = re.match(r"without 3: (\S+)", page.text(".needs p:last-child"))[1]
+    assert abs(number(said) - float(without[before.argmax()])) < 0.006
     page.slide("strength", 0)
-    with capture.edit(lenet, {"relu2": {3: 0.0}}), torch.no_grad():
-        expected = lenet(INPUTS[2:3])[0]
-    for name, score in page.scores().items():
-        assert abs(score - float(expected[int(name)])) < 0.006
-    with torch.no_grad():
-        before = lenet(INPUTS[2:3])[0]
-    winner = int(before.argmax())
-    assert abs(number(re.match(r"without 3: (\S+)", said)[1]) - float(expected[winner])) < 0.006
+    page.reads(without)
     page.slide("layer", 0)
     page.slide("strength", 0.3)
-    with capture.edit(lenet, {"relu2": {3: 0.0}, "conv1": {3: 0.3}}), torch.no_grad():
-        expected = lenet(INPUTS[2:3])[0]
-    assert abs(page.scores()["0"] - float(expected[0])) < 0.006
-    page.page.get_by_role("button", name="Switch all on again").click()
-    page.page.evaluate(TWICE)
-    assert abs(page.scores()["0"] - float(before[0])) < 0.006
+    page.reads(scores_of(lenet, x, {"relu2": {3: 0.0}, "conv1": {3: 0.3}}))
+    page.button("Switch all on again")
+    page.reads(before)
 
 
-def test_sums_add_up_as_shown(opened, lenet):
+def test_sums_add_up_as_shown(opened, view):
     for layer in ("conv1", "conv2", "fc1", "fc3"):
-        page = opened(live_page("LeNet", lenet, INPUTS), f"#layer={layer}&channel=2&image=1")
+        page = opened(view(state=f"layer={layer} channel=2 image=1"))
+        page.page.locator(".addition b").first.wait_for()
         *parts, total = map(
             number, page.page.locator(".addition").last.locator("b").all_inner_texts()
         )
         assert round(sum(parts), 2) == total
-        assert f"is {total:.2f}".replace("-", "−") in page.text("#made h2")
+        assert f"is {total:.2f}".replace("-", "−") in page.text(".made h2")
 
 
-def test_numbers_in_cells_stand_apart(opened, lenet):
+def test_numbers_in_cells_stand_apart(opened, view):
     for layer, image in (("conv1", 1), ("conv2", 2), ("conv2", 0), ("pool1", 3)):
-        page = opened(live_page("LeNet", lenet, INPUTS), f"#layer={layer}&channel=1&image={image}")
+        page = opened(view(state=f"layer={layer} channel=1 image={image}"))
         gaps = page.page.evaluate("""() => {
           const edges = (cell) => {
             const text = document.createRange();
             text.selectNodeContents(cell);
             return text.getBoundingClientRect();
           };
-          return [...document.querySelectorAll("#made tr")].flatMap(({ cells }) =>
+          return [...document.querySelectorAll(".made tr")].flatMap(({ cells }) =>
             [...cells].slice(1).map((cell, i) => [cells[i], cell])
               .filter((pair) => pair.every(({ textContent }) => textContent))
               .map(([left, right]) => edges(right).left - edges(left).right));
@@ -207,9 +153,9 @@ def test_numbers_in_cells_stand_apart(opened, lenet):
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
-def test_the_frame_of_a_map_at_the_edge_is_whole(opened, lenet, size):
+def test_the_frame_of_a_map_at_the_edge_is_whole(opened, view, size):
     blue = """() => {
-      const canvas = document.querySelector("#network canvas"), { width, height } = canvas;
+      const canvas = document.querySelector(".network canvas"), { width, height } = canvas;
       const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
       const at = { edge: 0, inside: 0 };
       for (let i = 0; i < width * height; i++) {
@@ -220,21 +166,23 @@ def test_the_frame_of_a_map_at_the_edge_is_whole(opened, lenet, size):
       }
       return at;
     }"""
-    page = opened(live_page("LeNet", lenet, INPUTS), "", *size)
-    for layer, channel in ((2, 0), (3, 1), (3, 15), (7, 2), (11, 83)):
-        page.slide("layer", layer)
-        page.slide("channel", channel)
+    page = opened(view(), size=size)
+    for layer, channel in (("pool1", 0), ("conv2", 1), ("conv2", 15), ("fc1", 2), ("fc3", 9)):
+        page.page.evaluate(f"location.hash = 'layer={layer}&channel={channel}'")
+        page.waits_for(".top b", f"{layer}, ")
+        page.settle()
         found = page.page.evaluate(blue)
         assert found["inside"] > 40
         assert found["edge"] == 0
 
 
-def test_a_class_without_a_name_has_its_number(opened, lenet):
-    content = live_page("lenet", lenet, INPUTS[:1], labels=[12], classes=["zero", "one"])
-    live = opened(content)
-    assert list(live.scores()) == ["zero", "one", *"23456789"]
-    assert "; label 12" in live.text("#answer")
-    assert "undefined" not in live.text("body")
+def test_a_class_without_a_name_has_its_number(opened):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 12))
+    page = opened(explore.layers(model, DIGITS.images[:1], [12]))
+    assert "; label 12" in page.text(".answer")
+    assert {*page.scores()} <= {*map(str, range(12))}
+    assert "undefined" not in page.text("body")
 
 
 def test_names_from_outside_are_text(opened):
@@ -243,42 +191,83 @@ def test_names_from_outside_are_text(opened):
     model = nn.Sequential()
     model.add_module(bad.replace(".", "_"), nn.Conv2d(1, 3, 3))
     model.append(nn.Flatten()).append(nn.Linear(3 * 26 * 26, 10))
+    model.name = bad
     classes = [bad, "<b>1</b>", *"23456789"]
-    content = live_page(bad, model, INPUTS[:2], classes=classes, labels=[0, 1])
-    page = opened(content)
-    assert page.text("h1") == bad
-    assert page.page.locator(".class .name").first.inner_text() == bad
+    page = opened(explore.layers(model, DIGITS.images[:2], [0, 1], classes=classes))
+    assert page.text("h1.name") == bad
+    assert page.text(".class .name") == bad
     assert page.page.evaluate("() => window.hacked") is None
-    assert page.page.locator("img, #answer i").count() == 0
-    held = re.search(r'id="data">(.*?)</script>', content, re.DOTALL)[1]
-    assert "<" not in held
-    assert json.loads(held)["classes"] == classes
+    assert page.page.locator("img, .answer i").count() == 0
 
 
 @pytest.mark.parametrize(
     "size", [(390, 844), (640, 360), (853, 480), (1093, 614), (1280, 720), (1920, 1080)]
 )
-def test_nothing_scrolls_sideways(opened, lenet, size):
-    page = opened(live_page("LeNet", lenet, INPUTS), "#layer=conv2", *size)
+def test_nothing_scrolls_sideways(opened, view, size):
+    page = opened(view(state="layer=conv2"), size=size)
     wide, here = page.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
     assert wide <= here
-    tracks = page.page.locator("#controls input[type=range]").all()
+    tracks = page.page.locator(".controls input[type=range]").all()
     assert min(track.bounding_box()["width"] for track in tracks) >= 120
 
 
-def test_the_keyboard_goes_everywhere(opened, lenet):
-    page = opened(live_page("LeNet", lenet, INPUTS))
-    page.page.locator("#network canvas").focus()
+def test_the_keyboard_goes_everywhere(opened, lenet, view):
+    page = opened(view())
+    page.page.locator(".network canvas").focus()
     page.page.keyboard.press("ArrowRight")
     page.page.keyboard.press("ArrowDown")
-    page.page.evaluate(TWICE)
-    assert page.text("#top b") == "relu1, channel 1"
-    page.page.locator("#map").focus()
+    page.waits_for(".top b", "relu1, channel 1")
+    page.page.locator(".map").focus()
     page.page.keyboard.press("ArrowRight")
-    page.page.evaluate(TWICE)
+    page.settle()
     row, column = re.search(r"pixel=(\d+)%2C(\d+)", page.page.url).groups()
     value = capture.record(lenet, INPUTS[:1])["relu1"].output[0, 1, int(row), int(column)]
-    assert f"Row {row}, column {column} is {value:.2f}" in page.text("#made h2")
+    assert f"Row {row}, column {column} is {value:.2f}" in page.text(".made h2")
+
+
+# --- Colours ----------------------------------------------------------------------------------
+
+ROWS = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0])
+
+
+def known():
+    """Two layers: maps of peak 1 and 0.5, then one of peak 3; of the second image all is twice."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.Conv2d(2, 1, 1, bias=False))
+    model[0].weight.data = torch.tensor([1.0, -0.5]).reshape(2, 1, 1, 1)
+    model[1].weight.data = torch.tensor([3.0, 0.0]).reshape(1, 2, 1, 1)
+    rows = ROWS[:, None].expand(1, 1, 5, 5)
+    return model, torch.cat([rows, 2 * rows])
+
+
+def colours(page, selector, column=3):
+    """The colour of each of the five rows, near the corner of a cell, where no number stands."""
+    cell = page.page.locator(selector).bounding_box()["height"] / 5
+    places = [((column + 0.12) * cell, (row + 0.12) * cell) for row in range(5)]
+    return [page.pixel(selector, round(x), round(y)) for x, y in places]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scale", "limit"), [("map", 0.5), ("layer", 1.0), ("network", 3.0)])
+def test_each_value_has_the_colour_that_the_scale_gives_it(opened, scale, limit, scheme):
+    model, images = known()
+    page = opened(explore.layers(model, images, state=f"channel=1 scale={scale}"))
+    page.page.emulate_media(color_scheme=scheme)
+    page.settle()
+    with torch.no_grad():
+        values = model[0](images[:1])[0, 1, :, 3].numpy()
+    expected = plots.colours(values, limit).tolist()
+    assert colours(page, ".map") == expected
+    assert expected[2] == [255, 255, 255]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_an_image_beside_has_the_scale_of_both(opened, recorded):
+    model, images = known()
+    page = opened(explore.layers(model, images, state="beside=1"), recorded=recorded)
+    page.page.locator("canvas.beside").wait_for()
+    assert page.label("canvas.beside") == "the same map of image 1"
+    assert colours(page, ".map") == plots.colours(ROWS.numpy(), 2.0).tolist()
+    assert colours(page, "canvas.beside") == plots.colours(2 * ROWS.numpy(), 2.0).tolist()
 
 
 # --- What the views are made of -------------------------------------------------------------
@@ -296,15 +285,18 @@ def inside(browser):
             "weights": base64.b64encode(found.packed(np.float32)).decode("ascii"),
             "half": False,
         }
+        names = [f"{name}.js" for name in MODULES]
         page.set_content(
-            f'<script type="module">{script()}\n'
+            f'<script type="module">{script(*names)}\n'
             "window.modules = { graph, tensorsOf, run, reachBack, explain };"
             "Object.assign(window.modules, { mapsOf, partsOf, folded, cellTexts });"
             "</script>"
         )
         page.evaluate(
             """([data, shape, values]) => {
-              const { graph, tensorsOf, run } = window.modules, tensors = tensorsOf(data);
+              const { graph, tensorsOf, run } = window.modules;
+              const bytes = Uint8Array.from(atob(data.weights), (c) => c.charCodeAt(0));
+              const tensors = tensorsOf({ ...data, weights: bytes });
               const input = { shape, values: new Float32Array(values) };
               const steps = run({ ...data.program, input: "input" }, tensors, input);
               const made = { input, ...Object.fromEntries(steps) };
@@ -419,70 +411,45 @@ def test_a_table_has_as_many_decimals_as_there_is_room(inside, values, width, ex
     assert page.evaluate(written, [values, width]) == expected
 
 
-def test_a_page_too_large_says_so(monkeypatch, lenet):
-    monkeypatch.setattr("vizlib.explore._live._LARGEST", 1000)
-    with pytest.raises(NotComputableError, match="larger than"):
-        live_page("LeNet", lenet, INPUTS)
-
-
 def test_half_precision_is_said(opened, lenet, monkeypatch):
-    monkeypatch.setattr("vizlib.explore._live._LARGEST", 200_000)
-    page = opened(live_page("LeNet", lenet, INPUTS[:2]))
-    assert "half precision" in page.text("#foot")
-    with torch.no_grad():
-        scores = lenet(INPUTS[:1])[0]
-    for name, score in page.scores().items():
-        assert abs(score - float(scores[int(name)])) < 0.05
+    monkeypatch.setattr("vizlib.explore._contents.LARGEST", 150_000)
+    page = opened(explore.layers(lenet, DIGITS.images[:2]))
+    assert "half precision" in page.text(".foot")
+    page.reads(scores_of(lenet, INPUTS[:1]), 0.05)
 
 
 def test_colour_images_and_many_classes(opened):
     model = models.build("lenet5", seed=0)
-    page = opened(
-        live_page(
-            "LeNet-5", model, torch.rand(3, 3, 32, 32), classes=[f"class {i}" for i in range(10)]
-        )
-    )
-    assert page.page.locator("#pad").count() == 0
-    assert "It reads class" in page.text("#answer")
+    classes = [f"class {i}" for i in range(10)]
+    page = opened(explore.layers(model, torch.rand(3, 3, 32, 32), classes=classes))
+    assert page.page.locator(".pad").count() == 0
+    assert "It reads class" in page.text(".answer")
     assert page.complaints == []
 
 
-# --- The views that write such a page --------------------------------------------------------
+# --- The doors -------------------------------------------------------------------------------
 
 
-VIEWS = {
-    "layers": lambda model: explore.layers(
-        model, DIGITS.images[:3], state="image=2 layer=conv2 channel=5 pixel=2,3"
-    ),
-    "pixel": lambda model: explore.pixel(
-        model, DIGITS.images[:3], state="image=2 layer=conv2 channel=5 row=2 col=3"
-    ),
-}
-
-
-@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_a_view_becomes_a_page_at_its_place(opened, lenet, tmp_path, view):
-    page = opened(view(lenet).to_html(tmp_path / "view.html").read_text("utf-8"))
-    assert page.text("#top b") == "conv2, channel 5"
+@pytest.mark.parametrize("door", [explore.layers, explore.pixel, explore.switch_off])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_view_becomes_a_page_at_its_place(opened, lenet, door, recorded):
+    view = door(lenet, DIGITS.images[:3], state="image=2 layer=conv2 channel=5 pixel=2,3")
+    page = opened(view, recorded=recorded)
+    assert page.text(".top b") == "conv2, channel 5"
     value = capture.record(lenet, INPUTS[2:3])["conv2"].output[0, 5, 2, 3]
-    assert f"Row 2, column 3 is {value:.2f}".replace("-", "−") in page.text("#made h2")
+    assert page.label().endswith(f"Row 2, column 3: {value:.2f}".replace("-", "−"))
     assert page.complaints == []
 
 
-def test_channels_that_are_off_are_off_in_the_page(opened, lenet, tmp_path):
-    view = explore.switch_off(
-        lenet, DIGITS.images[:2], off={"relu1": [2]}, state="layer=relu2 channel=4 keep=0.3"
-    )
-    page = opened(view.to_html(tmp_path / "view.html").read_text("utf-8"))
-    with capture.edit(lenet, {"relu1": {2: 0.0}, "relu2": {4: 0.3}}), torch.no_grad():
-        expected = lenet(INPUTS[:1])[0]
-    for name, score in page.scores().items():
-        assert abs(score - float(expected[int(name)])) < 0.006
+def test_channels_that_are_off_are_off_in_the_page(opened, lenet):
+    state = "layer=relu2 channel=4 strength=0.3"
+    page = opened(explore.switch_off(lenet, DIGITS.images[:2], off={"relu1": [2]}, state=state))
+    page.reads(scores_of(lenet, INPUTS[:1], {"relu1": {2: 0.0}, "relu2": {4: 0.3}}))
 
 
-def test_a_pad_that_opens_empty_says_so(opened, lenet, tmp_path):
-    page = opened(explore.draw(lenet).to_html(tmp_path / "view.html").read_text("utf-8"))
-    assert page.text("#answer") == "An empty pad: draw a digit"
+@pytest.mark.parametrize("door", [explore.draw, explore.upload])
+def test_a_pad_that_opens_empty_says_so(opened, lenet, door):
+    assert opened(door(lenet)).text(".answer") == "An empty pad: draw a digit"
 
 
 class Rolling(nn.Module):
@@ -494,11 +461,34 @@ class Rolling(nn.Module):
         return torch.roll(self.conv(x), 1, 2)
 
 
-def test_what_a_page_cannot_compute_is_recorded_and_says_why(browser, lenet, tmp_path):
-    page = browser.new_page()
-    path = explore.layers(Rolling(), DIGITS.images[:2]).to_html(tmp_path / "page.html")
-    page.goto(path.as_uri())
-    page.get_by_text("What was recorded is shown here: a page cannot compute roll").wait_for()
-    path = explore.layers(lenet, DIGITS.images[:2]).to_html(path, recorded=True)
-    assert 'id="data"' not in path.read_text("utf-8")
-    page.close()
+def test_what_a_page_cannot_compute_is_recorded_and_says_why(opened):
+    model = Rolling()
+    page = opened(explore.layers(model, DIGITS.images[:3], state="image=1 pixel=5,6"))
+    assert page.text(".foot").startswith(
+        "What was recorded is shown here: a page cannot compute roll"
+    )
+    check_images(page, model, (1, 2, 0))
+
+
+def test_a_recorded_page_slides_and_has_no_weights(opened, lenet, view, tmp_path):
+    page = opened(view(state="image=1 layer=conv1 channel=2 pixel=5,6"), recorded=True)
+    assert "this page has no weights in it" in page.text(".foot")
+    check_images(page, lenet, (1, 4, 9), channel=2)
+    page.reads(scores_of(lenet, INPUTS[9:10]))
+    page.slide("layer", 3)
+    page.slide("channel", 15)
+    assert page.text(".top b") == "conv2, channel 15"
+    assert page.page.locator(".pad").count() == 0
+    content = (tmp_path / "1.html").read_text("utf-8")
+    for each in (lenet.conv1.weight, lenet.fc1.weight):
+        assert base64.b64encode(each.detach().numpy().tobytes()[:60]).decode() not in content
+
+
+def check_images(page, model, images, channel=0):
+    """Each image's own value is seen when its button is pressed."""
+    first = next(iter(capture.record(model, INPUTS[:1])))
+    for image in images:
+        page.button(f"image {image}")
+        value = capture.record(model, INPUTS[image : image + 1])[first].output[0, channel, 5, 6]
+        assert page.label().endswith(f"Row 5, column 6: {value:.2f}".replace("-", "−")), image
+    assert page.complaints == []

@@ -96,7 +96,6 @@ def compare(
         comparison.sliders(),
         comparison.show,
         state=state,
-        living=comparison.refuse,
         canvas=_Networks,
         held=comparison.held,
     )
@@ -155,10 +154,6 @@ class _Comparison:
             "labels": self.labels,
             "classes": self.classes,
         }
-
-    def refuse(self, **_place: int) -> str:
-        """Raise NotComputableError, which says why no page computes these networks."""
-        raise NotComputableError(self.why)
 
     def sliders(self) -> list[Slider]:
         """Return them where they change nothing."""

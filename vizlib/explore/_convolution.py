@@ -13,9 +13,8 @@ from vizlib import arithmetic, plots
 from vizlib.explore._explorer import Canvas, Explorer, script
 from vizlib.explore._kernels import Kernels, Pair, by_hand, of_model, of_module
 from vizlib.explore._panels import palette
-from vizlib.explore._recordings import LARGEST
+from vizlib.explore._recordings import LARGEST, strongest
 from vizlib.explore._sliders import Slider, read
-from vizlib.explore._traces import strongest
 from vizlib.explore._view import closed
 
 # So many values at most are shown one after the other as they are made.
@@ -213,8 +212,9 @@ class _Steps(Explorer):
             "after": [[name, _bytes(made)] for name, made in kernels.followers(image)],
         }
 
-    def _everything(self) -> dict[str, Any]:
+    def _everything(self, *, recorded: bool) -> dict[str, Any]:
         """Return what is read of all images; raise ValueError where a page cannot hold it."""
+        del recorded  # a kernel is all that is to be seen here
         found, size = [], 0
         for image in range(self._open.images):
             found.append(self._packed(image))
@@ -264,11 +264,10 @@ def _sliders(
 
 def _start(kernels: Kernels, output: Tensor) -> dict[str, int]:
     """Return where the output is farthest from zero, and the input channel that adds most to it."""
-    place = strongest(output, {})
-    step = kernels.step(kernels.reads(0), (place["channel"], place["row"], place["col"]))
-    k = place["row"] * output.shape[2] + place["col"]
+    channel, row, column = strongest(output)
+    step = kernels.step(kernels.reads(0), (channel, row, column))
     largest = int(step.channel_sums.abs().argmax())
-    return {"k": k, "channel": place["channel"], "input": largest}
+    return {"k": row * output.shape[2] + column, "channel": channel, "input": largest}
 
 
 def _word(value: Pair | str, kernels: Kernels) -> str:

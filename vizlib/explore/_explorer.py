@@ -17,7 +17,6 @@ import ipywidgets
 
 from vizlib import files, plots
 from vizlib.explore._lifetime import hold_weakly, parts, show, weakly
-from vizlib.explore._program import NotComputableError
 from vizlib.explore._sliders import Slider, encodable, grid, links, written
 
 STATIC = Path(__file__).parent / "static"
@@ -95,6 +94,7 @@ class Explorer(Pictured, ipywidgets.VBox):
     def __init__(self, name: str, sliders: Sequence[Slider], canvas: Canvas) -> None:
         """Link the sliders to the canvas in the browser."""
         self._canvas, self._sliders = canvas, list(sliders)
+        self._page_sliders = self._sliders  # those that a page puts above the canvas
         linked = [slider for slider in sliders if slider.name not in canvas.within]
         above = [grid(linked)] if linked else []
         super().__init__(name, [*above, canvas])
@@ -131,40 +131,25 @@ class Explorer(Pictured, ipywidgets.VBox):
     def to_html(self, path: str | Path, *, recorded: bool = False) -> Path:
         """Write a page that slides without kernel or network, and return its path.
 
-        The page is one file that holds all it needs; the file appears whole or not at all. The
+        The page is one file that holds all it needs; the file appears whole or not at all. A
         network computes there, where the page knows all of its operations; else what was recorded
         is shown, and a sentence says why. With `recorded`, that is shown in any case: such a page
         has no weights in it.
         """
-        path = Path(path)
-        try:
-            content = self._recorded() if recorded else self._living()
-        except NotComputableError as error:
-            content = self._recorded(str(error))
-        files.replace_whole(path, content)
+        path, more = Path(path), self._everything(recorded=recorded)
+        files.replace_whole(path, _page(self._name, self._canvas, self._page_sliders, more))
         return path
 
-    def _recorded(self, why: str = "") -> str:
-        """Return the page of what was recorded, which says why if there is a reason."""
-        note = f"What was recorded is shown here: {why}." if why else ""
-        return self._page(self._everything(), note)
+    def _everything(self, *, recorded: bool) -> dict[str, Any]:
+        """Return the traits that hold more in a page than here, where a kernel can be asked.
 
-    def _page(self, more: dict[str, Any], note: str = "") -> str:
-        """Return the page of the canvas as it is, with some of its traits replaced."""
-        return _page(self._name, self._canvas, self._sliders, more, note=note)
-
-    def _living(self) -> str:
-        """Return the page in which the network computes; raise NotComputableError without one."""
-        raise NotComputableError
-
-    def _everything(self) -> dict[str, Any]:
-        """Return the traits that hold more in a page than here, where a kernel can be asked."""
+        With `recorded`, nothing is to be computed in the page.
+        """
+        del recorded
         return {}
 
 
-def _page(
-    title: str, canvas: Canvas, sliders: Sequence[Slider], more: dict[str, Any], *, note: str
-) -> str:
+def _page(title: str, canvas: Canvas, sliders: Sequence[Slider], more: dict[str, Any]) -> str:
     names = set(canvas.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
     traits = {name: getattr(canvas, name) for name in names if name[0] != "_"} | more
     buffers: dict[bytes, int] = {}
@@ -179,7 +164,6 @@ def _page(
     ]
     return Template((STATIC / "page.html").read_text("utf-8")).substitute(
         title=in_text(title),
-        note=in_text(note),
         style=canvas._css,  # noqa: SLF001 - our own widget
         script=canvas._esm + script("page.js"),  # noqa: SLF001
         state=in_script(apart(traits, buffers)),

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vizlib import capture, models, plots
+from vizlib import capture, models
 from vizlib.explore._images import as_inputs, check_classes, check_model, name_of, takes_signals
-from vizlib.words import times
 
 LARGEST = 50 << 20  # bytes of one layer's maps, or of a frame, or of a page
-# Bytes of recordings that are kept, and those that travel along when a view opens.
-_KEPT = 1 << 28
-_OPENING = 1 << 20
-_OPENING_IMAGES = 16
-_NEWS = 1 << 17  # bytes: what is larger is felt while one draws
-_BARS = 10
+_KEPT = 1 << 28  # bytes of recordings that are kept
 _CLOSED = "this view is closed; make it anew"
 
 
@@ -32,9 +26,7 @@ class Recordings:
         check_model(model)
         self.model, self.classes, self.name = model, classes, name_of(model)
         self.inputs, self.pictures = as_inputs(images, signals=takes_signals(model))
-        self.silent: set[int] = set()  # images to which no answer is shown
         self._kept: OrderedDict[int, capture.Recording] = OrderedDict()
-        self._peaks: dict[int, float] = {}
         self.names = list(self[0])
         if (chances := self.probabilities(0)) is not None:
             check_classes(classes, len(chances))
@@ -47,27 +39,18 @@ class Recordings:
         self._kept.clear()
         self.model, self.inputs, self.pictures = nn.Identity(), self.inputs[:0], self.pictures[:0]
 
-    def replace(self, image: int, pixels: Any, *, silent: bool = False) -> None:
-        """Put another image, (H, W) or (1, C, H, W), in the place of one."""
-        inputs, pictures = as_inputs(pixels)
-        # The caller's own images may share this memory.
-        self.inputs, self.pictures = self.inputs.clone(), self.pictures.copy()
-        self.inputs[image], self.pictures[image] = inputs[0], pictures[0]
-        self.silent = self.silent | {image} if silent else self.silent - {image}
-        self._kept.pop(image, None)
-        self._peaks.pop(image, None)
-
     def __getitem__(self, image: int) -> capture.Recording:
         if not len(self):
             raise ValueError(_CLOSED)
         if image not in self._kept:
-            self._kept[image] = self._record(self.inputs[image : image + 1])
+            self._kept[image] = self.record(self.inputs[image : image + 1])
         self._kept.move_to_end(image)
         while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > _KEPT:
             self._kept.popitem(last=False)
         return self._kept[image]
 
-    def _record(self, x: Tensor) -> capture.Recording:
+    def record(self, x: Tensor) -> capture.Recording:
+        """Return what all layers make of an image x (1, C, H, W); raise ValueError if they fail."""
         try:
             with models.eval_mode(self.model):
                 recording = capture.record(self.model, models.as_input(self.model, x))
@@ -100,64 +83,18 @@ class Recordings:
             raise ValueError(sentence)
         return as_maps(stage.output)
 
-    def channels(self, layer: int) -> int:
-        """Return how many channels a layer has; one where it gave no values."""
-        return max(1, len(channel_maps(self.stage(0, layer))))
+    def shape(self, layer: int) -> tuple[int, ...]:
+        """Return the shape of what a layer makes, as it is shown; (1,) where it cannot be."""
+        stage = self.stage(0, layer)
+        return (1,) if refusal(stage) else tuple(maps_of(stage).shape)
 
     def probabilities(self, image: int) -> Tensor | None:
         """Return the probability of each class (K,), if the network ends in one score a class."""
-        return None if image in self.silent else probabilities(self[image])
-
-    def packet(self, image: int, chosen: Sequence[int]) -> dict[str, Any]:
-        """Return what the browser needs to draw some layers of an image, its values as bytes."""
-        stages = list(self[image].values())
-        shown = [layer for layer in chosen if not refusal(stages[layer])]
-        classes, chances = _likeliest(self.probabilities(image))
-        picture = self.pictures[image]
-        if image not in self._peaks:
-            self._peaks[image] = self.peak(image)
-        return {
-            "image": image,
-            "layers": shown,
-            "picture": picture.shape,
-            "peak": self._peaks[image],
-            "classes": classes,
-            "buffers": [
-                picture.tobytes(),
-                _floats(chances),
-                *(_floats(plain(stages[layer].output)) for layer in shown),
-            ],
-        }
-
-    def peak(self, image: int) -> float:
-        """Return the greatest absolute value of all layers for an image."""
-        return max(largest(stage.output) for stage in self[image].values())
-
-    def figure(self, image: int) -> plots.Figure:
-        """Return the image itself for print."""
-        picture = self.pictures[image].transpose(2, 0, 1)[None]
-        return plots.images(picture, titles=[f"image {image}"])
+        return probabilities(self[image])
 
     def size(self, image: int) -> int:
         """Return how many bytes the maps of an image take."""
         return _size(self[image])
-
-    def news(self, image: int, layer: int) -> dict[str, Any]:
-        """Return what is shown of an image that has changed: all layers, or the chosen one first.
-
-        The browser asks for what is missing when it has painted what is there.
-        """
-        is_small = self.size(image) <= _NEWS
-        return self.packet(image, range(len(self.names)) if is_small else [layer])
-
-    def opening(self, image: int, layer: int) -> Iterator[dict[str, Any]]:
-        """Yield what the view holds from the start: more than the first layer where it is small."""
-        if self.size(image) > _OPENING:
-            yield self.packet(image, [layer])
-            return
-        count = min(_OPENING // max(1, self.size(image)), _OPENING_IMAGES)
-        for near in sorted(range(len(self)), key=lambda other: abs(other - image))[:count]:
-            yield self.packet(near, range(len(self.names)))
 
 
 def refusal(stage: capture.Stage) -> str:
@@ -177,10 +114,6 @@ def refusal(stage: capture.Stage) -> str:
 
 def _size(recording: capture.Recording) -> int:
     return sum(4 * stage.output.numel() for stage in recording.values())
-
-
-def _floats(values: Tensor) -> bytes:
-    return values.contiguous().numpy().tobytes()
 
 
 def plain(output: Tensor) -> Tensor:
@@ -210,24 +143,25 @@ def as_maps(output: Tensor) -> Tensor:
     return values.reshape(math.prod(values.shape[:-2]), *values.shape[-2:])
 
 
-def channel_maps(stage: capture.Stage) -> Tensor:
-    """Return the same with one map for each channel: (C, 1, L) of what is made of a signal."""
-    output = plain(stage.output)
-    if output.dim() != len("NCL") or len(output) > 1 or not output.numel():
-        return as_maps(output)
-    is_last = len(stage.channels().mean) != output.shape[1]
-    return (output[0].T if is_last else output[0])[:, None]
+def maps_of(stage: capture.Stage) -> Tensor:
+    """Return what a layer made of one image, as the view of a network shows it.
+
+    (C, H, W); (C, 1, L) of a signal; (F,) of a vector. Raises ValueError if it cannot be shown.
+    """
+    if sentence := refusal(stage):
+        raise ValueError(sentence)
+    values = plain(stage.output)
+    height, width = (1, 1, *values.shape)[-2:]
+    if values.dim() == len("NCL"):
+        height = 1  # a signal's channels are lines
+    is_vector = values.dim() < len("NCL") or height * width == 1
+    return values.flatten() if is_vector else values.reshape(-1, height, width)
 
 
-def describe(stage: capture.Stage) -> dict[str, Any]:
-    """Return a layer's name, kind and shape without N, and why it cannot be shown, if so."""
-    shape = as_maps(stage.output).shape
-    return {
-        "name": stage.name,
-        "kind": stage.kind,
-        "shape": list(shape) if stage.output.numel() else [1],
-        "says": refusal(stage),
-    }
+def strongest(values: Tensor) -> list[int]:
+    """Return the place of the value farthest from zero, one number for each axis."""
+    found = torch.unravel_index(values.abs().argmax(), values.shape)
+    return [int(at) for at in found]
 
 
 def probabilities(recording: capture.Recording) -> Tensor | None:
@@ -238,21 +172,3 @@ def probabilities(recording: capture.Recording) -> Tensor | None:
             return models.probabilities(plain(last.output)[0])
         case _:
             return None
-
-
-def no_answer(recordings: Recordings, task: str) -> str:
-    """Return the sentence for a network that has no classes."""
-    *_, last = recordings[0].values()
-    return (
-        f"{recordings.name} ends in {times(last.output.shape) or 'a single number'}, not in one "
-        f"score a class (N, K), so that there is no answer to {task}"
-    )
-
-
-def _likeliest(chances: Tensor | None) -> tuple[list[int], Tensor]:
-    """Return all classes and their probabilities, or the ten likeliest of many."""
-    if chances is None:
-        return [], torch.empty(0)
-    few = len(chances) <= _BARS
-    classes = torch.arange(len(chances)) if few else chances.topk(_BARS).indices
-    return classes.tolist(), chances[classes]

@@ -76,7 +76,7 @@ def slide(
 class _Slide(View):
     """A view in which each place may be another picture, of up to a megabyte."""
 
-    def _everything(self) -> dict[str, Any]:
+    def _everything(self, *, recorded: bool) -> dict[str, Any]:
         size = sum(len(panel.get("data", b"")) for panel in self._packed(self.place)["panels"])
         count = sum(1 for _ in self._places())
         if size * count > _PAGE:
@@ -84,7 +84,7 @@ class _Slide(View):
                 f"a page of {self!r} would hold {counted(count, 'picture')}, in all "
                 f"{size * count >> 20} MB, and {_PAGE >> 20} MB at most: slide fewer values"
             )
-        return super()._everything()
+        return super()._everything(recorded=recorded)
 
 
 def _values(name: str, given: Any) -> list[Any]:

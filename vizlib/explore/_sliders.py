@@ -102,7 +102,7 @@ def _quoted(word: str) -> str:
 
 
 def grid(sliders: Sequence[Slider]) -> ipywidgets.Box:
-    """Return the sliders in as many columns as fit (static/canvas.css says how)."""
+    """Return the sliders in as many columns as fit (static/sliders.css says how)."""
     box = ipywidgets.Box([slider.widget() for slider in sliders])
     box.add_class("vizlib-sliders")
     return box

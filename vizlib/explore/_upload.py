@@ -5,18 +5,26 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import traitlets
 from torch import nn
+from torch.nn import functional as F
 
-from vizlib import data, handwriting
+from vizlib import data, handwriting, plots
+from vizlib.explore._doors import overview
+from vizlib.explore._explorer import Canvas, Pictured, script
+from vizlib.explore._images import as_classes
 from vizlib.explore._lifetime import weakly
-from vizlib.explore._reader import Front, Reader, front_script
+from vizlib.explore._network import Network
+from vizlib.explore._place import opened
+from vizlib.explore._recordings import Recordings
 
 _CLASSES = 10
+_LONGEST = 140  # pixels: twice as many as a step is wide on the page
 
 
 def upload(
@@ -34,8 +42,7 @@ def upload(
     dropped*, *scaled to 20*, *centred by mass* in 28×28, whose middle the orange marks at the
     border show. The last one, for comparing, is the mean of all training digits of the class that
     the network read, from MNIST where it is on disk, else from scikit-learn's digits; its name
-    says which. The rest is `layers`: white is zero, blue positive and orange negative, and the blue
-    bar is the answer.
+    says which. The rest is the view of `layers`.
 
     Of several digits, the one that most looks like a digit is shown, and all are read, each with
     its box in pixels of the picture. A picture that cannot be read is answered by a sentence, and
@@ -57,34 +64,54 @@ def upload(
     return view
 
 
-class Upload(Reader):
-    """The place for photographs of `upload`, and the layers beside it."""
+class Upload(Pictured):
+    """The place for photographs of `upload`, and beside it the view of the network.
+
+    `prepared` is what became of the photograph, a `handwriting.Prepared`, or None before there is
+    any. In a narrow window the view moves below.
+    """
 
     def __init__(self, model: nn.Module, classes: Sequence[str] | None, state: str | None) -> None:
         """Begin without a photograph."""
-        super().__init__(model, _Drop(), classes, state)
-        self._model, self._ticket = model, None
-        self._parts: list[bytes] = []
+        blank = np.zeros((handwriting.SIDE, handwriting.SIDE), np.uint8)
+        recordings = Recordings(model, blank, as_classes(classes, model))
+        place = opened(recordings, state)
+        self._network = Network(recordings, "upload", place, overview, ink=b"")
+        self._front = _Drop(layout={"flex": "0 0 auto", "width": "224px", "margin": "0 12px 0 0"})
+        self._network.layout.flex, self._network.layout.min_width = "1 1 600px", "0"
+        self.prepared: handwriting.Prepared | None = None
+        self._ticket, self._parts = None, list[bytes]()
+        children = [self._front, self._network]
+        super().__init__("upload", children, layout={"flex_flow": "row wrap"})
         self._front.on_msg(weakly(self._receive))
 
     def read(self, picture: Any) -> None:
         """Prepare and read a picture; raise what `handwriting.prepare` raises."""
         prepared = handwriting.prepare(picture)
+        self._network.give(prepared.image)
+        self.prepared = prepared
+        # What is sent together is painted together.
         with self._front.hold_sync():
-            self._show(prepared)
-            chances = self.probabilities
-            if chances is not None and len(chances) == _CLASSES:
-                self._front.answer += self._warnings(picture, prepared)
+            self._front.steps = [_step(name, each) for name, each in self._pictures().items()]
+            answer = self._network.answer
+            self._front.answer = answer[0].upper() + answer[1:] + self._warnings(picture, prepared)
             self._front.error = ""
 
     def _warnings(self, picture: Any, prepared: handwriting.Prepared) -> str:
         """Return what is to be said where there is more than one digit, or none."""
+        if not self._reads_digits():
+            return ""
+        model = self._network.recordings.model
         if prepared.others:
-            readings = handwriting.read_all(self._model, picture)
+            readings = handwriting.read_all(model, picture)
             places = (f"{each.digit} at {each.box}" for each in readings)
             return f". All digits (top, left, bottom, right): {', '.join(places)}"
-        (reading,) = handwriting.answers(self._model, [prepared])
+        (reading,) = handwriting.answers(model, [prepared])
         return f", but {handwriting.NONE}" if reading.doubted else ""
+
+    def _reads_digits(self) -> bool:
+        chances = self._network.probabilities
+        return chances is not None and len(chances) == _CLASSES
 
     def _receive(self, _front: object, content: dict[str, Any], buffers: list[Any]) -> None:
         """Put together the parts of a file, as one message may not be as large as a photograph."""
@@ -108,16 +135,47 @@ class Upload(Reader):
             self._front.answered += 1
 
     def _pictures(self) -> Mapping[str, np.ndarray]:
-        steps, chances = super()._pictures(), self.probabilities
-        if not steps or chances is None or len(chances) != _CLASSES:
+        """Return what is shown beside the network, by name."""
+        steps = {} if self.prepared is None else self.prepared.steps
+        chances = self._network.probabilities
+        if not steps or chances is None or not self._reads_digits():
             return steps
         source, means = mean_digits()
         digit = int(chances.argmax())
         return {**steps, f"mean {digit} of {source}": means[digit]}
 
+    @property
+    def state(self) -> str:
+        """The place where the view is, which `upload` takes as `state=…`."""
+        return self._network.state
 
-class _Drop(Front):
-    _esm = front_script("drop.js")
+    def figure(self) -> plots.Figure:
+        """Return the steps, and below them the network as it is, as a figure for print."""
+        pictures = self._pictures()
+        above = [plots.steps(pictures)] if pictures else []
+        return plots.together(above, [self._network.figure()])
+
+    def to_html(self, path: str | Path, *, recorded: bool = False) -> Path:
+        """Write a page that opens with the digit and answers what is drawn in it.
+
+        It needs no kernel and no connection; it cannot read photographs.
+        """
+        return self._network.to_html(path, recorded=recorded)
+
+    def __repr__(self) -> str:
+        """Return what it is, the network, and what it was read as."""
+        answer = self._front.answer.replace("R", "r", 1) or "nothing to read yet"
+        return f"upload({self._network.recordings.name}, {answer})"
+
+
+class _Drop(Canvas):
+    """Where photographs come in; the pictures are painted by static/steps.js."""
+
+    _esm = script("writing.js", "steps.js", "drop.js")
+    _css = script("reader.css")
+    steps = traitlets.List(traitlets.Dict()).tag(sync=True)
+    answer = traitlets.Unicode().tag(sync=True)
+    error = traitlets.Unicode().tag(sync=True)
     answered = traitlets.Int().tag(sync=True)
 
 
@@ -132,3 +190,26 @@ def mean_digits() -> tuple[str, np.ndarray]:
     means = torch.stack([images[labels == k].float().mean(0) for k in range(_CLASSES)])
     source = {"mnist": "MNIST", "digits": "scikit-learn's digits"}[digits.name]
     return source, means.round().to(torch.uint8).numpy()
+
+
+def _step(name: str, picture: np.ndarray) -> dict[str, Any]:
+    height, width = picture.shape
+    small = _shrunk(picture)
+    return {
+        "name": name,
+        "size": [height, width],
+        "shape": small.shape,
+        "pixels": small.tobytes(),
+        # The middle, where the centre of mass comes to lie.
+        "cross": name == handwriting.STEPS[-1],
+    }
+
+
+def _shrunk(picture: np.ndarray) -> np.ndarray:
+    """Return a picture (H, W) whose pixels are means, no side longer than `_LONGEST`."""
+    factor = _LONGEST / max(picture.shape)
+    if factor >= 1:
+        return picture
+    height, width = (max(1, round(side * factor)) for side in picture.shape)
+    values = torch.from_numpy(picture).float()[None, None]
+    return F.adaptive_avg_pool2d(values, (height, width))[0, 0].round().to(torch.uint8).numpy()

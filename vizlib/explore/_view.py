@@ -39,7 +39,6 @@ class View(Explorer):
       there; a ValueError that it raises is shown as a sentence
     - `draw`: takes the same and returns the figure for print, where that is not the frame itself
     - `state`: the place to open at
-    - `living`: takes the same and returns the page in which the network computes, if there is one
     - `canvas`, `held`: a canvas that makes the frames itself, and what it makes them of
     """
 
@@ -51,14 +50,13 @@ class View(Explorer):
         draw: Callable[..., plots.Figure] | None = None,
         *,
         state: str | None = None,
-        living: Callable[..., str] | None = None,
         canvas: Any = None,
         held: dict[str, Any] | None = None,
     ) -> None:
         """Open at `state`; raise ValueError where it does not fit the sliders."""
         given = read(state, [slider.name for slider in sliders])
         sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
-        self._show, self._draw, self._live, self._held = show, draw, living, held or {}
+        self._show, self._draw, self._held = show, draw, held or {}
         place = {slider.name: slider.index for slider in sliders}
         made = _canvas(canvas or Panels, *place)(
             names=list(place),
@@ -101,12 +99,9 @@ class View(Explorer):
         frames = apart([self._packed(place) for place in places], buffers)
         return {"frames": frames}, list(buffers)
 
-    def _living(self) -> str:
-        if self._held:
-            return self._page({})
-        return self._live(**self.place) if self._live else super()._living()
-
-    def _everything(self) -> dict[str, Any]:
+    def _everything(self, *, recorded: bool) -> dict[str, Any]:
+        if self._held and not recorded:
+            return {}  # the canvas makes its frames itself
         frames, values = [], set()
         for place in self._places():
             frames.append(self._packed(place))
@@ -147,7 +142,7 @@ class Panels(Canvas):
     """The canvas of frames; what it looks like is in static/panels.js."""
 
     _esm = script(*SLIDING, "slides.js")
-    _css = script("canvas.css", "panels.css")
+    _css = script("canvas.css", "panels.css", "sliders.css")
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     stepped = traitlets.List(traitlets.Unicode()).tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)

@@ -1,6 +1,5 @@
-// What can be done in the page: go somewhere, take another image, make a channel weaker.
+// What can be done in the view: go somewhere, take another image, make a channel weaker.
 
-import { addressOf, placeOf } from "./address.js";
 import { Answers } from "./answers.js";
 import { mapsOf } from "./graph.js";
 import { fromInk } from "./ink.js";
@@ -14,7 +13,7 @@ export class Actions {
     this.onChange = onChange;
     this.answers = new Answers(state, onChange);
     this.sketch = null; // the pad, where this network takes drawings
-    this.tells = false; // an address that was not asked for stays as it is until somebody moves
+    this.tell = () => {}; // tells an address, or a notebook's sliders, where you stand
   }
 
   go(to) {
@@ -31,28 +30,24 @@ export class Actions {
     this.onChange();
   }
 
-  // What an address says, or another map of the same words.
-  goTo(words) {
-    const { image, ...to } = placeOf(words, this.state);
-    if (image !== undefined && image !== this.state.place.image) this.showImage(image);
-    this.go(to);
-  }
-
-  tell() {
-    const text = addressOf(this.state.place);
-    if (this.tells && location.hash !== text) history.replaceState(null, "", text);
-  }
-
   showImage(number) {
     const { images } = this.state;
-    this.sketch?.layImage(images.bytes[number], ...images.size);
-    this.take(images.inputs[number], { image: number, isEmpty: false });
+    this.sketch?.layImage(images.bytes(number), ...images.size);
+    this.take(images.input(number), { image: number, isEmpty: false });
+  }
+
+  // An image that the kernel gives in the place of a drawing.
+  showGiven(own) {
+    if (!own.length) return;
+    this.state.ink = null;
+    this.sketch?.layImage(own, SIDE, SIDE);
+    this.take(this.state.images.prepared(own), { image: null, isEmpty: false });
   }
 
   showInk(ink, side) {
-    const read = fromInk(ink, side),
-      input = this.state.images.prepared(read ?? new Uint8Array(SIDE ** 2));
-    this.take(input, { image: null, isEmpty: !read });
+    const read = fromInk(ink, side);
+    this.state.ink = ink;
+    this.take(this.state.images.prepared(read ?? new Uint8Array(SIDE ** 2)), { image: null, isEmpty: !read });
   }
 
   take(input, { image, isEmpty }) {
@@ -67,12 +62,16 @@ export class Actions {
     const { changes, place } = this.state,
       own = { ...changes[place.layer], [place.channel]: factor };
     if (factor === 1) delete own[place.channel];
-    this.state.changes = changed({ ...changes, [place.layer]: own });
-    this.answers.answer();
+    this.change({ ...changes, [place.layer]: own });
   }
 
   restore() {
-    this.state.changes = {};
+    this.change({});
+  }
+
+  change(changes) {
+    this.state.changes = changed(changes);
+    this.tell();
     this.answers.answer();
   }
 }

@@ -1,22 +1,39 @@
-// The address of the page: where you stand, in words that can be sent to somebody else.
+// The address of a page: where you stand, in words that can be sent to somebody else.
 
-export function addressOf({ layer, channel, image, spot }) {
+export class Address {
+  constructor(state, actions) {
+    Object.assign(this, { state, actions });
+  }
+
+  follow() {
+    const opened = wordsOf(this.state.place);
+    const read = () => this.goTo(location.hash ? new URLSearchParams(location.hash.slice(1)) : opened);
+    addEventListener("hashchange", read);
+    if (location.hash) read();
+    this.actions.tell = () => this.tell();
+    return () => removeEventListener("hashchange", read);
+  }
+
+  tell() {
+    const text = `#${wordsOf(this.state.place)}`;
+    if (location.hash !== text) history.replaceState(null, "", text);
+  }
+
+  // What an address says wrongly is left out.
+  goTo(words) {
+    const { names, images, place } = this.state,
+      to = {};
+    if (names.includes(words.get("layer"))) to.layer = words.get("layer");
+    if (/^\d+$/.test(words.get("channel") ?? "")) to.channel = Number(words.get("channel"));
+    if (/^\d+,\d+$/.test(words.get("pixel") ?? "")) to.spot = words.get("pixel").split(",").map(Number);
+    const image = Number(words.get("image") ?? "none");
+    if (image < images.count && image !== place.image) this.actions.showImage(image);
+    this.actions.go(to);
+  }
+}
+
+function wordsOf({ layer, channel, image, spot }) {
   const words = { layer, channel, ...(image === null ? {} : { image }) };
   if (spot) words.pixel = spot.join(",");
-  return `#${new URLSearchParams(words)}`;
+  return new URLSearchParams(words);
 }
-
-// What an address says of a place; what it says wrongly is left out.
-export function placeOf(words, { names, images }) {
-  const to = {};
-  if (names.includes(words.get("layer"))) to.layer = words.get("layer");
-  for (const name of ["channel", "image"])
-    if (/^\d+$/.test(words.get(name) ?? "")) to[name] = Number(words.get(name));
-  if (/^\d+,\d+$/.test(words.get("pixel") ?? "")) to.spot = words.get("pixel").split(",").map(Number);
-  if (to.image >= images.inputs.length) delete to.image;
-  return to;
-}
-
-// The words of an address; of none, the place where the page opens.
-export const wordsOf = (address, place) =>
-  address ? new URLSearchParams(address.slice(1)) : new Map(Object.entries(place));

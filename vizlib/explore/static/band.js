@@ -8,12 +8,12 @@ import { written } from "./numbers.js";
 import { paintNetwork } from "./picture.js";
 import { sized } from "./tiles.js";
 
-const NARROW = 700; // pixels of a window in which the picture flows down
+const NARROW = 560; // pixels of a view (live.css has them too) in which the picture flows down
 const MOST_TERMS_DRAWN = 16;
 
 export class Band {
-  constructor(canvas, heads, state, actions) {
-    Object.assign(this, { canvas, state, actions });
+  constructor(root, canvas, heads, state, actions) {
+    Object.assign(this, { root, canvas, state, actions });
     this.headings = new Headings(heads, (layer) => actions.go({ layer }));
     const { ends, network } = state;
     const isScore = (name) => ends && (name === ends.scores || name === ends.last);
@@ -49,8 +49,8 @@ export class Band {
   arrange() {
     const { canvas, state } = this,
       { layer } = state.place;
-    const down = window.innerWidth <= NARROW,
-      unit = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const down = this.root.clientWidth <= NARROW,
+      unit = parseFloat(getComputedStyle(this.root).fontSize);
     const width = canvas.clientWidth,
       height = down ? 0 : canvas.clientHeight;
     const key = [layer, width, height, unit, down].join();
@@ -81,14 +81,16 @@ export class Band {
   }
 
   paint([channel, top, left], explained) {
+    if (!this.canvas.clientWidth || !this.canvas.clientHeight) return; // not on the screen yet
     this.arrange();
     const { canvas, state } = this,
-      { network, tensors, made, changes, colours, images, place } = state;
+      { network, tensors, made, changes, colours, images, place } = state,
+      limitsOf = (tensor) => state.limitsOf(tensor);
     const part = { channel, top, left, bottom: top + 1, right: left + 1 };
     const strongest = [...explained.terms].sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
     paintNetwork(sized(canvas, ...this.size), this.layout, {
       element: canvas,
-      ...{ made, changes, colours, channel, range: images.range, down: this.down },
+      ...{ made, changes, colours, limitsOf, channel, range: images.range, down: this.down },
       windows: reachBack(network, tensors, made, place.layer, part),
       terms: strongest.slice(0, MOST_TERMS_DRAWN),
       layer: this.nodes.find((node) => node.shows === place.layer)?.name,

@@ -1,10 +1,11 @@
 // The page held against PyTorch: the largest difference between the answers of both.
 
 export function difference(state) {
-  const { images, network, data } = state;
-  const answers = images.inputs.map((image) => state.compute(image)[network.output].values);
+  const { images, network, data, fed, isPage } = state;
+  if (fed) return `${isPage ? "What was recorded is shown here" : "Computed by the kernel"}: ${data.why}.`;
+  const answers = images.expected.map((_, i) => state.compute(images.input(i))[network.output].values);
   const largest = Math.max(...answers.map((values, i) => apart(values, images.expected[i])));
-  const count = images.inputs.length;
+  const count = answers.length;
   const said = `largest difference from PyTorch over ${count} image${count > 1 ? "s" : ""}: `;
   const half = data.half ? "; its weights are rounded to half precision, so that the page is small" : "";
   return `Computed in this page; ${said}${largest ? inPowers(largest) : "0"}${half}`;

@@ -12,6 +12,7 @@ export class CloseUp {
   constructor(find, state, actions, onPoint) {
     Object.assign(this, { state, actions, onPoint });
     this.map = find("map");
+    this.second = find("beside");
     this.equation = find("made");
     this.needs = find("needs");
     [this.title, this.facts] = find("top").children;
@@ -60,22 +61,32 @@ export class CloseUp {
   }
 
   paintTitle({ min, max, mean, zeros, peak }) {
-    const { maps, network, place } = this.state;
+    const { maps, network, place, refusals } = this.state;
     const number = (value) => brief(value, peak),
       shape = maps.isVector ? maps.count : `${maps.height}×${maps.width}`;
     const span = [`min ${number(min)}`, `max ${number(max)}`, `mean ${number(mean)}`];
     const { operation } = network.steps.get(place.layer);
     put(this.title, this.name);
-    put(this.facts, [operation, shape, ...span, `zeros ${Math.round(100 * zeros)} %`].join(" · "));
+    const known = [operation, shape, ...span, `zeros ${Math.round(100 * zeros)} %`];
+    put(this.facts, refusals[place.layer] ?? known.join(" · "));
   }
 
   paintMap(at, label) {
-    const { place, tensor, colours, images } = this.state,
-      side = this.map.clientHeight;
+    const { state } = this,
+      { place, tensor, colours, images } = state,
+      side = this.map.clientHeight,
+      other = state.other?.[place.layer],
+      both = [tensor, other].filter(Boolean);
     this.map.style.width = `${side + LEGEND}px`;
-    const view = { name: place.layer, tensor, place: at, colours, range: images.range, side };
-    this.lens = paintLens(this.map, view);
+    const limit = Math.max(...both.map((each) => state.limitsOf(each)(at[0]))),
+      view = { name: place.layer, place: at, colours, range: images.range, side, limit };
+    this.lens = paintLens(this.map, { ...view, tensor });
     this.map.setAttribute("aria-label", `${this.name}. ${label}`);
+    this.second.hidden = !other;
+    if (!other) return;
+    this.second.style.width = `${side + LEGEND}px`;
+    paintLens(this.second, { ...view, tensor: other });
+    this.second.setAttribute("aria-label", `the same map of image ${state.beside}`);
   }
 
   paintEquation(where, explained, value, peak) {
@@ -97,7 +108,7 @@ export class CloseUp {
   paintNeeds() {
     const svg = this.needs.querySelector("svg"),
       [about, said] = this.needs.querySelectorAll("p");
-    const { place, data, needs } = this.state,
+    const { place, data, needs, unit } = this.state,
       isKnown = needs?.layer === place.layer;
     svg.style.visibility = isKnown ? "" : "hidden";
     if (!isKnown) return put(said, "");
@@ -105,6 +116,7 @@ export class CloseUp {
       { classes } = data;
     const onChannel = (channel) => this.actions.go({ channel }),
       score = needs.score[winner];
+    put(this.needs.firstChild, `Without each ${unit}`);
     put(about, `score of ${classes[winner]}; orange: lost`);
     put(said, showNeeds(svg, { ...needs, score, winner, chosen: place.channel, classes, onChannel }));
   }

@@ -6,7 +6,8 @@ import { Slider } from "./slider.js";
 const PLAY = 1400; // milliseconds a layer
 
 export class Controls {
-  constructor(root, restore, state, actions) {
+  // In a notebook there are sliders already, and playing has its place beside the name.
+  constructor(root, restore, state, actions, isLinked) {
     Object.assign(this, { restore, state, actions });
     this.layer = new Slider("layer", (at) => actions.go({ layer: state.names[at] }));
     this.channel = new Slider("channel", (at) => actions.go({ channel: at }));
@@ -15,12 +16,14 @@ export class Controls {
     this.toggle = element("button", { type: "button", role: "switch", class: "switch", onclick: toggle });
     this.strength.output.replaceWith(this.toggle);
     restore.onclick = () => actions.restore();
-    root.append(this.player(), this.layer.root, this.channel.root, this.strength.root);
+    if (isLinked) restore.before(this.player());
+    else root.append(this.player(), this.layer.root, this.channel.root, this.strength.root);
+    this.strength.root.hidden = Boolean(state.fed); // a recording has no other strength
   }
 
   player() {
     let timer = 0;
-    const play = element("button", { type: "button", id: "play" }, "▶ Play layers");
+    const play = element("button", { type: "button", class: "play" }, "▶ Play layers");
     play.onclick = () => {
       clearInterval(timer);
       timer = timer ? 0 : setInterval(() => this.goOn(), PLAY);

@@ -9,11 +9,15 @@ const BORDER = 2; // pixels of a cell that a number may stand on
 const MOST_TERMS = 8; // rows; the strongest ones, where there are more
 
 export function showEquation(root, explained, { title, colours, term, onTerm, faded }) {
-  const parts = SHOWN[explained.kind]?.(explained, { colours, term, onTerm, room: root.clientWidth }) ?? [];
+  const show = SHOWN[explained.kind];
+  const parts = show?.(explained, {
+    ...{ colours, term, onTerm, room: root.clientWidth },
+    unit: parseFloat(getComputedStyle(root).fontSize), // pixels
+  });
   const heading = element("h2", {}, title);
   const note = faded ? [element("p", { class: "quiet" }, faded)] : [];
   const focused = [...root.querySelectorAll("button")].indexOf(document.activeElement);
-  root.replaceChildren(heading, ...note, ...parts);
+  root.replaceChildren(heading, ...note, ...(parts ?? []));
   if (focused >= 0) root.querySelectorAll("button")[focused]?.focus();
 }
 
@@ -119,7 +123,7 @@ function termRow({ channel, value }, most, attributes, ...factors) {
   );
 }
 
-function showWindows({ terms, height, width, bias, sum }, { colours, term, onTerm, room }) {
+function showWindows({ terms, height, width, bias, sum }, { colours, term, onTerm, room, unit }) {
   const many = terms.length > MOST_TERMS,
     shown = many ? strongest(terms) : terms;
   const chosen = terms.find(({ channel }) => channel === term) ?? strongest(terms)[0];
@@ -136,14 +140,14 @@ function showWindows({ terms, height, width, bias, sum }, { colours, term, onTer
         each,
         most,
         { "aria-pressed": String(each === chosen), onclick: () => onTerm(each.channel) },
-        small(each.window, height, width, peaks[0], colours),
+        small(each.window, height, width, peaks[0], { colours, unit }),
         "×",
-        small(each.kernel, height, width, peaks[1], colours),
+        small(each.kernel, height, width, peaks[1], { colours, unit }),
       ),
     ),
   );
-  const unit = unitOf(), beside = room > 500 ? room - 15 * unit : room;
-  const cell = Math.min(2.2 * unit, Math.max(9, Math.floor((beside - 3.2 * unit) / 3 / width)));
+  const beside = room > 500 ? room - 15 * unit : room;
+  const cell = Math.min(2.9 * unit, Math.max(9, Math.floor((beside - 3.2 * unit) / 3 / width)));
   const matrices = ["window", "kernel", "products"].map((part, i) =>
     matrix({
       name: i < 2 ? `${part}, map ${chosen.channel}` : part,
@@ -219,7 +223,7 @@ function factors(terms, colours) {
   ].map(([name, part]) => {
     const values = terms.map((each) => each[part]),
       limit = statistics(values).peak || 1;
-    const picture = atlasOf(values, shape, columns, limit, colours);
+    const picture = atlasOf(values, shape, columns, () => limit, colours);
     const canvas = element("canvas", {
       width: picture.width,
       height: picture.height,
@@ -237,8 +241,8 @@ function factors(terms, colours) {
   );
 }
 
-function small(values, height, width, limit, colours) {
-  const scale = Math.max(1, Math.floor((1.6 * unitOf()) / Math.max(height, width)));
+function small(values, height, width, limit, { colours, unit }) {
+  const scale = Math.max(1, Math.floor((1.6 * unit) / Math.max(height, width)));
   const canvas = element("canvas", { width: width * scale, height: height * scale, "aria-hidden": "true" });
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
@@ -248,7 +252,7 @@ function small(values, height, width, limit, colours) {
       values.map((value) => value ?? 0),
       shape,
       1,
-      limit,
+      () => limit,
       colours,
     ),
     0,
@@ -259,8 +263,6 @@ function small(values, height, width, limit, colours) {
   return canvas;
 }
 
-// The page's unit in pixels, and the letters of a cell: none is too small to be read.
-const unitOf = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 const letters = (size) => Math.max(SMALLEST, size * 0.38);
 
 function matrix({ name, values, height, width, colours, limit, winner = -1, cell: size = 27 }) {

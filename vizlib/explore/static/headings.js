@@ -43,7 +43,7 @@ export class Headings {
   }
 }
 
-const manyLayers = (count) => [`${count} layers`, `${count}`];
+const manyLayers = (count) => [`${count} layers`, "…"];
 
 // Those that stand side by side have their names between them.
 function above(node, { nodes }) {

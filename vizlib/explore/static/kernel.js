@@ -11,3 +11,10 @@ export function tell(send) {
     return false;
   }
 }
+
+// The kernel gets what was drawn last, in the place of what it gave.
+export function setInk(model, { place, ink }) {
+  if (place.image !== null || !ink) return;
+  model.set("ink", new DataView(ink.buffer));
+  model.set("given", new DataView(new ArrayBuffer(0)));
+}

@@ -4,7 +4,7 @@ import { element } from "./elements.js";
 
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
-export function followKeys(page, { state, actions, controls, closeUp }) {
+export function followKeys(root, { state, actions, controls, closeUp }) {
   closeUp.map.onkeydown = (event) => {
     const by = ARROWS[event.key];
     if (!by) return;
@@ -12,10 +12,11 @@ export function followKeys(page, { state, actions, controls, closeUp }) {
     event.stopPropagation();
     actions.go(neighbour(state.at, by, closeUp.lens));
   };
-  page.onkeydown = (event) => {
+  root.onkeydown = (event) => {
     const by = ARROWS[event.key];
     if (!by || event.target.matches("input, textarea, select")) return;
     event.preventDefault();
+    event.stopPropagation(); // JupyterLab would leave the cell
     if (by[1]) controls.layer.move(controls.number + by[1]);
     else controls.channel.move(state.place.channel + by[0]);
   };

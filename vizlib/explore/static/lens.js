@@ -2,10 +2,10 @@
 
 import { seen } from "./arrangement.js";
 import { css, isDark, shade, signed, statistics, written } from "./numbers.js";
-import { atlasOf, colour, peakOf, photograph, sized } from "./tiles.js";
+import { atlasOf, colour, photograph, sized } from "./tiles.js";
 
 export const LEGEND = 74; // pixels: the colours, and the numbers beside them
-export const SMALLEST = 11; // pixels of a letter that can still be read
+export const SMALLEST = 12; // pixels of a letter that can still be read
 const DIGIT = 0.57, // the width of a digit or a minus, as part of the letters' height
   SPACE = 4; // pixels between two numbers
 
@@ -38,11 +38,10 @@ export function placeIn({ maps, columns, rows, wide, high }, channel, x, y) {
   return unit < maps.count ? [unit, 0, 0] : null;
 }
 
-export function paintLens(canvas, { name, tensor, place, colours, range, side }) {
+export function paintLens(canvas, { name, tensor, place, colours, range, side, limit }) {
   const lens = lensOf(name, tensor, side),
     { maps, columns, rows, wide, high } = lens;
   const context = sized(canvas, side + LEGEND, side),
-    limit = peakOf(tensor),
     line = colour(canvas, "line");
   const [channel, row, column] = place,
     size = maps.height * maps.width;
@@ -54,7 +53,7 @@ export function paintLens(canvas, { name, tensor, place, colours, range, side })
     : { count: 1, height: rows, width: columns };
   const picture = maps.isPhotograph
     ? photograph(tensor, range)
-    : atlasOf(values, shape, maps.isVector ? columns : 1, limit, colours);
+    : atlasOf(values, shape, maps.isVector ? columns : 1, () => limit, colours);
   context.fillStyle = "#fff";
   context.fillRect(0, 0, columns * wide, rows * high);
   context.drawImage(picture, 0, 0, columns * wide, rows * high);
@@ -98,7 +97,7 @@ export function cellTexts(values, width, font) {
 
 function writeValues(context, { columns, wide, high }, values, limit, line) {
   const font = Math.min(high * 0.42, wide * 0.36, 18);
-  if (font < SMALLEST * 0.9) return;
+  if (font < SMALLEST * 0.8) return;
   Object.assign(context, {
     font: `${Math.max(font, SMALLEST)}px ${getComputedStyle(context.canvas).fontFamily}`,
     textAlign: "center",

@@ -1,48 +1,63 @@
-// The page: one network that computes, one place where you stand, and all views of both.
+// The view: one network, one place where you stand, and all views of both.
 
 import { Actions } from "./actions.js";
-import { wordsOf } from "./address.js";
+import { Address } from "./address.js";
 import { Band } from "./band.js";
 import { difference } from "./check.js";
 import { CloseUp } from "./closeup.js";
 import { Controls } from "./controls.js";
-import { element, put } from "./elements.js";
+import { put } from "./elements.js";
 import { explain } from "./equation.js";
+import { frame } from "./frame.js";
 import { Intake } from "./intake.js";
-import { followKeys, keysInWords } from "./keyboard.js";
+import { followKeys } from "./keyboard.js";
+import { Linked } from "./linked.js";
 import { Reply } from "./reply.js";
+import { mendEndKey, nameSliders } from "./sliders.js";
 import { State } from "./state.js";
 
-export function live(page, data) {
-  const find = (id) => page.getElementById(id),
-    state = new State(data);
-  const paintSoon = oncePerFrame(() => paint(state, views));
+function live(model, el, weights) {
+  const root = frame(el),
+    find = (name) => root.querySelector(`.${name}`),
+    state = new State(model, weights);
+  const paintSoon = oncePerFrame(() => root.isConnected && paint(state, views));
   const actions = new Actions(state, paintSoon);
   const views = {
-    band: new Band(find("network").querySelector("canvas"), find("heads"), state, actions),
+    band: new Band(root, find("network").querySelector("canvas"), find("titles"), state, actions),
     closeUp: new CloseUp(find, state, actions, paintSoon),
     others: [
-      new Controls(find("controls"), find("top").querySelector("button"), state, actions),
+      new Controls(find("controls"), find("top").querySelector("button"), state, actions, !model.isPage),
       new Intake(find("drawing"), find("samples"), state, actions),
       new Reply(find("scores"), find("answer"), state, actions),
+      ...(model.isPage ? [] : [mendedSliders(root, model)]),
     ],
   };
-  const [controls, intake] = views.others;
+  const fedBy = model.isPage ? "recorded" : "computed by the kernel",
+    [controls, intake] = views.others;
+  root.classList.toggle("linked", !model.isPage);
   find("band").classList.toggle("unscored", !state.ends);
-  put(find("about"), data.about);
-  page.querySelector("footer").append(element("span", { id: "foot" }), keysInWords());
-  followKeys(page, { state, actions, controls, closeUp: views.closeUp });
-  followWindow(state, actions, paintSoon);
-  window.onhashchange();
-  if (intake.opensEmpty) {
-    state.place.image = null;
-    state.isEmpty = true;
-  }
-  actions.tells = true;
+  put(find("name"), state.data.title);
+  put(find("about"), `${state.data.about}, ${state.fed ? fedBy : "computed in this page"}`);
+  followKeys(root, { state, actions, controls, closeUp: views.closeUp });
+  intake.open(model); // before the image of the place is told
+  const unfollow = [
+    followRoom(root, paintSoon),
+    model.isPage ? new Address(state, actions).follow() : new Linked(model, state, actions).follow(),
+  ];
   actions.answers.ask();
-  paint(state, views);
+  if (state.beside >= 0) actions.answers.answerBeside();
   setTimeout(() => put(find("foot"), difference(state)));
+  if (model.isPage) window.vizlib = forPrograms(state);
+  return () => unfollow.forEach((end) => end());
 }
+
+// For who looks into a page by a program: what each layer makes of an image's numbers.
+const forPrograms = (state) => ({
+  stages: (values) => {
+    const made = state.compute({ shape: state.input.shape, values: Float32Array.from(values) });
+    return Object.fromEntries(state.names.map((name) => [name, made[name]]));
+  },
+});
 
 function paint(state, { band, closeUp, others }) {
   const { network, tensors, made, place, at } = state,
@@ -52,17 +67,37 @@ function paint(state, { band, closeUp, others }) {
   for (const view of others) view.paint();
 }
 
-// What comes from outside: another address, another size or colours, and a program that asks.
-function followWindow(state, actions, paintSoon) {
-  window.onhashchange = () => actions.goTo(wordsOf(location.hash, state.data.place));
-  new ResizeObserver(paintSoon).observe(document.body);
-  matchMedia("(prefers-color-scheme: dark)").onchange = paintSoon;
-  window.vizlib = {
-    stages: (values) => {
-      const image = { shape: state.input.shape, values: Float32Array.from(values) };
-      const made = state.compute(image);
-      return Object.fromEntries(state.names.map((name) => [name, made[name]]));
-    },
+// The sliders of a notebook are found once the view is there.
+function mendedSliders(root, model) {
+  let isMended = false;
+  const paint = () => {
+    const box = root.closest(".vizlib");
+    nameSliders(box);
+    if (isMended || !box) return;
+    mendEndKey(box, (name) => name === "channel" && model.set(name, model.get("last_channel")));
+    isMended = true;
+  };
+  return { paint };
+}
+
+// Another size, or other colours: those of JupyterLab, or else those of the browser.
+function followRoom(root, paintSoon) {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const recolour = () => {
+    const { jpThemeLight } = document.body.dataset;
+    root.classList.toggle("dark", jpThemeLight ? jpThemeLight === "false" : system.matches);
+    paintSoon();
+  };
+  const resized = new ResizeObserver(paintSoon),
+    themed = new MutationObserver(recolour);
+  resized.observe(root);
+  themed.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
+  system.addEventListener("change", recolour);
+  recolour();
+  return () => {
+    resized.disconnect();
+    themed.disconnect();
+    system.removeEventListener("change", recolour);
   };
 }
 
@@ -77,3 +112,22 @@ function oncePerFrame(act) {
     });
   };
 }
+
+// A large network's weights come when they are asked for; without a kernel nobody sends them.
+function weightsOf(model, el) {
+  const { weights, isComputed } = model.get("held");
+  if (weights.byteLength || !isComputed) return weights;
+  el.textContent = "The weights are with the kernel: run the cell again.";
+  return new Promise((resolve) => {
+    model.on("msg:custom", (_content, [sent]) => {
+      el.textContent = "";
+      resolve(sent);
+    });
+    model.send({ weights: true });
+  });
+}
+
+const widget = () => ({
+  render: async ({ model, el }) => live(model, el, await weightsOf(model, el)),
+});
+export default widget;

@@ -4,6 +4,7 @@
 class Alone {
   constructor(state) {
     this.state = state;
+    this.isPage = true;
     this.told = new Map(); // event → those who wait for it
   }
 
@@ -64,6 +65,6 @@ function page(state, sliders, encoded) {
   const buffers = encoded.map((text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer));
   const model = new Alone(unpacked(state, buffers)), view = widget();
   document.querySelector(".sliders").append(...sliders.map((slider) => slide(model, slider)));
-  view.initialize({ model });
-  view.render({ model, el: document.querySelector("#view") });
+  view.initialize?.({ model });
+  view.render({ model, el: document.querySelector(".view") });
 }

@@ -1,7 +1,7 @@
 // The whole network painted as one connected picture.
 
 import { LANE, cornerOf } from "./arrangement.js";
-import { atlasOf, colour, peakOf, photograph } from "./tiles.js";
+import { atlasOf, colour, photograph } from "./tiles.js";
 
 const FEW = 150; // lines between two layers at most; more are a grey fan
 
@@ -133,7 +133,7 @@ function paintNode(context, node, scene, { line, accent, minus }) {
   const { isPhotograph } = maps;
   const atlas = isPhotograph
     ? null
-    : atlasOf(tensor.values, maps, grid.columns, peakOf(tensor), scene.colours);
+    : atlasOf(tensor.values, maps, grid.columns, scene.limitsOf(tensor), scene.colours);
   if (maps.isVector) paintUnits(context, node, atlas, line);
   for (let i = 0; i < maps.count && !maps.isVector; i++) {
     const [x, y] = cornerOf(node, i),

@@ -14,6 +14,8 @@ export class Reply {
   }
 
   paint() {
+    const { says } = this.state;
+    if (says) return this.say([says]);
     if (!this.scores) return;
     const { ends, made, whole, isWhole, isEmpty, place, data } = this.state,
       { values } = made[ends.scores];

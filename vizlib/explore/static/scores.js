@@ -3,6 +3,7 @@
 import { element, put } from "./elements.js";
 import { share, written } from "./numbers.js";
 
+const LONGEST_NAME = 16; // letters of a name in one line
 const MOST = 10; // classes; the likeliest ones, where there are more
 
 // Which stages hold the scores and the probabilities, if the network ends in one number a class.
@@ -29,6 +30,8 @@ export class Scores {
     const heads = ["class", "score", "probability"].map((word) => element("b", {}, word));
     this.rows = Array.from({ length: Math.min(classes.length, MOST) }, () => row());
     this.classes = classes;
+    const longest = Math.max(...classes.map((name) => name.length));
+    root.style.setProperty("--names", `${Math.min(longest, LONGEST_NAME) * 1.1 + 1}ch`);
     for (const each of this.rows) each.root.onclick = () => onClass(each.number);
     root.replaceChildren(
       element("div", { class: "heads" }, ...heads),

@@ -12,7 +12,7 @@ export class Sketch {
     this.onInk = onInk;
     this.before = [];
     this.canvas = element("canvas", {
-      id: "pad",
+      class: "pad",
       width: side,
       height: side,
       role: "img",
@@ -25,7 +25,7 @@ export class Sketch {
       element("button", { type: "button", title: name, "aria-label": name, onclick }, text);
     this.brushes = Object.entries(BRUSHES).map(([name, [width, dot]]) => {
       const brush = button("", `${name} brush`, () => this.choose(width));
-      brush.style.setProperty("--dot", `${dot}rem`);
+      brush.style.setProperty("--dot", `calc(${dot} * var(--u))`);
       return [width, brush];
     });
     this.eraser = button("⌫", "eraser", () => this.erase(!this.isErasing));

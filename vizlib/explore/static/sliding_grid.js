@@ -118,7 +118,8 @@ export class Grid {
       { columns, rows, cell, values, limit, look, fade, blank } = this;
     context.translate(EDGE, EDGE);
     context.globalAlpha = fade;
-    const picture = atlasOf(values, { count: 1, height: rows, width: columns }, 1, limit, look.packed);
+    const shape = { count: 1, height: rows, width: columns };
+    const picture = atlasOf(values, shape, 1, () => limit, look.packed);
     context.fillStyle = look.blank;
     context.fillRect(0, 0, columns * cell, rows * cell);
     context.drawImage(picture, 0, 0, columns * cell, rows * cell);

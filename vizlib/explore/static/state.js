@@ -1,33 +1,77 @@
-// What the page knows: the network and its images, where you stand, and what was computed last.
+// What the view knows: the network and its images, where you stand, and what was computed last.
 
 import { imagesOf, tensorsOf } from "./contents.js";
 import { run } from "./engine.js";
+import { Fed } from "./fed.js";
 import { graph, mapsOf } from "./graph.js";
-import { packedPalette } from "./numbers.js";
+import { bytes, packedPalette } from "./numbers.js";
 import { endsIn } from "./scores.js";
+import { peakOf } from "./tiles.js";
+
+const SCALE_OF = { map: 0, layer: 1, network: 2 };
 
 export class State {
-  constructor(data) {
-    this.data = data;
-    this.network = graph(data.program);
-    this.tensors = tensorsOf(data);
-    this.images = imagesOf(data);
+  constructor(model, weights) {
+    this.model = model;
+    this.data = model.get("held");
+    this.isPage = Boolean(model.isPage);
+    this.network = graph(this.data.program);
+    this.tensors = tensorsOf({ ...this.data, weights });
+    this.images = imagesOf(this.data);
     this.names = this.network.stages.map(({ name }) => name);
-    this.colours = packedPalette(Uint8Array.from(atob(data.palette), (c) => c.charCodeAt(0)));
-    this.place = { image: 0, layer: this.names[0], channel: 0, spot: null, hover: null, term: null };
-    this.changes = changed(data.changes);
-    this.input = this.images.inputs[0];
+    this.colours = packedPalette(bytes(this.data.palette));
+    this.place = {
+      image: model.get("image"),
+      layer: this.names[model.get("layer")],
+      channel: model.get("channel"),
+      spot: spotOf(model.get("pixel")),
+      hover: null,
+      term: null,
+    };
+    this.changes = changed(model.get("changes"));
     this.isEmpty = false; // a pad without a stroke
-    this.whole = this.compute(this.input); // with all channels on
-    this.made = this.compute(this.input, this.changes);
+    this.ink = null; // what was drawn last
+    this.says = ""; // what is to be said in place of an answer
+    this.refusals = {}; // why a layer is not shown, by its name
     this.needs = null;
+    this.other = null; // what the layers make of the image beside
+    this.fed = this.data.isComputed ? null : new Fed(model, this);
+    this.open();
     this.ends = endsIn(this.network, this.made);
+  }
+
+  open() {
+    this.input = this.images.input(this.place.image);
+    if (this.fed) return this.fed.take();
+    this.whole = this.compute(this.input); // with all channels on
+    this.made = this.isWhole ? this.whole : this.compute(this.input, this.changes);
   }
 
   // All stages by name, at once: an answer that may take longer is a job.
   compute(image, changes = {}) {
     const steps = run(this.data.program, this.tensors, image, changes);
     return { input: image, ...Object.fromEntries(steps) };
+  }
+
+  // The value of the darkest colour of each map: its own peak, the layer's or the network's.
+  limitsOf(tensor) {
+    const scale = this.model.get("scale"),
+      { count, height, width, isVector } = mapsOf(tensor),
+      size = height * width;
+    if (scale === SCALE_OF.network) return () => this.peak;
+    if (scale === SCALE_OF.layer || isVector) return always(peakOf(tensor));
+    const own = (i) => peakOf({ values: tensor.values.subarray(i * size, (i + 1) * size) });
+    return (i) => (i < count ? own(i) : 1);
+  }
+
+  // Of all layers.
+  get peak() {
+    return Math.max(...this.names.map((name) => peakOf(this.made[name])));
+  }
+
+  // The image beside, which has the same scale as the first one.
+  get beside() {
+    return this.model.get("beside") - 1;
   }
 
   get isWhole() {
@@ -71,6 +115,10 @@ export class State {
     return [channel, Math.floor(best / width), best % width];
   }
 }
+
+const always = (value) => () => value;
+
+export const spotOf = (pixel) => (pixel.length ? pixel : null);
 
 export const changed = (changes) =>
   Object.fromEntries(Object.entries(changes).filter(([, own]) => Object.keys(own).length));

@@ -2,17 +2,19 @@
 
 import { shade, statistics } from "./numbers.js";
 
-// All maps of a stage in one picture, as many beside each other as `columns` says.
-export function atlasOf(values, { count, height, width }, columns, limit, colours) {
+// All maps of a stage in one picture, as many beside each other as `columns` says; `limitOf` a map
+// is the value of its darkest colour.
+export function atlasOf(values, { count, height, width }, columns, limitOf, colours) {
   const rows = Math.ceil(count / columns),
     line = columns * width,
-    size = height * width;
+    size = height * width,
+    limits = Array.from({ length: count }, (_, i) => limitOf(i));
   return pictured(line, rows * height, (pixels) => {
     for (let i = 0; i < count * size; i++) {
       const map = Math.floor(i / size),
         row = Math.floor((i % size) / width);
       const top = Math.floor(map / columns) * height + row;
-      pixels[top * line + (map % columns) * width + (i % width)] = colours[shade(values[i], limit)];
+      pixels[top * line + (map % columns) * width + (i % width)] = colours[shade(values[i], limits[map])];
     }
   });
 }

@@ -1,0 +1,165 @@
+"""What the view of a network holds: its program and weights, its images, and what torch answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vizlib import capture, data, models
+from vizlib.explore._panels import palette
+from vizlib.explore._program import NotComputableError, Program, program
+from vizlib.explore._recordings import LARGEST, Recordings, plain, refusal
+from vizlib.words import counted
+
+_COMPARED = 10  # images whose answers are held against torch's
+_FED = 16 << 20  # bytes of maps that the kernel sends at a time
+_PRODUCTS = 300_000_000  # multiplications that a browser does in about a third of a second
+
+
+def contents(
+    recordings: Recordings, labels: Sequence[int] = (), *, recorded: bool = False
+) -> dict[str, Any]:
+    """Return all that does not change while one slides: text, numbers, and values as bytes.
+
+    A network that a page cannot compute is given by its layers alone; `why` says what hinders it.
+    With `recorded`, any network is.
+    """
+    try:
+        why = "this page has no weights in it" if recorded else ""
+        computed = {} if recorded else _computed(recordings)
+    except NotComputableError as error:
+        computed, why = {}, str(error)
+    if not computed:
+        computed = {**_layers(recordings[0]), "isComputed": False, "why": why}
+    count = 0 if (chances := recordings.probabilities(0)) is None else len(chances)
+    return {
+        "title": recordings.name,
+        "palette": palette(),
+        "labels": list(labels),
+        # A class without a name has its number.
+        "classes": [*recordings.classes, *map(str, range(len(recordings.classes), count))],
+        **_images(recordings.inputs.float()),
+        **computed,
+    }
+
+
+def _computed(recordings: Recordings) -> dict[str, Any]:
+    if (products := sum(map(_products, recordings[0].values()))) > _PRODUCTS:
+        raise NotComputableError(f"its {products:,} multiplications would take a page too long")
+    model, few = recordings.model, recordings.inputs[:_COMPARED]
+    with models.eval_mode(model), torch.no_grad():
+        given = models.as_input(model, few)
+        found = program(model, given[:1])
+        outputs = [_scores(model(given[i : i + 1])) for i in range(len(few))]
+    size = sum(values.size for values in found.values)
+    if 2 * size > LARGEST:
+        raise NotComputableError(f"its {size:,} weights are too many for a page")
+    is_half = 4 * size > LARGEST
+    stages = sum(not step.get("hidden") for step in found.steps)
+    return {
+        "isComputed": True,
+        "program": _graph(found),
+        "weights": found.packed(np.float16 if is_half else np.float32),
+        "half": is_half,
+        "outputs": [output.numpy().tobytes() for output in outputs],
+        "about": f"{counted(stages, 'layer')}, {size:,} weights",
+    }
+
+
+def _products(stage: capture.Stage) -> int:
+    """Return how many products a convolution or a linear layer adds up."""
+    weight = getattr(stage.module, "weight", None)
+    if stage.kind not in {"conv", "linear"} or not isinstance(weight, Tensor):
+        return 0
+    return stage.output.numel() * weight[0].numel()
+
+
+def _scores(output: Any) -> Tensor:
+    """Return what the network answers; raise where that is not one tensor of numbers."""
+    if not isinstance(output, Tensor):
+        raise NotComputableError(f"the network gives a {type(output).__name__}, not one tensor")
+    return output.float().cpu()
+
+
+def _graph(found: Program) -> dict[str, Any]:
+    steps = {"input": "input", "steps": found.steps, "output": found.output}
+    return {**steps, "tensors": found.tensors}
+
+
+def _layers(recording: capture.Recording) -> dict[str, Any]:
+    """Return the layers with what each of them read, but without what they compute."""
+    steps = [
+        {
+            "name": stage.name,
+            "operation": stage.kind,
+            "options": {"input": [{"stage": name} for name in _sources(recording, stage.inputs)]},
+        }
+        for stage in recording.values()
+    ]
+    graph = {"input": "input", "steps": steps, "tensors": [], "output": steps[-1]["name"]}
+    about = counted(len(steps), "layer")
+    return {"program": graph, "weights": b"", "half": False, "outputs": [], "about": about}
+
+
+def _sources(recording: capture.Recording, names: Sequence[str]) -> list[str]:
+    """Return the layers that were read, also through the steps between them."""
+    found: list[str] = []
+    for name in names:
+        if name in recording or name == "input":
+            found.append(name)
+        elif name in recording.steps:
+            found += _sources(recording, recording.steps[name].inputs)
+    return list(dict.fromkeys(found))
+
+
+def made(
+    x: Tensor, recording: capture.Recording, chosen: str, *, most: int = _FED
+) -> dict[str, Any]:
+    """Return what the layers made of an image x (1, C, H, W), as bytes, and what cannot be shown.
+
+    Of more than `most` bytes only the chosen layer, the last one and the smallest ones travel.
+    """
+    says = {name: sentence for name, stage in recording.items() if (sentence := refusal(stage))}
+    room, stages = most, {"input": _packed(x)}
+    order = sorted(recording, key=lambda name: recording[name].output.numel())
+    for name in dict.fromkeys([chosen, *list(recording)[-1:], *order]):
+        output = recording[name].output
+        room -= 0 if name in says else 4 * output.numel()
+        if name not in says and (room > 0 or name == chosen):
+            stages[name] = _packed(output)
+        else:
+            says.setdefault(name, f"{name} is fetched when you go there")
+            stages[name] = {"shape": [1, 1], "values": np.full(1, np.nan, np.float32).tobytes()}
+    return {"stages": stages, "says": says}
+
+
+def _packed(values: Tensor) -> dict[str, Any]:
+    shape = list(values.shape) if values.dim() > 1 else [1, values.numel()]
+    return {"shape": shape, "values": plain(values).contiguous().cpu().numpy().tobytes()}
+
+
+def _images(inputs: Tensor) -> dict[str, Any]:
+    """Return the images as bytes, where they are normalized ones, or else as floats."""
+    levels = ((inputs * data.STD + data.MEAN) * 255).round()
+    pixels = levels.clamp(0, 255).to(torch.uint8)
+    is_bytes = torch.equal((pixels / 255 - data.MEAN) / data.STD, inputs)
+    values = pixels if is_bytes else inputs
+    ends = (-data.MEAN / data.STD, (1 - data.MEAN) / data.STD)
+    finite = inputs.nan_to_num()
+    if values.numel() * values.element_size() > LARGEST:
+        raise ValueError(
+            f"the {len(inputs)} images have more than {LARGEST >> 20} MB: give the view fewer, "
+            "as in images[:100]"
+        )
+    return {
+        "images": [image.numpy().tobytes() for image in values],
+        "isBytes": is_bytes,
+        "range": list(ends) if is_bytes else [float(finite.min()), float(finite.max())],
+        "shape": [1, *inputs.shape[1:]],
+        "mean": data.MEAN,
+        "std": data.STD,
+    }

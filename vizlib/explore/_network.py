@@ -1,0 +1,252 @@
+"""The view of a network, which `layers`, `draw`, `switch_off`, `pixel` and `upload` open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import traitlets
+from torch import Tensor
+
+from vizlib import capture, data, handwriting, plots
+from vizlib.explore._contents import contents, made
+from vizlib.explore._explorer import Canvas, Explorer, script
+from vizlib.explore._images import class_name
+from vizlib.explore._lifetime import weakly
+from vizlib.explore._place import Place
+from vizlib.explore._recordings import LARGEST, Recordings, probabilities
+from vizlib.words import share
+
+PAD = 280  # pixels of the pad: ten times as fine as what the network sees
+_LARGE = 4 << 20  # bytes of weights
+MODULES = [  # each after those that it imports
+    *("numbers", "kernel", "elements", "engine", "graph", "fold", "ink", "contents", "tiles"),
+    *("arrangement", "picture", "equation", "lens", "equation_view", "scores", "needs", "sketch"),
+    *("slider", "sliders", "jobs", "fed", "state", "answers", "actions", "address", "linked"),
+    *("controls", "intake", "headings", "band", "closeup", "reply", "keyboard", "check", "frame"),
+    "live",
+]
+
+
+class Network(Explorer):
+    """The sliders, and below them the network with its images, its scores and one place closely.
+
+    - `name`: what the view says of itself; that of a pad says what is read there
+    - `place`: where it opens
+    - `draw`: takes the view and returns its figure for print
+    - `off`: channels that are switched off from the start, by layer
+    - `ink`: what lies on the pad at first, of a view that is a pad
+    """
+
+    def __init__(
+        self,
+        recordings: Recordings,
+        name: str,
+        place: Place,
+        draw: Callable[[Network], plots.Figure],
+        *,
+        labels: Sequence[int] = (),
+        off: Mapping[str, Sequence[int]] | None = None,
+        ink: bytes | None = None,
+    ) -> None:
+        """Open at a place, with some channels switched off."""
+        self.recordings, self.labels = recordings, list(labels)
+        self._draw, self._place, self._is_pad = draw, place, ink is not None
+        changes = {layer: dict.fromkeys(map(str, own), 0.0) for layer, own in (off or {}).items()}
+        if place.strength < 1:
+            changes.setdefault(place.layer, {})[str(place.channel)] = place.strength
+        held = contents(recordings, self.labels) | {"isPad": self._is_pad}
+        # A notebook that is saved with its views should not hold a large network.
+        self._weights = held["weights"]
+        if len(self._weights) > _LARGE:
+            held["weights"] = b""
+        drawn = {"ink": ink or b"", "drawn": self._is_pad}
+        canvas = _Network(held=held, changes=changes, **drawn, **place.traits())
+        super().__init__(name, place.sliders(), canvas)
+        self._page_sliders = []  # in a page the view has its own
+        if not held["isComputed"]:
+            self._feed()
+            canvas.observe(weakly(self._feed), "asked")
+
+    @property
+    def where(self) -> Place:
+        """Where the view stands."""
+        return self._place.moved(self._canvas)
+
+    @property
+    def state(self) -> str:
+        """The place as text, which the function that made the view takes as `state=…`."""
+        return self.where.written()
+
+    @property
+    def drawing(self) -> np.ndarray:
+        """What is on the pad: uint8 (280, 280), white on black."""
+        ink = self._canvas.ink or bytes(PAD * PAD)
+        return np.frombuffer(ink, np.uint8).reshape(PAD, PAD)
+
+    @property
+    def prepared(self) -> handwriting.Prepared:
+        """What became of the drawing, as the network reads it."""
+        return prepared(self.drawing)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the network looks at a drawing, and not at one of the images."""
+        return self._canvas.drawn
+
+    @property
+    def input(self) -> Tensor:
+        """What the network looks at, (1, C, H, W)."""
+        if self._canvas.given and self.is_drawn:
+            shown = np.frombuffer(self._canvas.given, np.uint8)
+            return data.normalize(shown.reshape(1, handwriting.SIDE, handwriting.SIDE))
+        if self.is_drawn:
+            return data.normalize(self.prepared.image[None])
+        return self.recordings.inputs[self._canvas.image : self._canvas.image + 1]
+
+    @property
+    def changes(self) -> dict[str, dict[int, float]]:
+        """What channels are multiplied by, for each layer with a change."""
+        return {
+            layer: {int(channel): float(factor) for channel, factor in own.items()}
+            for layer, own in self._canvas.changes.items()
+        }
+
+    def give(self, image: np.ndarray) -> None:
+        """Show an image, uint8 (28, 28), in the place of a drawing."""
+        self._canvas.given, self._canvas.drawn = image.tobytes(), True
+        if not self._canvas.held["isComputed"]:
+            self._feed()
+
+    def recording(self, *, whole: bool = False) -> capture.Recording:
+        """Return what all layers make of the image, with the changes, or as it was trained."""
+        if not whole and self.changes:
+            return self._changed(self.input)
+        found, image = self.recordings, self._canvas.image
+        return found.record(self.input) if self.is_drawn else found[image]
+
+    def _changed(self, x: Tensor) -> capture.Recording:
+        with capture.edit(self.recordings.model, self.changes):
+            return self.recordings.record(x)
+
+    @property
+    def probabilities(self) -> Tensor | None:
+        """The probability of each class (K,), if the network ends in one score a class."""
+        return probabilities(self.recording())
+
+    def figure(self) -> plots.Figure:
+        """Return the view as it is now as a figure for print."""
+        return self._draw(self)
+
+    def _feed(self, *_change: object) -> None:
+        """Give the front end what it cannot compute."""
+        canvas = self._canvas
+        try:
+            found = self._made()
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
+            found = {"image": canvas.image, "error": f"{type(error).__name__}: {error}"}
+        # With its number, the same answer is news to the browser, which waits for it.
+        canvas.made = {**found, "asked": canvas.asked}
+
+    def _made(self) -> dict[str, Any]:
+        """Return what the layers make of the image, and of the one beside it."""
+        place = self.where
+        found = made(self.input, self.recording(), place.layer)
+        if place.beside is not None:
+            other = self.recordings.inputs[place.beside : place.beside + 1]
+            beside = made(other, self._changed(other), place.layer)
+            found["beside"] = beside["stages"]
+        return {**found, "image": place.image, "error": ""}
+
+    def _reply(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """Return the weights of a large network, where the view asks for them as it opens."""
+        return {}, [self._weights] if "weights" in asked else []
+
+    def _everything(self, *, recorded: bool) -> dict[str, Any]:
+        """Return what a page holds besides: without a program, what was recorded."""
+        held = self._canvas.held | {"weights": self._weights}
+        if held["isComputed"] and not recorded:
+            return {"held": held}
+        frames, size = [], 0
+        for image in range(len(self.recordings)):
+            found = made(
+                self.recordings.inputs[image : image + 1],
+                self.recordings[image],
+                self.where.layer,
+                most=LARGEST,
+            )
+            frames.append({**found, "image": image, "error": ""})
+            size += sum(len(stage["values"]) for stage in found["stages"].values())
+            if size > LARGEST:
+                raise ValueError(
+                    f"a page of {self!r} would be larger than {LARGEST >> 20} MB; "
+                    "give the view fewer images"
+                )
+        held = contents(self.recordings, self.labels, recorded=True) if recorded else held
+        return {"held": held, "recorded": frames, "made": self._made()}
+
+    def __repr__(self) -> str:
+        """Return what it is; of a pad also what is read there."""
+        return (
+            f"{self._name}({self.recordings.name}, {self.answer})" if self._is_pad else self._name
+        )
+
+    @property
+    def answer(self) -> str:
+        """What is read, in words."""
+        if self.is_drawn and not (self._canvas.given or self.prepared.image.any()):
+            return "nothing to read yet"
+        chances, classes = self.probabilities, self.recordings.classes
+        if chances is None:
+            return "no answer: the network does not end in one score for each class"
+        winner = int(chances.argmax())
+        name, likely = class_name(classes, winner), share(float(chances.max()))
+        how_likely = f"> {likely[1:]}" if likely.startswith(">") else f"= {likely}"
+        return f"read as {name}, {name if classes else f'P{name}'} {how_likely}"
+
+    def _release(self) -> None:
+        super()._release()
+        self.recordings.close()
+        self._canvas.held = self._canvas.made = {}
+        self._weights = b""
+
+
+class _Network(Canvas):
+    """What the view and its front end, static/live.js, tell each other.
+
+    - `held`: what does not change
+    - `image`, `layer`, `channel`, `pixel`: the place, with numbers; `strength` is in tenths
+    - `changes`: what channels are multiplied by; `drawn`: whether the image is the drawing
+    - `ink`: the drawing; `given`: an image, uint8, that the kernel gives in its place
+    - `made`: for a network that a page cannot compute, what its layers made, `asked` for that often
+    """
+
+    _esm = script(*(f"{name}.js" for name in MODULES))
+    _css = script("live.css", "sliders.css")
+    held = traitlets.Dict().tag(sync=True)
+    made = traitlets.Dict().tag(sync=True)
+    recorded = traitlets.List(traitlets.Dict()).tag(sync=True)
+    asked = traitlets.Int().tag(sync=True)
+    image = traitlets.Int().tag(sync=True)
+    layer = traitlets.Int().tag(sync=True)
+    channel = traitlets.Int().tag(sync=True)
+    last_channel = traitlets.Int().tag(sync=True)
+    pixel = traitlets.List(traitlets.Int()).tag(sync=True)
+    strength = traitlets.Int(10).tag(sync=True)
+    scale = traitlets.Int(1).tag(sync=True)
+    beside = traitlets.Int().tag(sync=True)
+    changes = traitlets.Dict().tag(sync=True)
+    drawn = traitlets.Bool().tag(sync=True)
+    # Bytes from the browser come as a memoryview, which only a casting trait takes.
+    given = traitlets.CBytes().tag(sync=True, echo_update=False)
+    ink = traitlets.CBytes().tag(sync=True, echo_update=False)
+
+
+def prepared(drawing: np.ndarray) -> handwriting.Prepared:
+    """Return a drawing as the network reads it; an empty one is an empty image."""
+    try:
+        return handwriting.from_ink(drawing)
+    except ValueError:
+        blank = np.zeros((handwriting.SIDE, handwriting.SIDE), np.uint8)
+        return handwriting.Prepared(blank, {handwriting.STEPS[-1]: blank})
