@@ -129,7 +129,7 @@ def test_an_image_that_fails_is_told_and_the_next_one_is_shown():
     pair = torch.stack([torch.zeros(1, 28, 28), torch.ones(1, 28, 28)])
     view = explore.layers(Fussy(), pair)
     moved(view, image=1)
-    assert view._canvas.made == {"image": 1, "error": "ValueError: too bright"}
+    assert view._canvas.made["error"] == "ValueError: too bright"
     moved(view, image=0)
     assert view._canvas.made["error"] == ""
 
