@@ -239,7 +239,7 @@ def seen_closely(digits: Digits, afar: np.ndarray) -> tuple[Place, np.ndarray] |
     The edges of its strokes are as sharp as those of ink, where there are pixels enough to tell.
     """
     step, box = digits.step, box_of(afar)
-    box = grown_box(box, length_of(box) // 4 + 4)
+    box = grown_box(box, length_of(box) // 10 + 4)
     rows, columns = (slice(side.start * step, side.stop * step) for side in box)
     near = digits.clean[rows, columns]
     there = afar[box].repeat(step, 0).repeat(step, 1)[: near.shape[0], : near.shape[1]]

@@ -152,10 +152,12 @@ def openings(ink: np.ndarray, length: int) -> np.ndarray:
     """
     tolerant = ndimage.maximum_filter1d(ink, 3, axis=0)
     best = np.zeros_like(ink)
+    inked = np.nonzero(tolerant > _PALEST)
     for slope in _SLOPES:
-        level = sheared(tolerant, slope)
-        rows = np.count_nonzero(level > _PALEST, axis=1) >= 0.9 * length
+        levels = (inked[0] + np.round(slope * inked[1]).astype(int)) % len(ink)
+        rows = np.bincount(levels, minlength=len(ink)) >= 0.9 * length
         if rows.any():
+            level = sheared(tolerant, slope)
             level[~rows] = 0
             even = ndimage.uniform_filter1d(level[rows], length // 8)
             level[rows] = ndimage.grey_opening(even, (1, length))
