@@ -26,6 +26,7 @@ WINDOWS = (1 / 3, 1 / 8, 1 / 20)  # of it again: the widest strokes that a look 
 TALLER = 1.8  # times as tall may one digit of a number be as another
 PALE = 0.27  # times as strong as nearly the strongest is the edge of a mark
 FRAME = 0.5  # of the picture's shorter side is the least length of a printed frame
+WHOLE = 0.3  # times as likely is a digit at least as the part that looks most like one
 BORDER = 0.15  # times as likely is a digit that touches the border (neighbours that are cut)
 CONVINCING = 0.45  # likeness: no narrower window sees more
 Place = tuple[slice, slice]
@@ -95,7 +96,10 @@ def seen_from_afar(grey: np.ndarray) -> tuple[Look, list[np.ndarray]] | None:
             break
     if not seen:
         return None
-    _, look, mask = max(seen, key=lambda mark: mark[0])
+    best, look, mask = max(seen, key=lambda mark: mark[0])
+    # The bar of a 5 may look more like a digit than the whole does.
+    wholes = [m for score, same, m in seen if same is look and score >= WHOLE * best]
+    mask = max((whole for whole in wholes if whole[mask].all()), key=np.sum)
     return look, [mask, *others(mask, look)]
 
 
