@@ -165,7 +165,7 @@ def script(browser):
     page.evaluate(
         "async source => { window.vizlib = await import(URL.createObjectURL("
         "new Blob([source], {type: 'text/javascript'}))) }",
-        joined("numbers.js", "words.js", "painting.js"),
+        joined("numbers.js"),
     )
     yield lambda call: page.evaluate(f"vizlib.{call}")
     page.close()
@@ -181,7 +181,7 @@ def test_shades_are_the_figures_own(script):
 
 
 SERIES = {str(number): [0.0, 1.0] for number in range(6)}
-OURS = ["charts", "drop", "painting", "panels", "steps"]
+OURS = ["charts", "drop", "maps", "panels", "steps"]
 
 
 def test_lines_and_marks_have_the_colours_of_the_figures():

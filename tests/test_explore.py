@@ -345,7 +345,7 @@ def test_sliders_have_their_ranges_and_are_linked_in_the_browser(lenet, images):
     assert [sliders[name].max for name in ("image", "channel")] == [4, 15]
     assert sliders["layer"].options == tuple(lenet._modules)
     chosen = [slider.value for slider in sliders.values()]
-    assert chosen == [1, "conv2", 3, "1", "per map", "none"]
+    assert chosen == [1, "conv2", 3, "1", "map", "none"]
     sources = [(link.source[0], link.source[1], link.target[1]) for link in view._links]
     assert sources == [
         (sliders["image"], "value", "image"),

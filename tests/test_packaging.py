@@ -50,7 +50,7 @@ def test_the_wheel_carries_what_git_does(wheel):
     files = (path.relative_to(ROOT) for path in (ROOT / "vizlib").rglob("*.*"))
     ours = {path.as_posix() for path in files if path.suffix in kinds}
     trained = {f"vizlib/trained/{path.name}" for path in (ROOT / "weights").glob("*.safetensors")}
-    assert "vizlib/explore/static/canvas.js" in ours
+    assert "vizlib/explore/static/live.js" in ours
     assert "vizlib/trained/lenet.safetensors" in trained
     package = {name for name in held if ".dist-info/" not in name}
     assert package == ours | trained

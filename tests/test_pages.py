@@ -169,7 +169,7 @@ def test_a_view_slides_steps_and_reads_without_a_kernel(opened):
     ramp.focus()
     for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
         page.page.keyboard.press(key)
-    assert page.text("[role=status]") == "ramp: row 1, column 1: −6.00"
+    assert page.text(".vizlib-view .status") == "ramp: row 1, column 1: −6.00"
     page.page.keyboard.press("Enter")
     page.slide("step", 4)
     page.slide("side", 1)
@@ -213,6 +213,6 @@ def test_a_page_that_cannot_hold_all_places_says_so(opened, monkeypatch):
     assert page.page.locator("pre").inner_text() == "3 + 1 = 4"
     page.slide("side", 1)
     page.settle()
-    assert "one slider at a time" in page.text("[role=status]")
+    assert "one slider at a time" in page.text(".vizlib-view .status")
     assert page.page.get_by_role("slider", name="step").get_attribute("aria-valuetext") == "1"
     assert page.page.locator("pre").inner_text() == "1 + 1 = 2"

@@ -31,12 +31,15 @@ FAULTS = """([smallest, track]) => {
     const texts = [...e.childNodes].filter((n) => n.nodeType === 3 && n.textContent.trim());
     if (!texts.length || !seen(e) || /SCRIPT|STYLE/.test(e.tagName)) continue;
     const text = e.textContent.trim().slice(0, 30);
+    // A bar that stays in sight covers what scrolls below it.
+    let stays = false;
+    for (let a = e; a; a = a.parentElement) stays ||= getComputedStyle(a).position === "sticky";
     if (isWide && style.overflowX !== "visible") faults.push(`cut: ${text}`);
     if (parseFloat(style.fontSize) < smallest) faults.push(`${style.fontSize} letters: ${text}`);
     const range = document.createRange();
     for (const each of texts) {
       range.selectNodeContents(each);
-      for (const box of range.getClientRects()) words.push({ box, e, text });
+      for (const box of range.getClientRects()) if (!stays) words.push({ box, e, text });
     }
   }
   for (const { box, text } of words)

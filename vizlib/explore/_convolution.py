@@ -105,7 +105,7 @@ class _Canvas(Canvas):
         *(f"sliding_{name}.js" for name in _MODULES),
         "sliding.js",
     )
-    _css = script("canvas.css", "sliding.css")
+    _css = script("sliding.css", "sliders.css")
     within = ("k",)  # beside Play
     shape, weight_shape = (traitlets.List(traitlets.Int()).tag(sync=True) for _ in range(2))
     weight, bias, palette = (traitlets.Bytes().tag(sync=True) for _ in range(3))

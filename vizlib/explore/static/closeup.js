@@ -61,14 +61,15 @@ export class CloseUp {
   }
 
   paintTitle({ min, max, mean, zeros, peak }) {
-    const { maps, network, place, refusals } = this.state;
+    const { maps, network, place, refusals, tensor } = this.state;
     const number = (value) => brief(value, peak),
       shape = maps.isVector ? maps.count : `${maps.height}×${maps.width}`;
     const span = [`min ${number(min)}`, `max ${number(max)}`, `mean ${number(mean)}`];
     const { operation } = network.steps.get(place.layer);
     put(this.title, this.name);
     const known = [operation, shape, ...span, `zeros ${Math.round(100 * zeros)} %`];
-    put(this.facts, refusals[place.layer] ?? known.join(" · "));
+    const empty = `${place.layer} gave no values: its shape is (${tensor.shape.join(", ")})`;
+    put(this.facts, refusals[place.layer] ?? (tensor.values.length ? known.join(" · ") : empty));
   }
 
   paintMap(at, label) {

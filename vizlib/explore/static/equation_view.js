@@ -5,7 +5,7 @@ import { SMALLEST, cellTexts } from "./lens.js";
 import { brief, css, isDark, shade, statistics, written } from "./numbers.js";
 import { atlasOf } from "./tiles.js";
 
-const BORDER = 2; // pixels of a cell that a number may stand on
+const BORDER = 1; // pixels of a cell that a number may stand on
 const MOST_TERMS = 8; // rows; the strongest ones, where there are more
 
 export function showEquation(root, explained, { title, colours, term, onTerm, faded }) {

@@ -15,7 +15,7 @@ export function paintMaps(context, panel, look, cursor) {
     context.fillStyle = BETWEEN;
     context.fillRect(0, 0, ...sizeOfMaps(panel, look));
   }
-  panel.picture ??= atlasOf(panel.values, { count, height, width }, columns, panel.limit, colours);
+  panel.picture ??= atlasOf(panel.values, { count, height, width }, columns, () => panel.limit, colours);
   for (let i = 0; i < count; i++) {
     const from = [(i % columns) * width, Math.floor(i / columns) * height, width, height];
     context.drawImage(panel.picture, ...from, ...corner(i), ...tile);

@@ -131,6 +131,7 @@ function paintNode(context, node, scene, { line, accent, minus }) {
   const { maps, grid, tile, shows } = node,
     tensor = scene.made[shows];
   const { isPhotograph } = maps;
+  if (!tensor.values.length) return; // a layer without values has no picture
   const atlas = isPhotograph
     ? null
     : atlasOf(tensor.values, maps, grid.columns, scene.limitsOf(tensor), scene.colours);
