@@ -443,6 +443,18 @@ def test_every_digit_of_a_number_is_read_in_order(kind, newnet):
     assert handwriting.read(newnet, picture).others == len(digits) - 1
 
 
+def test_a_long_row_is_no_small_picture(newnet):
+    """Seen from afar it is 50 pixels high; only in a picture so small do far pieces hang together."""
+    digits = [9, 7, 6, 7, 9, 6, 1, 5]
+    picture, _ = scans.number("telephone", digits, seed=7001)
+    assert [reading.digit for reading in handwriting.read_all(newnet, picture)] == digits
+
+
+def test_a_frame_that_is_open_above_is_no_ink(newnet):
+    picture = scans.draw("frame", digit=9, seed=7003)
+    assert handwriting.read(newnet, picture).digit == 9
+
+
 def test_a_box_counts_pixels_of_the_picture_as_it_was_given(tmp_path):
     large = Image.fromarray(seven()).resize((2000, 2400), Image.Resampling.BICUBIC)
     large.save(tmp_path / "large.jpg")

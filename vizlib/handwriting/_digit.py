@@ -152,7 +152,7 @@ def large_and_central(look: Look) -> Iterator[np.ndarray]:
 def with_neighbours(look: Look, main: int) -> np.ndarray:
     """Add what is near: the bar of a 5, the pieces of a broken stroke; the farther, the larger."""
     # A small picture shows one digit, however small the pieces of its strokes are.
-    whole = 2 * OWN_SIZE if min(look.ink.shape) < _ink.RESOLVED else 0
+    whole = 2 * OWN_SIZE if max(look.ink.shape) < _ink.RESOLVED else 0
     length = max(length_of(look.boxes[main]), whole)
     around = grown_box(look.boxes[main], length)
     labels = look.labels[around]

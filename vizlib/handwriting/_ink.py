@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 FAINTEST = 0.03  # of the light missing: fainter marks are shades of the paper
-RESOLVED = 64  # pixels: below, printed lines and strokes are equally thin
+RESOLVED = 64  # pixels of the longer side: in smaller pictures, lines are as thin as strokes
 COARSE = 270  # pixels: enough to see what is a line and what a digit
 _PALEST = 0.04  # of the light missing in a printed line, once it is averaged
 _WIDE = 0.96  # of the width has a line that runs from border to border (frames with an inset)
@@ -59,7 +59,7 @@ def closing(bright: np.ndarray, window: int) -> np.ndarray:
     So what is dark along a border, a table or a shadow in the corner, is no ink. In small
     drawings a stroke may lie along the border itself.
     """
-    margin = window if min(bright.shape) >= RESOLVED else 0
+    margin = window if max(bright.shape) >= RESOLVED else 0
     wide = ndimage.grey_closing(np.pad(bright, margin), window)
     return wide[margin : len(wide) - margin, margin : wide.shape[1] - margin]
 
@@ -108,13 +108,16 @@ def blocks(values: np.ndarray, side: int, kind: Callable[..., np.ndarray]) -> np
 
 def without_lines(ink: np.ndarray) -> np.ndarray:
     """Take printed lines and squares away, and leave the strokes that cross them whole."""
-    if min(ink.shape) < RESOLVED:
+    if max(ink.shape) < RESOLVED:
         return ink
     block = max(1, round(max(ink.shape) / COARSE))
     small = blocks(ink, block, np.max)
     lines = ruling(small, _THROUGH)
-    # Across printed lines, a single one that runs through is the margin's.
-    lines = np.maximum(lines, ruling(small.T, 1 if lines.any() else _THROUGH).T)
+    # Across printed lines, a single one that runs through is the margin's, or the frame's.
+    uprights = ruling(small.T, 1 if lines.any() else _THROUGH).T
+    if uprights.any() and not lines.any():
+        lines = ruling(small, 1)
+    lines = np.maximum(lines, uprights)
     if not lines.any():
         return ink
     lines = ndimage.maximum_filter(lines, 3).repeat(block, 0).repeat(block, 1)
