@@ -444,7 +444,7 @@ def test_every_digit_of_a_number_is_read_in_order(kind, newnet):
 
 
 def test_a_long_row_is_no_small_picture(newnet):
-    """Seen from afar it is 50 pixels high; only in a picture so small do far pieces hang together."""
+    """From afar it is 50 pixels high, and yet its digits do not hang together."""
     digits = [9, 7, 6, 7, 9, 6, 1, 5]
     picture, _ = scans.number("telephone", digits, seed=7001)
     assert [reading.digit for reading in handwriting.read_all(newnet, picture)] == digits
