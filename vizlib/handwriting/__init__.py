@@ -10,21 +10,34 @@
 1
 
 A network that has seen white digits on black, all of one size and in the middle, takes black ink
-on white paper for nothing it knows. What is done, in order, with a picture of each step:
+on white paper for nothing it knows. This is what is done, in order, and why; the picture of each
+step is in `Prepared.steps`, by the name that is given here:
 
-1. *grey*: one brightness a pixel, the colours weighed so that ink and paper differ most.
-2. *uneven light removed*: each pixel is divided by the brightness of the paper around it, as ink
-   takes away a share of the light, in the shade as well.
-3. *white on black*: dark marks on bright and bright ones on dark are looked for, through a wide
-   window first, which sees broad strokes whole; through a narrower one, which sees no shadow, only
-   where that shows nothing like a digit. Printed lines and frames are no marks.
-4. *cropped*: the mark that most looks like a digit, and what is near it: the bar of a 5.
-5. *specks dropped*: its own ink alone, as sharp at the edges as ink is.
-6. *scaled to 20* and
-7. *centred by mass*, which are the steps by which MNIST itself was made (LeCun, Bottou, Bengio and
-   Haffner, Gradient-based learning applied to document recognition, 1998): the digit is scaled, its
-   proportions kept, until its longer side is 20 pixels, which makes grey pixels of black and white
-   ones, and is then laid into 28×28 with its centre of mass in the centre.
+1. *grey*: one brightness a pixel.
+   - A picture is shrunk to 800 pixels a side, where a small digit has still enough of them.
+   - The colours are weighed so that ink and paper differ most: yellow on white differs in blue.
+2. *uneven light removed*: each pixel is divided by the brightness of the paper around it.
+   - Ink is darker than paper, or brighter as chalk is: it is the rarer of the two.
+   - Noise is blurred away, or the paper would be as bright as its brightest grains.
+   - What is narrower than a window is filled with paper: strokes are, shadows are not.
+3. *white on black*: the share of the light that the ink takes away, in the sun and in the shade.
+4. *cropped*: the digit's place, which is looked for in a smaller picture, at most 270 pixels wide.
+   - Printed lines, squares and frames are taken out: they run through, or have marks inside.
+   - What hangs together is a mark, with what is near it: the bar of a 5 may stand apart.
+   - Of all marks, the one is taken that most looks like a digit (`_digit.likeness`).
+   - A wide window sees broad strokes whole; a narrower one, which sees no shadow, is tried only
+     where that shows nothing like a digit.
+   - What is about as tall and as strong as that digit is another digit, for `read_all`.
+5. *specks dropped*: the digit's own ink alone.
+   - An edge runs where there is half of the ink of the stroke nearby: it is as sharp as ink's.
+   - A cloud that is hardly darker than the rest of the paper is refused.
+6. *scaled to 20*: its longer side is 20 pixels, the proportions kept, as MNIST's.
+   - Strokes no pen of MNIST's would draw are made thicker or thinner.
+   - Gaps are closed in strokes that were drawn in hard pixels.
+7. *centred by mass*: it is laid into 28×28 with its centre of mass in the centre, as MNIST's.
+
+By the last two steps MNIST itself was made (LeCun, Bottou, Bengio and Haffner, Gradient-based
+learning applied to document recognition, 1998).
 """
 
 from __future__ import annotations
