@@ -33,6 +33,13 @@ def test_the_axis_has_room_for_what_was_not_measured():
     assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
+def test_over_many_powers_of_ten_an_axis_has_few_marks():
+    [axes] = plots.lines({"loss": [1, 1e-19]}, scale="log").axes
+    marks = np.log10(axes.get_yticks())
+    assert 4 <= len(marks) <= 8
+    np.testing.assert_allclose(np.diff(marks, n=2), 0, atol=1e-9)
+
+
 def test_by_factors_equal_steps_are_equal_factors():
     """Of the values, or of what shares lack to 1; what has no logarithm lies on the edge."""
     for scale, values in (("log", [1, 0.1, 0.01, 0]), ("errors", [0, 0.9, 0.99, 1])):

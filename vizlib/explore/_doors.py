@@ -198,6 +198,8 @@ def overview(view: Network) -> plots.Figure:
 
 
 def _image(view: Network) -> plots.Figure:
+    if view.is_given:
+        return plots.images(view.input, titles=["what is read"])
     if view.is_drawn:
         return plots.steps({"drawn": view.drawing, **view.prepared.steps})
     picture = view.recordings.pictures[view.where.image].transpose(2, 0, 1)[None]

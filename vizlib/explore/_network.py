@@ -96,9 +96,14 @@ class Network(Explorer):
         return self._canvas.drawn
 
     @property
+    def is_given(self) -> bool:
+        """Whether the network looks at an image in the place of a drawing."""
+        return self.is_drawn and bool(self._canvas.given)
+
+    @property
     def input(self) -> Tensor:
         """What the network looks at, (1, C, H, W)."""
-        if self._canvas.given and self.is_drawn:
+        if self.is_given:
             shown = np.frombuffer(self._canvas.given, np.uint8)
             return data.normalize(shown.reshape(1, handwriting.SIDE, handwriting.SIDE))
         if self.is_drawn:

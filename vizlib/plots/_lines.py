@@ -19,6 +19,7 @@ from vizlib.words import numbered, percent
 
 _BEYOND = 1.25  # how far an axis of factors goes beyond its values
 _POWERS = 3  # of ten; over more of them an axis has no marks between them
+_MARKS = 8  # over more powers not each has a mark, or the numbers would cover each other
 _MARKED = 60  # of a line with more points they are not marked one by one
 
 
@@ -224,6 +225,7 @@ def _by_factors(axes: Axes, values: Any, *, errors: bool) -> None:
     axes.set_yscale("function", functions=(upwards, lambda place: part(10.0 ** (sign * place))))
     axes.set_ylim(min(part(low), part(high)), max(part(low), part(high)))
     powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.log10(high))
+    powers = powers[:: -(-len(powers) // _MARKS)]
     marks = np.outer(powers, [1, 2, 5] if len(powers) <= _POWERS else [1]).ravel()
     marks = marks[(marks >= low) & (marks <= high)]
     if len(marks) <= 2:  # noqa: PLR2004 - on so short an axis even steps do

@@ -9,6 +9,7 @@ const DASHES = [[], [7, 3], [7, 3, 2, 3], [2, 3], [10, 3], [4, 2], [1, 3]];
 // Letters' heights: the piece of line before a name, since lines may end in the same place.
 const SAMPLE = 1.8;
 const MOST_POWERS = 3; // of ten; over more of them an axis has no marks between them
+const MOST_MARKS = 8; // over more powers not each has a mark, or the numbers would cover each other
 
 // Round numbers between two ends, about `count` of them.
 export function ticks(low, high, count) {
@@ -22,7 +23,8 @@ export function ticks(low, high, count) {
 // The numbers between two powers of ten that an axis of factors shows; on a short one even steps do.
 export function factorTicks(low, high) {
   const first = Math.floor(low), length = Math.ceil(high) - first;
-  const powers = Array.from({ length }, (_, i) => 10 ** (first + i));
+  const all = Array.from({ length }, (_, i) => 10 ** (first + i));
+  const every = Math.ceil(length / MOST_MARKS), powers = all.filter((_, i) => i % every === 0);
   const ones = powers.length > MOST_POWERS ? [1] : [1, 2, 5];
   const found = powers.flatMap((power) => ones.map((one) => one * power))
     .filter((mark) => Math.log10(mark) >= low && Math.log10(mark) <= high);
