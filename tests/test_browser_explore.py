@@ -165,7 +165,7 @@ def script(browser):
     page.evaluate(
         "async source => { window.vizlib = await import(URL.createObjectURL("
         "new Blob([source], {type: 'text/javascript'}))) }",
-        joined("numbers.js"),
+        joined("numbers.js", "graph.js", "arrangement.js"),
     )
     yield lambda call: page.evaluate(f"vizlib.{call}")
     page.close()
@@ -221,15 +221,11 @@ def test_statistics_are_those_of_numpy(script):
 
 
 @pytest.mark.parametrize(("height", "width"), [(24, 24), (1, 9), (7, 3), (224, 224)])
-def test_every_map_of_a_mosaic_has_its_place(script, height, width):
+def test_every_map_of_a_layer_has_its_place(script, height, width):
     for count in range(1, 66):
-        found = script(f"grid({count}, {height}, {width}, [330, 266], 4)")
-        columns, rows, (wide, high) = found["columns"], found["rows"], found["tile"]
+        shape, room = {"count": count, "height": height, "width": width}, [330, 266]
+        found = script(f"gridFor({shape}, {room[0]}, {room[1]})")
+        columns, rows, size, gap = (found[name] for name in ("columns", "rows", "size", "gap"))
         assert (rows - 1) * columns < count <= rows * columns
-        if found["scale"] >= 1:
-            assert found["scale"] % 1 == 0
-            assert (wide, high) == (width * found["scale"], height * found["scale"])
-        else:
-            assert (1 / found["scale"]) == pytest.approx(round(1 / found["scale"]))
-        assert columns * (wide + 4) + 4 <= 330
-        assert rows * (high + 4) + 4 <= 266
+        assert columns * (width * size + gap) - gap <= room[0] + 0.01
+        assert rows * (height * size + gap) - gap <= room[1] + 0.01

@@ -149,8 +149,15 @@ def test_the_figure_is_the_way_back_of_each_image(lenet, images):
     title = f"image 0: pool1[2, 3, 5] = {value:.4g}"
     output = capture.record(lenet, x)["pool1"]
     assert np.array_equal(one, plots.trace(trace, output=output, title=title).pixels())
-    assert np.array_equal(two[: len(one), : one.shape[1]], one)
-    assert len(two) >= 2 * len(one)
+    pooled = [
+        capture.record(lenet, normalized(image))["pool1"].output[0, 2] for image in images[:2]
+    ]
+    maps = torch.stack([*pooled, pooled[0] - pooled[1]])
+    title = "pool1, channel 2: image 0 (0), image 1 (1) and the difference (2)"
+    difference = plots.feature_maps(maps, columns=3, title=title).pixels()
+    high, wide = difference.shape[:2]
+    assert np.array_equal(two[:high, :wide], difference)
+    assert np.array_equal(two[high : high + len(one), : one.shape[1]], one)
     assert not np.array_equal(two[-len(one) :, : one.shape[1]], one)
 
 

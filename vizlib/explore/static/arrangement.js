@@ -11,7 +11,7 @@ export const LANE = 7; // for each line that passes by other layers
 const EDGE = 5; // around the picture, for the frame of the chosen map
 
 // How many maps stand beside each other where each shall be as large as possible.
-function gridFor({ count, height, width }, wide, high) {
+export function gridFor({ count, height, width }, wide, high) {
   let best = { size: 0, columns: 1, rows: count, gap: 0 }; // where there is no room yet
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);

@@ -51,7 +51,8 @@ export class CloseUp {
     const where = maps.isVector ? `Unit ${place.channel}` : `Row ${at[1]}, column ${at[2]}`;
     this.paintTitle(facts);
     this.paintMap(at, `${where}: ${written(value, Math.max(facts.peak, 10))}`);
-    this.paintEquation(where, explained, value, facts.peak);
+    if (tensor.values.length) this.paintEquation(where, explained, value, facts.peak);
+    else this.equation.replaceChildren(); // nothing was made
     if (state.ends) this.paintNeeds();
   }
 
