@@ -123,6 +123,15 @@ def test_a_channel_made_weaker_is_what_an_edit_makes(opened, lenet, view):
     page.reads(before)
 
 
+def test_the_window_of_a_single_map_has_room_for_its_numbers(opened, view):
+    page = opened(view(state="layer=conv1")).page
+    page.locator(".made td").first.wait_for()
+    written = page.locator(".made td").all_inner_texts()
+    assert len(written) == 3 * 25
+    assert all(written)
+    assert page.locator(".terms").count() == 0  # there is nothing to choose from
+
+
 def test_sums_add_up_as_shown(opened, view):
     for layer in ("conv1", "conv2", "fc1", "fc3"):
         page = opened(view(state=f"layer={layer} channel=2 image=1"))

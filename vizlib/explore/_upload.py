@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import torch
 import traitlets
@@ -24,7 +25,7 @@ from vizlib.explore._place import opened
 from vizlib.explore._recordings import Recordings
 
 _CLASSES = 10
-_LONGEST = 140  # pixels: twice as many as a step is wide on the page
+_LONGEST = 140  # pixels: twice as many as a step is wide on a small page
 
 
 def upload(
@@ -64,11 +65,11 @@ def upload(
     return view
 
 
-class Upload(Pictured):
-    """The place for photographs of `upload`, and beside it the view of the network.
+class Upload(Pictured, ipywidgets.VBox):
+    """The place for photographs of `upload`, and below it the view of the network.
 
     `prepared` is what became of the photograph, a `handwriting.Prepared`, or None before there is
-    any. In a narrow window the view moves below.
+    any.
     """
 
     def __init__(self, model: nn.Module, classes: Sequence[str] | None, state: str | None) -> None:
@@ -77,12 +78,11 @@ class Upload(Pictured):
         recordings = Recordings(model, blank, as_classes(classes, model))
         place = opened(recordings, state)
         self._network = Network(recordings, "upload", place, overview, ink=b"")
-        self._front = _Drop(layout={"flex": "0 0 auto", "width": "224px", "margin": "0 12px 0 0"})
-        self._network.layout.flex, self._network.layout.min_width = "1 1 600px", "0"
+        self._front = _Drop()
         self.prepared: handwriting.Prepared | None = None
         self._ticket, self._parts = None, list[bytes]()
-        children = [self._front, self._network]
-        super().__init__("upload", children, layout={"flex_flow": "row wrap"})
+        super().__init__("upload", [self._front, self._network])
+        self.add_class("vizlib")
         self._front.on_msg(weakly(self._receive))
 
     def read(self, picture: Any) -> None:
@@ -171,7 +171,7 @@ class Upload(Pictured):
 class _Drop(Canvas):
     """Where photographs come in; the pictures are painted by static/steps.js."""
 
-    _esm = script("writing.js", "steps.js", "drop.js")
+    _esm = script("elements.js", "kernel.js", "steps.js", "drop.js")
     _css = script("reader.css")
     steps = traitlets.List(traitlets.Dict()).tag(sync=True)
     answer = traitlets.Unicode().tag(sync=True)

@@ -14,21 +14,21 @@ from scipy import ndimage
 
 from vizlib.handwriting import _ink
 
-# Each with its unit, and in brackets the kind of picture that needs it.
-OWN_SIZE = 28  # pixels: a digit that is no larger is as grey at its edges as MNIST's (28×28 files)
-REACH, MASS = 0.25, 0.03  # of its length, of its ink: how far off how large a piece is (a 5's bar)
-APART, TALL = 0.1, 0.6  # of its length: a taller piece is another digit, unless it is nearer (rows)
-LONGER = 1.5  # times as long as the digit is what does not belong to it (frames)
-PALER = 0.4  # times as strong as the digit is what does not belong to it (shadows)
-FAINT, CONTRAST = 0.25, 2.2  # of the light; times the rest, where it is fainter (blank sheets)
-THIN, THICK = 0.06, 0.2  # of the digit's length are most strokes wide (rules, blots)
-WINDOWS = (1 / 3, 1 / 8, 1 / 20)  # of the shorter side are strokes wide (marker, table, blinds)
-TALLER = 1.8  # times as tall may one digit of a number be as another (cells of a form)
-PALE = 0.27  # times as strong as nearly the strongest is the edge of a mark (blur)
-FRAME = 0.5  # of the picture's shorter side is the least length of a printed frame (cells)
-WHOLE = 0.3  # times as likely as its likeliest part is a digit at least (a 5's bar)
+OWN_SIZE = 28  # pixels: a digit that is no larger is as grey at its edges as MNIST's
+REACH, MASS = 0.25, 0.03  # a quarter of a digit's length away, a piece has 3 % of its ink
+APART, TALL = 0.1, 0.6  # of it: a taller piece is another digit, unless it is nearer
+LONGER = 1.5  # times as long as the digit is what does not belong to it
+PALER = 0.4  # times as strong as the digit is what does not belong to it
+FAINT, CONTRAST = 0.25, 2.2  # a digit that is fainter is this much stronger than all the rest
+THIN, THICK = 0.06, 0.2  # widths of most strokes, as shares of the digit's length
+SMALL = 0.2  # of the picture's shorter side
+WINDOWS = (1 / 3, 1 / 8, 1 / 20)  # of it again: the widest strokes that a look can see
+TALLER = 1.8  # times as tall may one digit of a number be as another
+PALE = 0.27  # times as strong as nearly the strongest is the edge of a mark
+FRAME = 0.5  # of the picture's shorter side is the least length of a printed frame
+WHOLE = 0.3  # times as likely is a digit at least as the part that looks most like one
 BORDER = 0.15  # times as likely is a digit that touches the border (neighbours that are cut)
-CONVINCING = 0.45  # likeness: no narrower window sees more (broad strokes beside others)
+CONVINCING = 0.45  # likeness: no narrower window sees more
 Place = tuple[slice, slice]
 UNLIKELY = 0.6  # times as likely is the other polarity (a slate on a white table)
 _MARKS = 3  # that are looked at, of each kind
@@ -186,8 +186,8 @@ def likeness(mask: np.ndarray, ink: np.ndarray, bright: np.ndarray) -> float:
 
     All around there is an edge as strong as its ink, which what lies between strokes, or between
     a stroke and a shadow, does not have. It stands out and is darker than what is around, which
-    the paper in a loop is not. It is near the middle of the picture, is made of strokes,
-    is no blot and no frame, and does not go on outside.
+    the paper in a loop is not. It is near the middle of the picture, is not small, is made of
+    strokes, is no blot and no frame, and does not go on outside.
     """
     box = box_of(mask)
     around = grown_box(box, length_of(box) // 2 + 2)
@@ -202,6 +202,7 @@ def likeness(mask: np.ndarray, ink: np.ndarray, bright: np.ndarray) -> float:
     width = stroke_width(mask) / length_of(box)
     strokes = min(1, width / THIN) ** 2 * np.exp(-10 * max(0, width - THICK))
     place = centrality(box, shape) * (BORDER if at_border(box, shape) else 1)
+    place *= min(1, length_of(box) / min(shape) / SMALL)
     return float((strength / (rival + 0.05)) ** 0.5 * (lighter * bounded) ** 3 * strokes * place)
 
 

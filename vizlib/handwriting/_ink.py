@@ -13,11 +13,12 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-FAINTEST = 0.03  # of the light missing: fainter marks are shades of the paper (faint pencils)
+FAINTEST = 0.03  # of the light missing: fainter marks are shades of the paper
 RESOLVED = 64  # pixels of the longer side: in smaller pictures, lines are as thin as strokes
-COARSE = 270  # pixels of the longer side: enough to see what is a line (squared paper)
-_PALEST = 0.04  # of the light missing in a printed line, once it is averaged (squared paper)
+COARSE = 270  # pixels: enough to see what is a line and what a digit
+_PALEST = 0.04  # of the light missing in a printed line, once it is averaged
 _WIDE = 0.96  # of the width has a line that runs from border to border (frames with an inset)
+_LEAST_BLUR = 0.3  # pixels: less changes nothing (without a blur, 1-bit pictures lose strokes)
 # Times what most are, are lines where they are darkest (a 6 that runs along a printed line).
 _DARKEST = 1.4
 _LINES, _THROUGH = 5, 2  # parallel ones: no digit has so many, or so many that fill the picture
@@ -79,7 +80,8 @@ def steps(bright: np.ndarray) -> np.ndarray:
 
 def smooth(grey: np.ndarray) -> np.ndarray:
     """Blur noise away as far as needed, and leave a picture without noise as it is."""
-    return ndimage.gaussian_filter(grey, min(noise(grey) / 4, min(grey.shape) / 250))
+    radius = min(noise(grey) / 4, min(grey.shape) / 250)
+    return ndimage.gaussian_filter(grey, radius) if radius > _LEAST_BLUR else grey
 
 
 def noise(grey: np.ndarray) -> float:
@@ -113,7 +115,8 @@ def without_lines(ink: np.ndarray) -> np.ndarray:
     lines = ruling(small, _THROUGH)
     # Across printed lines, a single one that runs through is the margin's, or the frame's.
     uprights = ruling(small.T, 1 if lines.any() else _THROUGH).T
-    lines = ruling(small, 1) if uprights.any() and not lines.any() else lines
+    if uprights.any() and not lines.any():
+        lines = ruling(small, 1)
     lines = np.maximum(lines, uprights)
     if not lines.any():
         return ink

@@ -1,12 +1,17 @@
 // A place for photographs: chosen or dropped, sent in parts, as a message has its limit.
 
+import { element, put } from "./elements.js";
+import { GONE, tell } from "./kernel.js";
+import { follow } from "./steps.js";
+
 const PART = 1 << 20, MOST = 64 << 20; // bytes
 
 function build(el) {
   const file = element("input", { type: "file", accept: "image/*" });
-  const label = element("label", {}, element("span", {}, "Photograph of one digit"), file);
+  const label = element("label", {}, file, element("span", {}, "Photograph of one digit"));
   const zone = element("div", { class: "vizlib-drop" }, label, element("p", {}, "or drop it here"));
   const root = element("div", { class: "vizlib-reader" }, zone);
+  el.classList.add("vizlib-room");
   el.append(root);
   return { file, zone, root };
 }
@@ -27,7 +32,8 @@ function render({ model, el }) {
     const parts = Math.max(1, Math.ceil(content.byteLength / PART));
     for (let part = 0; part < parts; part++) {
       const buffer = content.slice(part * PART, (part + 1) * PART);
-      model.send({ ticket, parts, name: photo.name }, undefined, [buffer]);
+      const about = { ticket, parts, name: photo.name };
+      if (!tell(() => model.send(about, undefined, [buffer]))) return restore(GONE);
     }
   };
 
@@ -44,15 +50,16 @@ function render({ model, el }) {
   };
   root.ondragover = root.ondragleave = root.ondrop = over;
 
-  const restore = () => {
+  const restore = (failed = model.get("error")) => {
     root.removeAttribute("aria-busy");
-    answer.textContent = model.get("answer");
-    error.textContent = model.get("error");
+    put(answer, model.get("answer"));
+    put(error, failed);
   };
-  model.on("change:answered", restore);
+  const answered = () => restore();
+  model.on("change:answered", answered);
   return () => {
     unfollow();
-    model.off("change:answered", restore);
+    model.off("change:answered", answered);
   };
 }
 

@@ -24,11 +24,14 @@ export function showEquation(root, explained, { title, colours, term, onTerm, fa
 const SHOWN = {
   windows: showWindows,
   products: showProducts,
-  window: ({ window, winner, height, width, sum, words }, { colours }) => [
+  window: ({ window, winner, height, width, sum, words }, { colours, room, unit }) => [
     element(
       "div",
       { class: "row" },
-      matrix({ name: "the window", values: window, height, width, colours, winner }),
+      matrix({
+        ...{ name: "the window", values: window, height, width, colours, winner },
+        cell: cellFor(room / width, height, unit),
+      }),
     ),
     addition(
       [
@@ -78,11 +81,11 @@ const SHOWN = {
       "+",
     ),
   ],
-  function: ({ f, x, sum, words }) => [
+  function: ({ f, x, sum }) => [
     curve(f, x, sum),
     addition(
       [
-        [words, x],
+        ["before", x],
         ["the value", sum],
       ],
       "→",
@@ -146,8 +149,9 @@ function showWindows({ terms, height, width, bias, sum }, { colours, term, onTer
       ),
     ),
   );
-  const beside = room > 500 ? room - 15 * unit : room;
-  const cell = Math.min(2.9 * unit, Math.max(9, Math.floor((beside - 3.2 * unit) / 3 / width)));
+  const isOne = terms.length === 1, // there is nothing to choose from
+    beside = room > 500 && !isOne ? room - 15 * unit : room;
+  const cell = cellFor((beside - 3.2 * unit) / (3 * width), height, unit);
   const matrices = ["window", "kernel", "products"].map((part, i) =>
     matrix({
       name: i < 2 ? `${part}, map ${chosen.channel}` : part,
@@ -181,8 +185,12 @@ function showWindows({ terms, height, width, bias, sum }, { colours, term, onTer
     ),
     addition(summands, "+"),
   );
-  return [...caption, element("div", { class: "split" }, list, large)];
+  return [...caption, isOne ? large : element("div", { class: "split" }, list, large)];
 }
+
+// As large as the room allows; of many rows smaller, so that they are no higher than the map.
+const cellFor = (room, rows, unit) =>
+  Math.min(2.9 * unit, Math.max(2.2, 11 / rows) * unit, Math.max(9, Math.floor(room)));
 
 function showProducts({ terms, bias, positive, negative, sum }, { onTerm, colours }) {
   const shown = strongest(terms),
@@ -265,7 +273,7 @@ function small(values, height, width, limit, { colours, unit }) {
 
 const letters = (size) => Math.max(SMALLEST, size * 0.38);
 
-function matrix({ name, values, height, width, colours, limit, winner = -1, cell: size = 27 }) {
+function matrix({ name, values, height, width, colours, limit, winner = -1, cell: size }) {
   const most = limit ?? (Math.max(...values.map((value) => Math.abs(value ?? 0))) || 1);
   const texts = cellTexts(values.map((value) => value ?? 0), size + BORDER, letters(size));
   const cells = values.map((value, i) => {
@@ -317,7 +325,7 @@ export function rounded(numbers, decimals) {
 function addition(parts, sign) {
   const numbers = parts.map(([, number]) => number),
     peak = Math.max(...numbers.map((n) => Math.abs(n ?? 0)));
-  const decimals = peak >= 1000 ? 0 : peak >= 100 ? 1 : peak >= 0.1 ? 2 : 4;
+  const decimals = peak >= 1000 ? 0 : peak >= 100 ? 1 : peak >= 0.1 || !peak ? 2 : 4;
   const shown = sign === "+" && parts.length > 1 ? rounded(numbers, decimals) : numbers;
   const written_ = (number) =>
     number

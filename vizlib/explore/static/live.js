@@ -16,6 +16,8 @@ import { Reply } from "./reply.js";
 import { mendEndKey, nameSliders } from "./sliders.js";
 import { State } from "./state.js";
 
+const CHANNEL = new Set(["channel", "unit"]); // of maps, or of a layer of single numbers
+
 function live(model, el, weights) {
   const root = frame(el),
     find = (name) => root.querySelector(`.${name}`),
@@ -29,7 +31,7 @@ function live(model, el, weights) {
       new Controls(find("controls"), find("top").querySelector("button"), state, actions, !model.isPage),
       new Intake(find("drawing"), find("samples"), state, actions),
       new Reply(find("scores"), find("answer"), state, actions),
-      ...(model.isPage ? [] : [mendedSliders(root, model)]),
+      ...(model.isPage ? [] : [mendedSliders(root, model, state)]),
     ],
   };
   const fedBy = model.isPage ? "recorded" : "computed by the kernel",
@@ -68,13 +70,16 @@ function paint(state, { band, closeUp, others }) {
 }
 
 // The sliders of a notebook are found once the view is there.
-function mendedSliders(root, model) {
+function mendedSliders(root, model, state) {
   let isMended = false;
   const paint = () => {
-    const box = root.closest(".vizlib");
+    const box = root.closest(".vizlib"),
+      names = [...(box?.querySelectorAll(".widget-label") ?? [])];
+    const channel = names.find((each) => CHANNEL.has(each.textContent));
+    if (channel) put(channel, state.unit);
     nameSliders(box);
     if (isMended || !box) return;
-    mendEndKey(box, (name) => name === "channel" && model.set(name, model.get("last_channel")));
+    mendEndKey(box, (name) => CHANNEL.has(name) && model.set("channel", model.get("last_channel")));
     isMended = true;
   };
   return { paint };

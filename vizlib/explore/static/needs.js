@@ -4,8 +4,9 @@ import { written } from "./numbers.js";
 
 const WIDE = 240,
   HIGH = 150,
-  LEFT = 40,
-  FOOT = 18;
+  LEFT = 46,
+  FOOT = 18,
+  DIGIT_WIDE = 8.5;
 
 // `without` has, for each channel, the winner's score and the winner that there is without it.
 export function showNeeds(svg, { without, count, score, winner, chosen, classes, onChannel }) {
@@ -29,11 +30,12 @@ export function showNeeds(svg, { without, count, score, winner, chosen, classes,
     if (i === chosen) rect("here", LEFT + i * step, 4, HIGH - FOOT, Math.max(step, 2));
     if (!isDetail) rect("left", x, base, y(value), wide);
     rect(value < score ? "lost" : "gained", x, y(score), y(value), wide);
-    const other = without[i].winner;
-    if (other !== winner && step > 12)
-      parts.push(`<text class="other" x="${x + wide / 2}" y="11" text-anchor="middle">→${other}</text>`);
+    const other = without[i].winner,
+      told = step > 24 ? `→${other}` : String(other);
+    if (other !== winner && step > DIGIT_WIDE * told.length)
+      parts.push(`<text class="other" x="${x + wide / 2}" y="11" text-anchor="middle">${told}</text>`);
   });
-  const tick = Math.ceil(count / Math.max(1, Math.floor((WIDE - LEFT) / 26)));
+  const tick = Math.ceil(count / Math.max(1, Math.floor((WIDE - LEFT) / 30)));
   for (let i = 0; i < count; i += tick)
     parts.push(`<text x="${LEFT + (i + 0.5) * step}" y="${HIGH - 4}" text-anchor="middle">${i}</text>`);
   parts.push(`<path class="score" d="M${LEFT},${y(score).toFixed(1)}H${WIDE}"/>`);

@@ -50,6 +50,7 @@ function slide(model, { name, words, last }) {
     input.value = model.get(name);
     const word = words ? words[model.get(name)] : String(model.get(name));
     input.setAttribute("aria-valuetext", word);
+    input.style.setProperty("--at", `${(100 * input.value) / (Number(input.max) || 1)}%`);
     told.textContent = word;
   };
   input.addEventListener("input", () => model.set(name, Number(input.value)));

@@ -60,6 +60,7 @@ export class Scores {
       stretch(each.bar, scores[number] / peak);
       each.tick.style.left = `${50 + 50 * ((before?.[number] ?? 0) / peak)}%`;
       each.tick.hidden = !before;
+      each.change.className = change < 0 ? "minus" : "plus";
       each.change.style.cssText = scores[number] < 0 ? "right:0" : "left:0"; // where the bar is not
       each.chance.style.width = `${100 * shares[number]}%`;
       each.root.classList.toggle("winner", number === winner);

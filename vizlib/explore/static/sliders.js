@@ -7,10 +7,14 @@ const INTERVAL = 800; // ms between two steps of Play
 // They have no name that a screen reader could say, and numbers for words.
 export function nameSliders(box) {
   for (const handle of box?.querySelectorAll(".noUi-handle") ?? []) {
-    const slider = handle.closest(".widget-inline-hbox"), part = (name) => slider?.querySelector(name);
-    const say = (name, text) => handle.getAttribute(name) === text || handle.setAttribute(name, text);
-    say("aria-label", part("label")?.textContent ?? "");
-    say("aria-valuetext", part(".widget-readout")?.textContent ?? "");
+    const slider = handle.closest(".widget-inline-hbox");
+    const name = slider?.querySelector("label")?.textContent ?? "", shown = slider?.querySelector(".widget-readout");
+    const say = (to, what, text) => to.getAttribute(what) === text || to.setAttribute(what, text);
+    say(handle, "aria-label", name);
+    say(handle, "aria-valuetext", shown?.textContent ?? "");
+    if (!shown?.isContentEditable) continue;
+    say(shown, "role", "textbox");
+    say(shown, "aria-label", `${name}, as a number`);
   }
 }
 

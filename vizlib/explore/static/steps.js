@@ -1,16 +1,11 @@
 // Small pictures of what becomes of handwriting, each with its name and its true height × width.
 
-const BOX = 140; // pixels of the canvas for each, twice as many as on the page
+import { element, put } from "./elements.js";
+
+const BOX = 140, LETTERS = 6; // pixels of the canvas for each, and its side on the page in letters
 const MIDDLE = "#e69f00", MARK = 1 / 7; // at the border, each a seventh long: they hide no ink
 
 const octets = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-
-export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
 
 // Small ones grow by a whole number, so that all their pixels are equally large.
 export function stepSize([height, width]) {
@@ -30,7 +25,7 @@ function paintStep(canvas, { shape, pixels, cross }) {
   const [height, width] = stepSize(shape), context = canvas.getContext("2d");
   // Another size costs the page a new layout, also where it is the same one.
   if (canvas.height !== height || canvas.width !== width) Object.assign(canvas, { height, width });
-  canvas.style.width = `${width / 2}px`;
+  canvas.style.width = `${(LETTERS * width) / BOX}em`;
   context.imageSmoothingEnabled = false;
   context.drawImage(grey(octets(pixels), shape), 0, 0, width, height);
   if (!cross) return;
@@ -50,13 +45,13 @@ function paintSteps(list, steps) {
     const [canvas, name, size] = list.children[i].children, [height, width] = step.size;
     put(name, step.name);
     put(size, `${height} × ${width}`);
-    mark(canvas, "aria-label", `${step.name}, ${height} rows, ${width} columns`);
+    canvas.setAttribute("aria-label", `${step.name}, ${height} rows, ${width} columns`);
     paintStep(canvas, step);
   });
 }
 
-// What every front end has: the small pictures, the answer, and a sentence where something failed.
-function follow(model, root) {
+// The answer, a sentence where something failed, and the small pictures.
+export function follow(model, root) {
   const list = element("ol", { class: "vizlib-steps", "aria-label": "steps of the preparation" });
   const answer = element("p", { class: "vizlib-read", role: "status" });
   const error = element("p", { class: "vizlib-error", role: "alert" });
