@@ -171,7 +171,13 @@ def draw(
     ink = _as_drawing(drawing)
     image = prepared(ink).image
     recordings, _ = _recorded(model, image, None, classes)
-    return Network(recordings, "draw", opened(recordings, state), overview, ink=ink.tobytes())
+    return Network(
+        recordings,
+        "draw",
+        opened(recordings, state),
+        overview,
+        ink=ink.tobytes() if ink.any() else b"",
+    )
 
 
 # --- Printed --------------------------------------------------------------------------------
