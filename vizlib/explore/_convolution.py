@@ -101,7 +101,7 @@ class _Canvas(Canvas):
     """What is convolved; static/sliding.js says how it looks and computes what comes of it."""
 
     _esm = script(
-        *("numbers.js", "elements.js", "engine.js", "tiles.js"),
+        *("numbers.js", "elements.js", "engine.js", "tiles.js", "sliders.js"),
         *(f"sliding_{name}.js" for name in _MODULES),
         "sliding.js",
     )

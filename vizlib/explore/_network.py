@@ -24,8 +24,8 @@ MODULES = [  # each after those that it imports
     *("numbers", "kernel", "elements", "engine", "graph", "fold", "ink", "contents", "tiles"),
     *("arrangement", "picture", "equation", "lens", "equation_view", "scores", "needs", "sketch"),
     *("slider", "sliders", "jobs", "fed", "state", "answers", "actions", "address", "linked"),
-    *("controls", "intake", "headings", "band", "closeup", "reply", "keyboard", "check", "frame"),
-    "live",
+    *("controls", "intake", "headings", "band", "closeup", "colours", "reply", "keyboard"),
+    *("check", "frame", "live"),
 ]
 
 

@@ -5,6 +5,7 @@ import { Address } from "./address.js";
 import { Band } from "./band.js";
 import { difference } from "./check.js";
 import { CloseUp } from "./closeup.js";
+import { followColours } from "./colours.js";
 import { Controls } from "./controls.js";
 import { put } from "./elements.js";
 import { explain } from "./equation.js";
@@ -85,24 +86,14 @@ function mendedSliders(root, model, state) {
   return { paint };
 }
 
-// Another size, or other colours: those of JupyterLab, or else those of the browser.
+// Another size, or other colours.
 function followRoom(root, paintSoon) {
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const recolour = () => {
-    const { jpThemeLight } = document.body.dataset;
-    root.classList.toggle("dark", jpThemeLight ? jpThemeLight === "false" : system.matches);
-    paintSoon();
-  };
   const resized = new ResizeObserver(paintSoon),
-    themed = new MutationObserver(recolour);
+    unfollow = followColours(root, paintSoon);
   resized.observe(root);
-  themed.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
-  system.addEventListener("change", recolour);
-  recolour();
   return () => {
     resized.disconnect();
-    themed.disconnect();
-    system.removeEventListener("change", recolour);
+    unfollow();
   };
 }
 

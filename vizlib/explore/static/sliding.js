@@ -1,6 +1,7 @@
 // The view of a convolution, step by step: whatever slides or is edited, it is computed and painted.
 
 import { element, put } from "./elements.js";
+import { nameSliders } from "./sliders.js";
 import { bytes, css, packedPalette, statistics } from "./numbers.js";
 import { Grid } from "./sliding_grid.js";
 import { KernelCells } from "./sliding_kernel.js";
@@ -292,21 +293,11 @@ class SlidingView {
   }
 }
 
-// ipywidgets gives its sliders no name that a screen reader could say, and numbers for words.
-function nameHandles(box) {
-  for (const handle of box?.querySelectorAll(".noUi-handle") ?? []) {
-    const slider = handle.closest(".widget-inline-hbox"),
-      part = (name) => slider?.querySelector(name)?.textContent ?? "";
-    handle.setAttribute("aria-label", part("label"));
-    handle.setAttribute("aria-valuetext", part(".widget-readout"));
-  }
-}
-
 function render(state, { model, el }) {
   const view = new SlidingView(state, { model, el }),
     { player } = view;
   const anew = (name) => () => {
-    nameHandles(el.closest(".vizlib"));
+    nameSliders(el.closest(".vizlib"));
     view.refresh(name);
   };
   const handlers = Object.fromEntries(PLACES.map((name) => [`change:${name}`, anew(name)]));

@@ -4,6 +4,7 @@
 // asks for it; `arrived` holds who is told of news; `gone` says that nobody answers any more. What
 // else stands in the view is put there by furnish(root, change), which returns what takes it away.
 
+import { followColours } from "./colours.js";
 import { element, put } from "./elements.js";
 import { GONE, tell } from "./kernel.js";
 import { bytes, packedPalette } from "./numbers.js";
@@ -140,24 +141,6 @@ function lookOf(root, panels, colours) {
     room: Math.floor(room * ratio),
     pixel: (size) => Math.round(size * grown * ratio),
     type: (size) => size * letter * ratio,
-  };
-}
-
-// Dark is what JupyterLab says, or else the browser.
-function followColours(root, tell) {
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const recolour = () => {
-    const { jpThemeLight } = document.body.dataset;
-    root.classList.toggle("dark", jpThemeLight ? jpThemeLight === "false" : system.matches);
-    tell();
-  };
-  const themed = new MutationObserver(recolour);
-  themed.observe(document.body, { attributes: true });
-  system.addEventListener("change", recolour);
-  recolour();
-  return () => {
-    themed.disconnect();
-    system.removeEventListener("change", recolour);
   };
 }
 
