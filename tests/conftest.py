@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from pages import Page
+from pages import Page, soon
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "classroom"  # noqa: S105 - the server lives for one test and listens to this machine only
@@ -70,6 +70,13 @@ class OpenNotebook:
     def ask(self, code: str) -> str:
         """Run code in the kernel, and return what it prints."""
         return self.page.evaluate(ASK, code)
+
+    def tells(self, code: str, expected: str) -> None:
+        """Wait until the code prints this: what the browser did reaches the kernel later."""
+        soon(self._tells, code, expected)
+
+    def _tells(self, code: str, expected: str) -> None:
+        assert self.ask(code) == expected
 
     def screenshot(self, name: str) -> None:
         """Save the page to $VIZLIB_SCREENSHOTS, if somebody wants to look."""
@@ -227,6 +234,7 @@ def open_notebook(lab, browser) -> Iterator[Callable[[str], OpenNotebook]]:
     def opened(name: str) -> OpenNotebook:
         contexts.append(browser.new_context(viewport={"width": 1280, "height": 720}))
         page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
         notebook = OpenNotebook(page)
         page.on("console", lambda said: noted(notebook, said))
         page.on("pageerror", lambda error: notebook.complaints.append(str(error)))

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from pages import soon
 from PIL import Image, ImageDraw
 
 pytestmark = pytest.mark.browser
@@ -84,12 +85,11 @@ def test_strokes_are_answered_in_the_browser_and_by_the_kernel(run_cells):
 
 def check_kernel(pad, name):
     """Python has the very drawing, and torch's scores of it are those that are shown."""
-    pad.page.wait_for_timeout(1000)
     ask = pad.notebook.ask
-    assert ask(f"print({name}.drawing.astype(int).sum())") == str(pad.ink())
+    pad.notebook.tells(f"print({name}.drawing.astype(int).sum())", str(pad.ink()))
     scores = ask(f"with torch.no_grad(): print({name}.recordings.model({name}.input)[0].tolist())")
     expected = eval(scores)  # noqa: S307 - our own
-    np.testing.assert_allclose(pad.scores(), expected, atol=0.05)
+    soon(lambda: np.testing.assert_allclose(pad.scores(), expected, atol=0.05))
     assert ask(f"print({name}.answer[:9], int({name}.probabilities.argmax()))") == "read as 1 1"
 
 
@@ -104,8 +104,7 @@ def check_tools(pad, name):
     pad.press("clear", " ")
     pad.says("An empty pad: draw a digit")
     assert pad.ink() == 0
-    pad.page.wait_for_timeout(1000)
-    assert pad.notebook.ask(f"print({name}.answer)") == "nothing to read yet"
+    pad.notebook.tells(f"print({name}.answer)", "nothing to read yet")
     pad.press("undo", " ")
     pad.says("It reads 1")
     pad.press("eraser", "Enter")
@@ -113,7 +112,7 @@ def check_tools(pad, name):
     assert 0 < pad.ink() < one
     pad.press("undo", " ")
     assert pad.ink() == one
-    pad.page.wait_for_timeout(1000)
+    pad.notebook.tells(f"print({name}.drawing.astype(int).sum())", str(one))
 
 
 def test_a_file_is_read_and_a_broken_one_says_so(run_cells, tmp_path):

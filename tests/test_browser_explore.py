@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from pages import soon
 
 from vizlib import capture, data, explore, models, plots
 from vizlib.explore._explorer import script as joined
@@ -24,6 +25,15 @@ NAMES = ["image", "layer", "channel", "strength", "scale", "beside"]
 # All that the view has painted.
 PICTURE = """view => [...view.querySelectorAll("canvas")]
   .map((canvas) => canvas.hidden ? "" : canvas.toDataURL()).join()"""
+# Nothing is painted any more.
+STILL = f"""async view => {{
+  const frame = () => new Promise(requestAnimationFrame);
+  for (let before, same = 0; same < 10; await frame()) {{
+    const now = ({PICTURE})(view);
+    same = now === before ? same + 1 : 0;
+    before = now;
+  }}
+}}"""
 CHANGED = f"([view, before]) => ({PICTURE})(view) !== before"
 SAME = f"([view, before]) => ({PICTURE})(view) === before"
 
@@ -36,7 +46,7 @@ class Explorer:
         self.root = self.page.locator(".vizlib-live")
         self.root.locator(".map").scroll_into_view_if_needed()
         self.page.wait_for_function("() => document.querySelector('.foot').textContent")
-        self.page.wait_for_timeout(500)
+        self.root.evaluate(STILL)
 
     def slider(self, name):
         return self.page.get_by_role("slider", name=name, exact=True)
@@ -61,6 +71,11 @@ class Explorer:
     def scores(self):
         texts = self.root.locator(".class .score").all_inner_texts()
         return [float(text.replace("−", "-")) for text in texts]
+
+    def reads(self, recording):
+        """Wait until the scores are those of a recording."""
+        scores = recording["fc3"].output[0]
+        soon(lambda: np.testing.assert_allclose(self.scores(), scores, atol=0.006))
 
 
 @pytest.fixture
@@ -103,10 +118,10 @@ def check_place(lenet):
     lenet.says(".top b", "conv2, channel 15")
     lenet.press("scale", "ArrowRight")
     state = "image=1 layer=conv2 channel=15 pixel=none strength=1 scale=network beside=none"
-    assert lenet.notebook.ask("print(view.state)") == f"model=lenet {state}"
+    lenet.notebook.tells("print(view.state)", f"model=lenet {state}")
     value = expected(image=1)["conv2"].output[0, 15].abs().max()
     assert f"{value:.2f}" in lenet.root.locator(".map").get_attribute("aria-label")
-    np.testing.assert_allclose(lenet.scores(), expected(image=1)["fc3"].output[0], atol=0.006)
+    lenet.reads(expected(image=1))
     # A layer with fewer channels keeps the last of them.
     lenet.press("layer", "ArrowLeft")
     lenet.says(".top b", "pool1, channel 5")
@@ -115,15 +130,14 @@ def check_place(lenet):
 
 def check_strength(lenet):
     lenet.press("strength", "Home")
-    without = expected({"pool1": {5: 0.0}}, image=1)["fc3"].output[0]
-    np.testing.assert_allclose(lenet.scores(), without, atol=0.006)
-    assert lenet.notebook.ask("print(view.changes)") == "{'pool1': {5: 0.0}}"
+    without = expected({"pool1": {5: 0.0}}, image=1)
+    lenet.reads(without)
+    lenet.notebook.tells("print(view.changes)", "{'pool1': {5: 0.0}}")
     shown = lenet.notebook.ask("print(view.probabilities.tolist())")
-    np.testing.assert_allclose(eval(shown), without.softmax(0), atol=1e-5)  # noqa: S307 - our own
+    np.testing.assert_allclose(eval(shown), without["fc3"].output[0].softmax(0), atol=1e-5)  # noqa: S307 - our own
     lenet.page.get_by_role("button", name="Switch all on again").click()
-    lenet.page.wait_for_timeout(500)
-    np.testing.assert_allclose(lenet.scores(), expected(image=1)["fc3"].output[0], atol=0.006)
-    assert lenet.notebook.ask("print(view.changes)") == "{}"
+    lenet.reads(expected(image=1))
+    lenet.notebook.tells("print(view.changes)", "{}")
     assert lenet.slider("strength").get_attribute("aria-valuetext") == "1"
 
 
@@ -138,8 +152,7 @@ def check_arrows(lenet):
     lenet.root.locator(".map").focus()
     lenet.page.keyboard.press("ArrowDown")
     assert lenet.page.evaluate(cell) == before
-    lenet.page.wait_for_timeout(300)
-    assert "layer=conv2 channel=3 pixel=" in lenet.notebook.ask("print(view.state)")
+    lenet.notebook.tells("print('layer=conv2 channel=3 pixel=' in view.state)", "True")
     assert lenet.slider("layer").get_attribute("aria-valuetext") == "conv2"
     assert lenet.slider("channel").get_attribute("aria-valuetext") == "3"
 
@@ -151,8 +164,7 @@ def test_a_view_opens_at_its_state(explorer):
     shown = {name: lenet.slider(name).get_attribute("aria-valuetext") for name in NAMES}
     assert (shown["layer"], shown["channel"], shown["strength"]) == ("conv2", "5", "0.5")
     assert shown["scale"] == "map"
-    faded = expected({"conv2": {5: 0.5}})["fc3"].output[0]
-    np.testing.assert_allclose(lenet.scores(), faded, atol=0.006)
+    lenet.reads(expected({"conv2": {5: 0.5}}))
 
 
 # --- The functions of the front end, each against an oracle ----------------------------------

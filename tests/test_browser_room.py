@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from conftest import KERNEL_IDLE
+from pages import TWICE, soon
 
 VIEWS = """
 import torch
@@ -33,18 +35,21 @@ def test_sliders_have_room_in_every_window(run_cells, call):
     for width, height in WINDOWS:
         page.set_viewport_size({"width": width, "height": height})
         page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
-        page.wait_for_timeout(300)
+        page.evaluate(TWICE)
         notebook.screenshot(f"room_{call}_{width}")
-        rows = {}
-        for label, track, readout in page.evaluate(TRACKS):
-            assert track["width"] >= 120, (width, track)
-            assert label["right"] <= track["left"], width
-            assert track["right"] <= readout["left"], width
-            rows.setdefault(round(label["top"]), []).append(round(track["width"]))
-        # On one grid all tracks are equally long.
-        assert len({each for row in rows.values() for each in row}) == 1, (width, rows)
-        assert page.evaluate(BARS) == [], width
+        soon(check_sliders, page, width)
     assert notebook.complaints == []
+
+
+def check_sliders(page, width):
+    tracks = set()
+    for label, track, readout in page.evaluate(TRACKS):
+        assert track["width"] >= 120, (width, track)
+        assert label["right"] <= track["left"], width
+        assert track["right"] <= readout["left"], width
+        tracks.add(round(track["width"]))
+    assert len(tracks) == 1, (width, tracks)  # on one grid all are equally long
+    assert page.evaluate(BARS) == [], width
 
 
 RESTART = """async () => {
@@ -65,9 +70,8 @@ def test_without_its_kernel_a_computed_view_slides_on_and_a_fed_one_says_so(run_
     notebook = run_cells(VIEWS, "explore.layers(lenet, images)", FED)
     page, views = notebook.page, notebook.page.locator(".vizlib-live")
     page.wait_for_function("() => document.querySelectorAll('.foot').length === 2")
-    page.wait_for_timeout(1000)
     page.evaluate(RESTART)
-    page.wait_for_timeout(2000)
+    page.wait_for_function(KERNEL_IDLE)
     layer, image = (
         page.get_by_role("slider", name=name, exact=True).nth(number)
         for number, name in enumerate(("layer", "image"))

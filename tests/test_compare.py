@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from pages import TWICE, soon
 from torch import nn
 from torch.nn import functional as F
 
@@ -89,7 +90,7 @@ def check(page, rivals, image):
 def slide(page, name, value):
     set_it = "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }"
     page.get_by_role("slider", name=name, exact=True).evaluate(set_it, value)
-    page.wait_for_timeout(100)
+    page.evaluate(TWICE)
 
 
 def moved(image, right, down):
@@ -100,15 +101,15 @@ def moved(image, right, down):
 
 def test_scores_follow_the_sliders_and_are_those_of_torch(opened, rivals):
     page = opened(explore.compare(rivals, IMAGES, LABELS, state="image=2"))
-    check(page, rivals, IMAGES[2])
+    soon(check, page, rivals, IMAGES[2])
     slide(page, "right", 8 + 3)
     slide(page, "down", 8 - 2)
-    check(page, rivals, moved(IMAGES[2], 3, -2))
+    soon(check, page, rivals, moved(IMAGES[2], 3, -2))
     slide(page, "image", 4)
     slide(page, "right", 8)
     slide(page, "down", 8)
     slide(page, "turn", 12)
-    check(page, rivals, torch.rot90(IMAGES[4], 1))
+    soon(check, page, rivals, torch.rot90(IMAGES[4], 1))
 
 
 INPUTS = """([shares, shape, changes, grains]) =>
@@ -217,7 +218,7 @@ def test_a_drawing_is_answered_by_all_at_once(opened, rivals):
         page.mouse.move(*place, steps=9)
     page.mouse.up()
     page.get_by_text("what they get").wait_for()
-    page.wait_for_timeout(200)
+    page.evaluate(TWICE)
     ink = np.frombuffer(base64.b64decode(page.evaluate(INK)), np.uint8).reshape(280, 280)
     drawn = handwriting.from_ink(ink).image
     x = data.normalize(torch.as_tensor(drawn)[None])
@@ -231,8 +232,7 @@ def test_a_drawing_is_answered_by_all_at_once(opened, rivals):
     assert {cell for rows in page.evaluate(SHOWN) for row in rows for cell in row[1:]} == {""}
     page.get_by_role("button", name="image 3").click()
     page.get_by_text("image 3, changed").wait_for()
-    page.wait_for_timeout(100)
-    check(page, rivals, IMAGES[3])
+    soon(check, page, rivals, IMAGES[3])
 
 
 def test_who_disagrees_stands_out(opened):
@@ -291,7 +291,7 @@ def test_what_a_page_cannot_compute_says_so_and_is_recorded(rivals, browser, tmp
 @pytest.mark.parametrize("size", [(390, 844), (640, 360), (1093, 614), (1280, 720), (1920, 1080)])
 def test_nothing_scrolls_sideways_and_tracks_are_long(opened, rivals, size):
     page = opened(explore.compare(rivals, IMAGES, LABELS), *size)
-    page.wait_for_timeout(300)
+    page.evaluate(TWICE)
     wide, here = page.evaluate(
         "() => [document.documentElement.scrollWidth, document.body.clientWidth]"
     )

@@ -534,6 +534,11 @@ def test_between_images_it_is_white():
     ]
 
 
+def test_a_title_has_true_minus_signs():
+    [axes] = plots.images(np.zeros((1, 4, 4)), titles=["-0.4 to -.1 in a-1"]).axes
+    assert [text.get_text() for text in axes.texts] == ["−0.4 to −.1 in a-1"]
+
+
 @pytest.mark.parametrize(("count", "columns"), [(8, None), (12, None), (12, 4), (9, 9), (1, 1)])
 @pytest.mark.parametrize("shape", [(28, 28), (28, 7), (7, 28)])
 def test_long_titles_have_room(count, columns, shape):
@@ -702,6 +707,13 @@ def test_curves_are_the_history():
     assert line(left, "training").get_linestyle() != line(left, "validation").get_linestyle()
     assert {"training", "validation", "best epoch"} <= set(words(figure))
     assert [left.get_title("left"), right.get_title("left")] == ["accuracy", "loss"]
+
+
+def test_the_legend_names_no_line_that_is_not_there():
+    one = history()
+    one.train_accuracy, one.train_loss = [], []
+    [legend] = [axes.get_legend() for axes in plots.curves(one).axes if axes.get_legend()]
+    assert [text.get_text() for text in legend.get_texts()] == ["validation", "best epoch"]
 
 
 def test_the_best_epoch_has_the_star():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pages import TWICE, soon
 from torch import nn
 
 from vizlib import data, explore, models, weights
@@ -89,10 +90,11 @@ VIEWS = {
 @pytest.mark.parametrize("name", VIEWS)
 def test_every_view_has_room_in_every_window(opened, name):
     page = opened(VIEWS[name]()).page
-    found = {}
     for width, height in WINDOWS:
         page.set_viewport_size({"width": width, "height": height})
-        page.wait_for_timeout(400)
-        if faults := page.evaluate(FAULTS, [SMALLEST, TRACK]):
-            found[width] = faults
-    assert found == {}
+        page.evaluate(TWICE)
+        soon(check, page, width)
+
+
+def check(page, width):
+    assert (width, page.evaluate(FAULTS, [SMALLEST, TRACK])) == (width, [])

@@ -273,20 +273,19 @@ def confusion(
     Raises ValueError for another shape, negative counts, or names that do not fit.
 
     >>> confusion(np.eye(3, dtype=int), names=["cat", "dog", "hen"])
-    <Figure size 588x609 with 1 Axes>
+    <Figure size 588x511 with 1 Axes>
     """
     counts = _as_counts(matrix)
     names = _as_names(names, "", len(counts))
     is_right = np.eye(len(counts), dtype=bool)
     wrong = np.where(is_right, 0, counts)
     title = title or f"{wrong.sum():,} of {counts.sum():,} are wrong"
-    figure, axes = sheet(4.1, 4.0, title=title)
+    figure, axes = sheet(4.1, 3.3, title=title)
     bare(axes)
     edges = np.arange(len(counts) + 1) - 0.5
     shown = np.ma.MaskedArray(wrong, mask=is_right)
     image = axes.pcolormesh(edges, edges, shown, cmap=_style.COUNTS, vmin=0, vmax=wrong.max() or 1)
     image.set(edgecolor=LIGHT, linewidth=0.6)
-    axes.set_aspect("equal")
     axes.invert_yaxis()
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)

@@ -93,8 +93,10 @@ def _train_and_validation(
     axes: Axes, train: Sequence[float], val: Sequence[float], *, errors: bool
 ) -> None:
     _by_factors(axes, [*train, *val], errors=errors)
-    axes.plot(_epochs(train), train, "--", marker=".", color=ORANGE, label="training")
-    axes.plot(_epochs(val), val, "-", marker=".", color=BLUE, label="validation")
+    looks = {"training": (train, "--", ORANGE), "validation": (val, "-", BLUE)}
+    for label, (values, dashes, colour) in looks.items():
+        if values:  # or the legend would name a line that is not there
+            axes.plot(_epochs(values), values, dashes, marker=".", color=colour, label=label)
 
 
 def _epochs(values: Sequence[float]) -> range:

@@ -17,7 +17,7 @@ from vizlib.plots._mosaic import Mosaic, longest
 from vizlib.plots._style import GAP, INK, SIGNED
 from vizlib.words import short
 
-_KERNELS = (BOX[0] - 0.5, 3.6)  # inches for the kernels of all pairs of channels
+_KERNELS = (BOX[0] - 0.5, 2.9)  # inches for the kernels of all pairs of channels
 _LEGEND = 0.8  # inches that the legend takes at the right
 _PRINTED = 256  # values that a table has room for
 _WITH_ENDS = 24  # maps that have room for the end of their own scale above them
@@ -205,7 +205,7 @@ def kernels(weight: Any, *, title: str | None = None, limit: int = 32) -> Figure
     Raises ValueError for another shape.
 
     >>> kernels(np.zeros((16, 6, 5, 5)), title="conv2")
-    <Figure size 420x612 with 1 Axes>
+    <Figure size 420x514 with 1 Axes>
     """
     values = _as_kernels(weight)
     if values.shape[1] == 1:

@@ -5,6 +5,7 @@ Sixty-four maps as sixty-four axes take twenty times as long to draw as one mosa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from math import ceil
 
@@ -117,8 +118,8 @@ class Mosaic:
         return figure, axes
 
     def write(self, axes: Axes, texts: Sequence[str]) -> None:
-        """Write a text above each tile, starting at its left edge."""
-        for tile, text in enumerate(texts):
+        """Write a text above each tile, starting at its left edge, with true minus signs."""
+        for tile, text in enumerate(re.sub(r"(?<!\S)-(?=[\d.])", "−", each) for each in texts):
             top, left = self.corner(tile)
             label = axes.text(left - 0.5, top - 0.5, text, va="bottom", fontsize=9)
             label.set_in_layout(False)  # it lies inside; measuring it would only take time
