@@ -202,11 +202,14 @@ class _Export:
     def _number(self, name: str) -> int:
         """Return the number of a tensor of the network's own, which the page then holds."""
         if name not in self.numbers:
-            values = self.found.tensors[name].detach().cpu()
+            tensor = self.found.tensors[name]
+            values = tensor.detach().cpu()
             if values.is_complex() or values.is_quantized:
                 raise NotComputableError(f"a page cannot compute with {values.dtype}, as {name} is")
             at = sum(each.size for each in self.program.values)
-            self.program.tensors.append({"shape": list(values.shape), "at": at})
+            # Only what learns has a name there.
+            learns = {"parameter": str(name)} if tensor.requires_grad else {}
+            self.program.tensors.append({"shape": list(values.shape), "at": at, **learns})
             self.program.values.append(values.float().numpy().ravel())
             self.numbers[name] = len(self.numbers)
         return self.numbers[name]

@@ -4,11 +4,11 @@
 // N, C, H, W as in PyTorch. An operation takes a tensor and its options and returns a new tensor;
 // sums are of double precision, and only what is stored is rounded to 32 bits.
 
-const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
+export const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
 const tensor = (shape, values = new Float32Array(product(shape))) => ({ shape, values });
 const both = (option) => (Array.isArray(option) ? [option[0], option.at(-1)] : [option, option]);
 const axisOf = (x, axis) => (axis < 0 ? axis + x.shape.length : axis);
-const axesOf = (x, axes = null) =>
+export const axesOf = (x, axes = null) =>
   (axes === null || axes.length === 0 ? [...x.shape.keys()] : [axes].flat().map((axis) => axisOf(x, axis)));
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -100,10 +100,16 @@ function windows(plane, channels, down, across, values) {
   return rows;
 }
 
-function conv2d(x, { weight, bias, stride = 1, padding = 0, dilation = 1, groups = 1 }) {
-  const [images, channels, height, width] = x.shape, [kernels, depth, ...kernel] = weight.shape;
-  const axis = (size, d) => sliding(size, kernel[d], both(stride)[d], both(padding)[d], both(dilation)[d]);
-  const down = axis(height, 0), across = axis(width, 1);
+// The same along both axes.
+export function slides(x, { weight, stride = 1, padding = 0, dilation = 1 }) {
+  const [strides, paddings, dilations] = [stride, padding, dilation].map(both);
+  return [0, 1].map((d) =>
+    sliding(x.shape[2 + d], weight.shape[2 + d], strides[d], paddings[d], dilations[d]));
+}
+
+function conv2d(x, { groups = 1, ...options }) {
+  const [images, channels, height, width] = x.shape, { weight, bias } = options;
+  const [kernels, depth, ...kernel] = weight.shape, [down, across] = slides(x, options);
   const places = down.count * across.count, length = depth * kernel[0] * kernel[1];
   const out = tensor([images, kernels, down.count, across.count]), many = kernels / groups;
   for (let n = 0; n < images; n++) {
@@ -154,19 +160,22 @@ function conv_transpose2d(x, options) {
 const LINES = ["stride", "padding", "dilation", "kernel_size", "output_size", "output_padding"];
 const NEUTRAL = { stride: 1, dilation: 1, kernel_size: 1, output_size: 1 };
 
-function alongLine(operation) {
-  const tall = ({ shape, values }) => tensor([...shape.slice(0, -1), 1, shape.at(-1)], values);
-  return (x, options) => {
-    const given = { ...options };
-    for (const name of LINES) {
-      const value = [given[name]].flat()[0];
-      if (Number.isFinite(value)) given[name] = [NEUTRAL[name] ?? 0, value];
-    }
-    if (given.weight) given.weight = tall(given.weight);
-    const { shape, values } = operation(tall(x), given);
-    return tensor([...shape.slice(0, -2), shape.at(-1)], values);
-  };
+export const tall = ({ shape, values }) => tensor([...shape.slice(0, -1), 1, shape.at(-1)], values);
+
+export function tallOptions(options) {
+  const given = { ...options };
+  for (const name of LINES) {
+    const value = [given[name]].flat()[0];
+    if (Number.isFinite(value)) given[name] = [NEUTRAL[name] ?? 0, value];
+  }
+  if (given.weight) given.weight = tall(given.weight);
+  return given;
 }
+
+const alongLine = (operation) => (x, options) => {
+  const { shape, values } = operation(tall(x), tallOptions(options));
+  return tensor([...shape.slice(0, -2), shape.at(-1)], values);
+};
 
 // --- Pooling ---------------------------------------------------------------------------------
 
@@ -207,36 +216,41 @@ function poolWindows(size, kernel, stride, padding, dilation, ceil) {
   });
 }
 
-function pooled(x, { kernel_size, stride, padding = 0, dilation = 1, ceil_mode = false }, ...rest) {
+// … and along both axes.
+export function pooledFrom(x, { kernel_size, stride, padding = 0, dilation = 1, ceil_mode = false }) {
   const step = stride === undefined || stride === null || stride.length === 0 ? kernel_size : stride;
   const [kernels, strides, paddings, dilations] = [kernel_size, step, padding, dilation].map(both);
-  const [down, across] = x.shape.slice(-2).map((size, d) =>
+  return x.shape.slice(-2).map((size, d) =>
     poolWindows(size, kernels[d], strides[d], paddings[d], dilations[d], ceil_mode));
-  return pool(x, down, across, ...rest);
 }
 
 const plus = (sum, value) => sum + value;
 const larger = (a, b) => Math.max(a, b);
 const area = (rows, columns) => (rows.to - rows.from) * (columns.to - columns.from);
-const max_pool2d = (x, options) => pooled(x, options, -Infinity, Math.max);
+const max_pool2d = (x, options) => pool(x, ...pooledFrom(x, options), -Infinity, Math.max);
 
-function avg_pool2d(x, { count_include_pad = true, divisor_override = null, ...options }) {
-  const counted = (rows, columns) => (count_include_pad ? rows.padded * columns.padded : area(rows, columns));
-  return pooled(x, options, 0, plus, (sum, ...place) => sum / (divisor_override ?? counted(...place)));
+// What the sum of a window is divided by.
+export function divisor({ count_include_pad = true, divisor_override }) {
+  const counted = count_include_pad ? (rows, columns) => rows.padded * columns.padded : area;
+  return (...place) => divisor_override ?? counted(...place);
 }
 
-function adaptive(x, { output_size }, ...rest) {
-  const [down, across] = x.shape.slice(-2).map((size, d) => {
+function avg_pool2d(x, options) {
+  const by = divisor(options);
+  return pool(x, ...pooledFrom(x, options), 0, plus, (sum, ...place) => sum / by(...place));
+}
+
+export function adaptedFrom(x, { output_size }) {
+  return x.shape.slice(-2).map((size, d) => {
     const count = both(output_size)[d] ?? size;
     const edge = (i) => Math.floor((i * size) / count), end = (i) => Math.ceil(((i + 1) * size) / count);
     return Array.from({ length: count }, (_, i) => ({ from: edge(i), to: end(i), step: 1 }));
   });
-  return pool(x, down, across, ...rest);
 }
 
 const average = (sum, ...place) => sum / area(...place);
-const adaptive_avg_pool2d = (x, options) => adaptive(x, options, 0, plus, average);
-const adaptive_max_pool2d = (x, options) => adaptive(x, options, -Infinity, Math.max);
+const adaptive_avg_pool2d = (x, options) => pool(x, ...adaptedFrom(x, options), 0, plus, average);
+const adaptive_max_pool2d = (x, options) => pool(x, ...adaptedFrom(x, options), -Infinity, Math.max);
 
 // --- Normalization ---------------------------------------------------------------------------
 
@@ -283,7 +297,7 @@ const instance_norm = (x, options) => group_norm(x, { ...options, num_groups: x.
 // --- One value at a time ---------------------------------------------------------------------
 
 const each = (f) => (x, options = {}) => tensor(x.shape, x.values.map((value) => f(value, options)));
-const sigmoid = (v) => 1 / (1 + Math.exp(-v));
+export const sigmoid = (v) => 1 / (1 + Math.exp(-v));
 const sixth = (v) => clamp(v / 6 + 0.5, 0, 1);
 const softplus = (v, { beta = 1, threshold = 20 } = {}) =>
   (v * beta > threshold ? v : Math.log1p(Math.exp(v * beta)) / beta);
@@ -336,10 +350,12 @@ const ACTIVATIONS = {
   sqrt: Math.sqrt,
 };
 
+// That of softmax, where the network does not say.
+export const usualAxis = ({ shape }) => ([0, 1, 3].includes(shape.length) ? 0 : 1);
+
 // Softmax gives shares of 1; the largest value is taken off first, so that no power is infinite.
-function softmax(x, { dim }, log = false) {
-  const usual = [0, 1, 3].includes(x.shape.length) ? 0 : 1; // where the network does not say
-  return alongAxis(x, axisOf(x, dim ?? usual), (row) => {
+function softmax(x, { dim = usualAxis(x) }, log = false) {
+  return alongAxis(x, axisOf(x, dim), (row) => {
     const top = largest(row), sum = row.reduce((all, v) => all + Math.exp(v - top), 0);
     return row.map((v) => (log ? v - top - Math.log(sum) : Math.exp(v - top) / sum));
   });
@@ -365,13 +381,13 @@ function pairwise(f) {
 }
 
 // The shape with axes of one before it, and how far apart neighbours lie along each axis.
-function spread({ shape }, rank) {
+export function spread({ shape }, rank) {
   const full = [...Array(rank - shape.length).fill(1), ...shape];
   return { shape: full, steps: full.map((size, d) => (size === 1 ? 0 : product(full.slice(d + 1)))) };
 }
 
 // Goes through all places of a shape in order, with the place in each tensor that has such steps.
-function walk(shape, steps, visit) {
+export function walk(shape, steps, visit) {
   const place = shape.map(() => 0), at = steps.map(() => 0), count = product(shape);
   for (let i = 0; i < count; i++) {
     visit(i, ...at);
@@ -598,22 +614,26 @@ export const OPERATIONS = {
 
 // --- A whole network -------------------------------------------------------------------------
 
-// Yields the name and the tensor of each step, in order. `program` says what to do: its `steps` have
-// a name, an operation and options, of which {"stage": name} stands for what a step made and
-// {"tensor": i} for the tensor number i of the network's own. `changes` multiplies channels, as in
-// {conv1: {3: 0}}; `known` are stages that need not be computed again.
-export function* run(program, tensors, image, changes = {}, known = {}) {
-  // No prototype: a layer may be called "constructor", which every other object knows already.
-  const made = { __proto__: null, [program.input]: image, ...known };
-  const told = (option) => {
-    if (Array.isArray(option)) return option.map(told);
+// Options with tensors in the places of {"stage": name}, what a step made, and of {"tensor": i}, the
+// tensor number i of the network's own.
+export function told(options, made, tensors) {
+  const one = (option) => {
+    if (Array.isArray(option)) return option.map(one);
     if (option === null || typeof option !== "object") return option;
     return "stage" in option ? made[option.stage] : tensors[option.tensor];
   };
+  return Object.fromEntries(Object.entries(options).map(([key, option]) => [key, one(option)]));
+}
+
+// Yields the name and the tensor of each step, in order. `program` says what to do: its `steps` have
+// a name, an operation and options. `changes` multiplies channels, as in {conv1: {3: 0}}; `known` are
+// stages that need not be computed again.
+export function* run(program, tensors, image, changes = {}, known = {}) {
+  // No prototype: a layer may be called "constructor", which every other object knows already.
+  const made = { __proto__: null, [program.input]: image, ...known };
   for (const { name, operation, options } of program.steps) {
     if (!Object.hasOwn(known, name)) {
-      const named = Object.entries(options).map(([key, option]) => [key, told(option)]);
-      const { input, ...rest } = Object.fromEntries(named);
+      const { input, ...rest } = told(options, made, tensors);
       made[name] = OPERATIONS[operation](input, rest);
       if (Object.hasOwn(changes, name)) made[name] = faded(made[name], changes[name]);
     }
