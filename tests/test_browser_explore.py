@@ -241,3 +241,43 @@ def test_every_map_of_a_layer_has_its_place(script, height, width):
         assert (rows - 1) * columns < count <= rows * columns
         assert columns * (width * size + gap) - gap <= room[0] + 0.01
         assert rows * (height * size + gap) - gap <= room[1] + 0.01
+
+
+PAST = """from vizlib.history import History
+class Rolling(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = torch.nn.Conv2d(1, 3, 3), torch.nn.Linear(3 * 26 * 26, 10)
+    def forward(self, x):
+        return self.head(ROLL(self.conv(x)).flatten(1))
+model, x = Rolling(), data.load("digits").test.images[:2]
+grown = [{k: v * factor for k, v in model.state_dict().items()} for factor in (1, 3, 0.5)]
+view = explore.epochs(History(snapshots=dict(enumerate(grown))), x, model=model)
+view"""
+AFTER = """model.load_state_dict(grown[{}])
+with torch.no_grad(): print(model(data.normalize(x[{}:{} + 1]))[0].tolist())"""
+
+
+@pytest.mark.parametrize(
+    ("roll", "told"),
+    [("torch.relu", "Computed in this page"), ("(lambda x: torch.roll(x, 1, 2))", "by the kernel")],
+)
+def test_an_epoch_later_or_earlier_every_number_is_that_of_its_weights(explorer, roll, told):
+    view = explorer(PAST.replace("ROLL", roll))
+    assert told in view.root.locator(".foot").inner_text()
+    for keys, epoch, image in (("Home", 0, 0), ("ArrowRight", 1, 0), ("End", 2, 0)):
+        view.press("epoch", keys)
+        after = eval(view.notebook.ask(AFTER.format(epoch, image, image)))  # noqa: S307 - our own
+        np.testing.assert_allclose(view.scores(), after, atol=0.006)
+        assert view.notebook.ask("print(view.state)") == f"epoch={epoch} channel=0 image=0"
+        shown = view.notebook.ask("print(view.probabilities.tolist())")
+        chances = np.exp(after) / np.exp(after).sum()
+        np.testing.assert_allclose(eval(shown), chances, atol=1e-5)  # noqa: S307 - our own
+    view.page.get_by_role("button", name="Back", exact=True).click()
+    view.page.wait_for_function(
+        "() => document.querySelector('.steer p').textContent === 'epoch 1'"
+    )
+    assert view.slider("epoch").get_attribute("aria-valuetext") == "1"
+    view.notebook.screenshot(f"epochs-{told.split()[0]}")
+    assert view.notebook.complaints == []

@@ -7,7 +7,6 @@ import base64
 import numpy as np
 import pytest
 import torch
-from figures import holds
 from torch import nn
 from torch.nn import functional as F
 
@@ -180,81 +179,18 @@ def test_what_cannot_be_compared_is_named(given, error, words, images):
         explore.compare(given, images)
 
 
-# --- Back in time ----------------------------------------------------------------------------
+# --- A training, watched ---------------------------------------------------------------------
+
+SHORT = {"epochs": 2, "batch_size": 32, "steps_per_epoch": 30, "device": "cpu"}
 
 
-@pytest.fixture(scope="module")
-def trained():
-    """A short training with all of its snapshots."""
-    digits, model = data.load("digits"), models.build("lenet", seed=0)
-    settings = {"batch_size": 64, "steps_per_epoch": 4, "device": "cpu", "progress": False}
-    return train.fit(model, digits, epochs=3, snapshot_every=1, **settings), model
-
-
-def test_each_epoch_shows_its_weights_and_what_they_make(trained, images):
-    history, _ = trained
-    view = explore.epochs(history, images, state="epoch=1 channel=4 image=3")
-    for epoch in range(4):
-        state = history.snapshots[epoch]
-        kernels, maps, one = (panel(view, "maps", n, epoch=epoch) for n in range(3))
-        np.testing.assert_array_equal(values(kernels), state["conv1.weight"][:, 0])
-        np.testing.assert_array_equal(values(one)[0], state["conv1.weight"][4, 0])
-        weight, bias = state["conv1.weight"].double(), state["conv1.bias"].double()
-        made = F.conv2d(normalized(images[3]).double(), weight, bias)[0]
-        np.testing.assert_allclose(values(maps), made, atol=1e-5)
-        fresh = models.build("lenet").eval()
-        fresh.load_state_dict(state)
-        bars = values(panel(view, "bars", epoch=epoch))
-        np.testing.assert_allclose(bars, chances(fresh, images[3].float()), atol=1e-6)
-        assert kernels["chosen"] == maps["chosen"] == 4
-
-
-def test_all_epochs_share_one_scale(images):
-    """Weights that grow threefold, and are cut to a third of that again."""
-    model = models.build("lenet", seed=0)
-    state = model.state_dict()
-    snapshots = {
-        epoch: {key: value * factor for key, value in state.items()}
-        for epoch, factor in enumerate((1.0, 3.0, 0.5))
+def test_training_and_validation_look_as_in_the_curves():
+    measured = {
+        f"{split}_{what}": [0.5] for split in ("train", "val") for what in ("loss", "accuracy")
     }
-    view = explore.epochs(train.History(network="lenet", snapshots=snapshots), images[0])
-    largest = 3 * float(state["conv1.weight"].abs().max())
-    found = [panel(view, "maps", n, epoch=epoch)["limit"] for n in (0, 2) for epoch in range(3)]
-    assert found == pytest.approx([largest] * 6)
-    with torch.no_grad():
-        peak = 3 * float(model.conv1(normalized(images[0])).abs().max())
-    limits = [panel(view, "maps", 1, epoch=epoch)["limit"] for epoch in range(3)]
-    assert limits == pytest.approx([peak] * 3)
-
-
-def test_loss_and_accuracy_have_axes_on_which_the_last_epochs_differ(trained):
-    history, _ = trained
-    accuracy, loss = (panel(explore.epochs(history), "lines", number) for number in range(2))
-    assert (accuracy["scale"], loss["scale"]) == ("errors", "log")
-    validation, training = values(loss).reshape(2, 4)
-    np.testing.assert_allclose(validation[1:], history.val_loss, rtol=1e-6)
-    np.testing.assert_allclose(training[1:], history.train_loss, rtol=1e-6)
-
-
-def test_the_curves_begin_at_epoch_0_where_nothing_was_measured(trained):
-    history, _ = trained
-    view = explore.epochs(history)
-    lines = panel(view, "lines", epoch=2)
-    validation, training = values(lines).reshape(2, 4)
-    assert np.isnan([training[0], validation[0]]).all()
-    np.testing.assert_allclose(training[1:], history.train_accuracy)
-    np.testing.assert_allclose(validation[1:], history.val_accuracy)
-    assert (lines["at"], lines["start"], lines["percent"]) == (2, 0, True)
-    expected = f"epoch 2, validation accuracy {100 * history.val_accuracy[1]:.2f} %"
-    assert frame(view, epoch=2)["says"] == expected
-    assert frame(view, epoch=0)["says"] == "epoch 0"
-
-
-def test_training_and_validation_look_as_in_the_curves(trained):
-    history, _ = trained
-    curves = looks(plots.curves(history).axes[0])
-    live = explore.training(models.build("mlp"), data.load("digits"), **SHORT)
-    for view, number in ((explore.epochs(history), 0), (live, 0), (live, 1)):
+    curves = looks(plots.curves(History(**measured)).axes[0])
+    view = explore.training(models.build("mlp"), data.load("digits"), **SHORT)
+    for number in range(2):
         names = panel(view, "lines", number)["names"]
         assert looks(plots.lines({each: [0.0, 1.0] for each in names}).axes[0]) == curves
 
@@ -263,66 +199,6 @@ def looks(axes):
     """The colour and the dash of the lines of both splits."""
     named = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in axes.lines}
     return {name: named[name] for name in ("training", "validation")}
-
-
-def test_snapshots_of_some_epochs_stand_where_they_belong(trained):
-    history, _ = trained
-    some = {0: history.snapshots[0], 2: history.snapshots[2]}
-    view = explore.epochs(train.History(**{**vars(history), "snapshots": some}))
-    assert view.state == "epoch=2 channel=0"
-    assert view._canvas.last_epoch == 1
-    assert panel(view, "lines")["at"] == 2
-    assert panel(view, "lines")["lengths"] == [4, 4]
-
-
-def test_a_network_without_a_convolution_shows_what_its_units_weigh(images):
-    model = models.build("mlp", seed=0)
-    history = train.History(network="mlp", snapshots={0: model.state_dict()})
-    view = explore.epochs(history, images[0])
-    weights = model.linear1.weight.detach()[:64].reshape(64, 28, 28)
-    np.testing.assert_array_equal(values(panel(view, "maps")), weights)
-    with torch.no_grad():
-        made = model.linear1(normalized(images[0]).flatten(1))[0, :64]
-    np.testing.assert_allclose(values(panel(view, "maps", 1)).ravel(), made, atol=1e-5)
-
-
-def test_a_network_of_ones_own_is_given_and_left_as_it_is():
-    def built():
-        return nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 5))
-
-    own, old = built(), built()
-    before = {key: value.clone() for key, value in own.state_dict().items()}
-    history = train.History(snapshots={0: old.state_dict()})
-    image = torch.rand(1, 3, 8, 8)
-    view = explore.epochs(history, image, model=own)
-    with torch.no_grad():
-        expected = old(image).softmax(1)[0]
-    np.testing.assert_allclose(values(panel(view, "bars")), expected, atol=1e-6)
-    assert all(torch.equal(before[key], value) for key, value in own.state_dict().items())
-    # The three layers of a kernel stand below each other.
-    below = torch.cat([old[0].weight[:, channel] for channel in range(3)], dim=1).detach()
-    np.testing.assert_array_equal(values(panel(view, "maps")), below)
-    with pytest.raises(ValueError, match="a network without a name, which models.build does not"):
-        explore.epochs(history, image)
-
-
-def test_what_has_no_past_is_told(trained):
-    history, model = trained
-    with pytest.raises(
-        ValueError, match=r"lenet has no snapshots .*train\.fit\(…, snapshot_every=1\)"
-    ):
-        explore.epochs(train.History(network="lenet"))
-    with pytest.raises(TypeError, match=r"what train\.fit returned, but was a Network"):
-        explore.epochs(model)
-    with pytest.raises(ValueError, match=r"do not fit the network Network: .*model=…\)"):
-        explore.epochs(history, model=models.build("mlp"))
-    with pytest.raises(ValueError, match="neither a Conv2d nor a Linear"):
-        explore.epochs(history, model=nn.ReLU())
-
-
-# --- A training, watched ---------------------------------------------------------------------
-
-SHORT = {"epochs": 2, "batch_size": 32, "steps_per_epoch": 30, "device": "cpu"}
 
 
 def test_a_closed_training_is_told():
@@ -472,38 +348,24 @@ def test_what_cannot_be_learnt_is_told():
 
 
 @pytest.fixture(scope="module")
-def views(rivals, images, labels, trained):
+def views(rivals, images, labels):
     watched = explore.training(models.build("mlp", seed=0), data.load("digits"), **SHORT)
     watched.start()
     return {
         "compare": explore.compare(rivals, images, labels, state="right=2 noise=0.3 along=turn"),
-        "epochs": explore.epochs(trained[0], images[0], state="epoch=1 channel=2"),
         "training": watched,
     }
 
 
-def test_each_has_a_name_a_state_and_a_picture(views, rivals, images, labels, trained):
+def test_each_has_a_name_a_state_and_a_picture(views, rivals, images, labels):
     names = [repr(view) for view in views.values()]
-    assert names == [
-        "compare(MLP, LeNet)",
-        "epochs(lenet, 4 snapshots)",
-        "training(mlp, 2 epochs)",
-    ]
-    again = [
-        explore.compare(rivals, images, labels, state=views["compare"].state),
-        explore.epochs(trained[0], images[0], state=views["epochs"].state),
-    ]
-    assert [view.state for view in again] == [view.state for view in views.values()][:2]
+    assert names == ["compare(MLP, LeNet)", "training(mlp, 2 epochs)"]
+    again = explore.compare(rivals, images, labels, state=views["compare"].state)
+    assert again.state == views["compare"].state
     for view in views.values():
         picture = base64.b64decode(view._repr_mimebundle_()["image/png"])
         assert picture.startswith(b"\x89PNG\r\n\x1a\n")
         assert len(picture) < 60_000
-
-
-def test_figures_hold_what_the_frames_hold(views):
-    shown = values(panel(views["epochs"], "bars"))
-    bars = plots.answers({"epoch 1": shown}, headings=["answer"]).pixels()
-    assert holds(views["epochs"].figure().pixels(), bars)
 
 
 def test_a_page_that_would_be_too_large_is_refused(rivals, images, tmp_path, monkeypatch):
@@ -515,7 +377,7 @@ def test_a_page_that_would_be_too_large_is_refused(rivals, images, tmp_path, mon
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", ["compare", "epochs", "training"])
+@pytest.mark.parametrize("name", ["compare", "training"])
 def test_each_is_a_page_that_asks_nobody(name, views, browser, tmp_path):
     path = views[name].to_html(tmp_path / "page.html", recorded=True)
     page, requests, complaints = browser.new_page(), [], []

@@ -479,6 +479,17 @@ def test_what_a_page_cannot_compute_is_recorded_and_says_why(opened):
     check_images(page, model, (1, 2, 0))
 
 
+@pytest.mark.parametrize("name", ["mlp", "UNet"])
+def test_a_recorded_page_goes_through_all_layers(opened, name):
+    model = UNet().eval() if name == "UNet" else weights.load(name)
+    view = explore.layers(model, DIGITS.images[:1])
+    page = opened(view, recorded=True)
+    for number_, stage in enumerate(view.recordings.names):
+        page.slide("layer", number_)
+        page.waits_for(".top b", f"{stage}, ")
+    assert page.complaints == []
+
+
 def test_a_recorded_page_slides_and_has_no_weights(opened, lenet, view, tmp_path):
     page = opened(view(state="image=1 layer=conv1 channel=2 pixel=5,6"), recorded=True)
     assert "this page has no weights in it" in page.text(".foot")

@@ -113,9 +113,8 @@ def show(step, side):
     step = min(step, 4)
     ramp = RAMP if side == 0 else -RAMP
     panels = [
-        Picture(DIGITS.images[step].numpy(), boxes=[(1, 2, 5, 5)], title="digit"),
-        Maps(ramp, boxes=[(step, 0, 1, 5)], padding=(1, 0, 0, 0), title="ramp", before="×",
-             pick={"row": "step"}),
+        Picture(DIGITS.images[step].numpy(), title="digit"),
+        Maps(ramp, title="ramp", before="×", pick={"row": "step"}),
         Bars([0.1, 0.7, 0.2], label=2, title="chances"),
         Lines({"one": [0.5, 0.9, 0.95], "two": [0.4, float("nan"), 0.9]}, at=1, percent=True),
         Words([f"{step} + 1 = {step + 1}"], title="sum", below=True),

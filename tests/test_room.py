@@ -8,6 +8,7 @@ from pages import TWICE, soon
 from torch import nn
 
 from vizlib import data, explore, models, weights
+from vizlib.history import History
 
 pytestmark = pytest.mark.browser
 
@@ -67,6 +68,14 @@ def deep():
     return nn.Sequential(*layers)
 
 
+def past():
+    """A training of three epochs, with its curves."""
+    snapshots = {epoch: models.build("newnet", seed=epoch).state_dict() for epoch in range(4)}
+    losses, shares = [0.5, 0.06, 0.04], [0.9, 0.98, 0.99]
+    measured = {"train_loss": losses, "val_loss": losses, "train_accuracy": shares}
+    return History(network="newnet", snapshots=snapshots, val_accuracy=shares, **measured)
+
+
 ANIMALS = ["cat", "dog", "hippopotamus", "giant panda", *"456789"]
 VIEWS = {
     "layers": lambda: explore.layers(weights.load("lenet"), IMAGES, LABELS, state="layer=conv2"),
@@ -79,6 +88,7 @@ VIEWS = {
     "compare": lambda: explore.compare(
         [models.build(name, seed=0) for name in ("lenet", "mlp", "newnet")], IMAGES, LABELS
     ),
+    "epochs": lambda: explore.epochs(past(), IMAGES),
     "convolution": lambda: explore.convolution(IMAGES[0], [[1, 0, -1], [2, 0, -2], [1, 0, -1]]),
     "convolution of a network": lambda: explore.convolution(weights.load("lenet"), IMAGES),
     "backpropagation": lambda: explore.backpropagation(

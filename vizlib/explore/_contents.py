@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vizlib import capture, data, models
 from vizlib.explore._panels import palette
@@ -50,15 +50,25 @@ def contents(
 def _computed(recordings: Recordings) -> dict[str, Any]:
     if (products := sum(map(_products, recordings[0].values()))) > _PRODUCTS:
         raise NotComputableError(f"its {products:,} multiplications would take a page too long")
-    model, few = recordings.model, recordings.inputs[:_COMPARED]
+    few = recordings.inputs[: max(1, _COMPARED // recordings.sets)]
+    sets = [_exported(model, few, recordings.sets) for model in recordings.each()]
+    if any(each["program"] != sets[0]["program"] for each in sets):
+        raise NotComputableError("with other weights it does not compute the same")
+    weights = b"".join(each["weights"] for each in sets)
+    outputs = [output for each in sets for output in each["outputs"]]
+    return {**sets[0], "weights": weights, "outputs": outputs}
+
+
+def _exported(model: nn.Module, few: Tensor, sets: int) -> dict[str, Any]:
+    """Return one of so many sets of weights, with the program and its answers to a few images."""
     with models.eval_mode(model), torch.no_grad():
         given = models.as_input(model, few)
         found = program(model, given[:1])
         outputs = [_scores(model(given[i : i + 1])) for i in range(len(few))]
     size = sum(values.size for values in found.values)
-    if 2 * size > LARGEST:
-        raise NotComputableError(f"its {size:,} weights are too many for a page")
-    is_half = 4 * size > LARGEST
+    if 2 * size * sets > LARGEST:
+        raise NotComputableError(f"its {size * sets:,} weights are too many for a page")
+    is_half = 4 * size * sets > LARGEST
     stages = sum(not step.get("hidden") for step in found.steps)
     return {
         "isComputed": True,
@@ -96,6 +106,7 @@ def _layers(recording: capture.Recording) -> dict[str, Any]:
         {
             "name": stage.name,
             "operation": stage.kind,
+            "isTold": True,
             "options": {"input": [{"stage": name} for name in _sources(recording, stage.inputs)]},
         }
         for stage in recording.values()

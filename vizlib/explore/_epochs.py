@@ -1,28 +1,31 @@
-"""Back in time: what the first layer looked like after each epoch of a training."""
+"""Back in time: the view of a network as it was after each epoch of its training."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import isqrt
 from typing import Any
 
 import numpy as np
 import torch
+import traitlets
 from torch import Tensor, nn
 
-from vizlib import capture, models, plots
-from vizlib.explore._images import as_classes, as_inputs, check_model, class_name
-from vizlib.explore._lifetime import kept
-from vizlib.explore._panels import Bars, Frame, Lines, Maps, Panel, Picture
-from vizlib.explore._recordings import as_maps, probabilities
-from vizlib.explore._sliders import Slider, encodable
+from vizlib import models, plots
+from vizlib.explore._doors import overview
+from vizlib.explore._explorer import Explorer, script
+from vizlib.explore._images import as_classes, check_model
+from vizlib.explore._network import MODULES, Network, _Network
+from vizlib.explore._panels import Frame, Lines, Maps
+from vizlib.explore._place import WORDS, Place, opened
+from vizlib.explore._recordings import Recordings
+from vizlib.explore._sliders import Slider, encodable, read, written
 from vizlib.explore._view import View
 from vizlib.history import History
 from vizlib.words import counted, percent
 
 _KERNELS = 64  # of a wide first layer so many are shown
-_NO_IMAGES: tuple[Tensor, np.ndarray] = torch.empty(0), np.empty(0, np.uint8)
 
 
 def epochs(
@@ -32,20 +35,24 @@ def epochs(
     model: nn.Module | None = None,
     classes: Sequence[str] | None = None,
     state: str | None = None,
-) -> View:
-    """Return a slider over the snapshots of a training, from epoch 0 to the last.
+) -> Explorer:
+    """Return the view of a network with a slider over the snapshots of its training.
 
     `history` is what `train.fit(…, snapshot_every=1)` returned; `image` one image (28, 28) or
     several, as in `layers`. The network is built by `models.build(history.network)`; for a network
     of your own give it as `model`, which is copied and left as it is. `classes` are as in `layers`.
 
-    From the left: the kernels of the first convolution, or of a network without one what each unit
-    of the first linear layer weighs the pixels with (the first 64 of them), and one of them large;
-    the image; the map that each kernel makes of it, and what the network answers after that epoch.
-    White is zero, blue positive, orange negative; the darkest colours are plus and minus the
-    greatest absolute value of *all* epochs, so that what grows gets darker. Below are
-    accuracy and loss on the training and the validation split, on the scales of `plots.curves`; the
-    line across is at the epoch. Epoch 0 is before training, where nothing was measured.
+    Above the network stand the kernels of its first convolution, or of a network without one what
+    each unit of the first linear layer weighs the pixels with (the first 64 of them), and one of
+    them large. White is zero, blue positive, orange negative; the darkest colours are plus and
+    minus the greatest absolute value of *all* epochs, so that what grows gets darker. Beside them
+    are accuracy and loss on the training and the validation split, on the scales of `plots.curves`;
+    the line across is at the epoch. Epoch 0 is before training, where nothing was measured.
+
+    The network below is that of the epoch, as in `layers`: draw a digit, and step through the
+    epochs to see what it was read as. It opens at the first convolution, after the last epoch.
+    Without an image there is an empty pad; a network that takes no digits of 28×28 is then left
+    out.
 
     Raises ValueError for a history without snapshots, and where they do not fit the network.
 
@@ -57,83 +64,73 @@ def epochs(
     (epochs(lenet, 1 snapshot), 'epoch=0 channel=4')
     """
     network = _network(history, model)
-    training = _Epochs(history, network, image, as_classes(classes, network))
+    training = _Training(history, network)
     snapshots = counted(len(training.epochs), "snapshot")
-    name = encodable(f"epochs({history.network or training.name}, {snapshots})")
-    return View(name, training.sliders(), training.show, state=state)
+    name = encodable(f"epochs({history.network or type(network).__name__}, {snapshots})")
+    try:
+        images = torch.zeros(28, 28, dtype=torch.uint8) if image is None else image
+        past = _Past(training, images, as_classes(classes, network))
+    except ValueError:
+        if image is not None:
+            raise
+        return View(name, training.sliders(), training.frame, state=state)
+    return _Epochs(training, past, name, state, is_pad=image is None)
 
 
-class _Epochs:
-    """A network as it was after each epoch, and what it then made of the images."""
+class _Training:
+    """The weights after each epoch, and what is seen of them beside the network."""
 
-    def __init__(
-        self, history: History, model: nn.Module, image: Any, classes: Sequence[str]
-    ) -> None:
-        self.classes = classes
+    def __init__(self, history: History, model: nn.Module) -> None:
         self.history, self.model, self.epochs = history, model, sorted(history.snapshots)
-        self.name = type(model).__name__
-        self.images, self.pictures = _NO_IMAGES if image is None else as_inputs(image)
-        self.layer, self.first = _first(model)
-        self._load(self.epochs[-1])
-        self.kernels = {epoch: self._kernels(epoch) for epoch in self.epochs}
-        self.darkest = plots.largest(self.kernels.values())
+        self.layer, first = _first(model)
+        self.kernels = [_kernels(first) for _ in map(self.load, range(len(self.epochs)))]
+        self.darkest = plots.largest(self.kernels)
+
+    def load(self, epoch: int) -> None:
+        """Give the network the weights of an epoch, by its number among the snapshots."""
+        try:
+            self.model.load_state_dict(self.history.snapshots[self.epochs[epoch]])
+        except RuntimeError as error:
+            raise ValueError(
+                f"the snapshots of {self.history.network or 'the history'} do not fit the network "
+                f"{type(self.model).__name__}: {str(error).splitlines()[-1].strip()} Give the "
+                "network that was trained, epochs(history, image, model=…)"
+            ) from error
 
     def sliders(self) -> list[Slider]:
-        """Return them where they stand at first: after the last epoch."""
-        count = len(self.kernels[self.epochs[0]])
-        sliders = [
-            Slider("epoch", list(map(str, self.epochs)), len(self.epochs) - 1, stepped=True),
-            Slider("channel", count),
-        ]
-        count = len(self.images)
-        return [*sliders, Slider("image", count)] if count > 1 else sliders
+        """Return them after the last epoch; the second one is for the kernels alone."""
+        words = list(map(str, self.epochs))
+        epoch = Slider("epoch", words, len(words) - 1, stepped=True)
+        return [epoch, Slider("channel", len(self.kernels[0]))]
 
-    def show(self, epoch: int, channel: int, image: int = 0) -> Frame:
-        """Return what is seen there."""
-        epoch = self.epochs[epoch]
+    def frame(self, epoch: int, channel: int = 0) -> Frame:
+        """Return the kernels after an epoch, one of them large, and the curves."""
         kernels = self.kernels[epoch]
-        size: dict[str, Any] = {"at": epoch, "width": 280, "height": 166}
-        charts = [
-            Lines(
-                self._curves("accuracy"),
-                title="accuracy",
-                below=True,
-                percent=True,
-                scale="errors",
-                **size,
-            ),
-            Lines(self._curves("loss"), title="loss", scale="log", **size),
-        ]
+        look: dict[str, Any] = {"limit": self.darkest, "pick": {"channel": "channel"}}
+        title = f"weights of {self.layer}"
         panels = [
-            _maps(kernels, channel, f"weights of {self.layer}", self.darkest, 178),
-            *self._answer(epoch, channel, image),
-            *(charts if self.history.epochs else []),
-            Maps(
-                kernels[channel],
-                title=f"weights of channel {channel}",
-                limit=self.darkest,
-                width=166,
-                below=not self.history.epochs,
-            ),
+            Maps(kernels, title=title, chosen=channel, width=130, **look),
+            Maps(kernels[channel], title=f"weights of channel {channel}", width=84, **look),
+            *(self._curves(self.epochs[epoch]) if self.history.epochs else []),
         ]
-        return Frame(panels, self._says(epoch, image))
+        return Frame(panels, self._says(self.epochs[epoch]))
 
-    def _answer(self, epoch: int, channel: int, image: int) -> list[Panel]:
-        """Return the panels about an image, where there is one."""
-        if len(self.images) == 0:
-            return []
-        maps, chances = self.recorded(epoch, image)
-        panels: list[Panel] = [
-            Picture(self.pictures[image], title=f"image {image}", width=114),
-            _maps(maps, channel, f"what {self.layer} makes", self.brightest(image), 222),
-        ]
-        return (
-            panels
-            if chances is None
-            else [*panels, Bars(chances, None, self.classes, title="answer", width=190)]
-        )
+    def packed(self, *, with_kernels: bool) -> list[dict[str, Any]]:
+        """Return the same for the browser, which makes the large kernel itself, or all of them."""
+        frames = [self.frame(epoch).packed() for epoch in range(len(self.epochs))]
+        for frame in frames:
+            del frame["panels"][1]
+            if not with_kernels:
+                del frame["panels"][0]["data"]
+        return frames
 
-    def _curves(self, what: str) -> dict[str, list[float]]:
+    def _curves(self, epoch: int) -> Iterator[Lines]:
+        size: dict[str, Any] = {"at": epoch, "width": 200, "height": 84}
+        accuracy, loss = self._series("accuracy"), self._series("loss")
+        yield Lines(accuracy, title="accuracy", percent=True, scale="errors", **size)
+        yield Lines(loss, title="loss", scale="log", **size)
+
+    def _series(self, what: str) -> dict[str, list[float]]:
         # In this order they have the colours that plots.curves gives them.
         names = {"validation": f"val_{what}", "training": f"train_{what}"}
         both = {name: getattr(self.history, field) for name, field in names.items()}
@@ -141,52 +138,97 @@ class _Epochs:
         empty = [np.nan] * (max(self.epochs[-1], self.history.epochs) + 1)
         return {name: [*empty[:1], *each, *empty[len(each) + 1 :]] for name, each in both.items()}
 
-    def _says(self, epoch: int, image: int) -> str:
+    def _says(self, epoch: int) -> str:
         accuracy = self.history.val_accuracy[epoch - 1 : epoch] if epoch else []
         words = [f"epoch {epoch}", *(f"validation accuracy {percent(value)}" for value in accuracy)]
-        chances = self.recorded(epoch, image)[1] if len(self.images) else None
-        if chances is not None:
-            words.append(f"answer {class_name(self.classes, int(chances.argmax()))}")
         return ", ".join(words)
 
-    def _kernels(self, epoch: int) -> Tensor:
-        """Return the first layer's weights after an epoch as maps (C, H, W)."""
-        weight = self.history.snapshots[epoch][f"{self.layer}.weight" if self.layer else "weight"]
-        weight = weight.detach().cpu().float()[:_KERNELS]
-        if isinstance(self.first, nn.Conv2d):
-            # As deep as its input: its layers stand below each other.
-            return weight.flatten(1, 2)
-        side = isqrt(weight.shape[1])
-        return weight.reshape(
-            len(weight), -1, side if side**2 == weight.shape[1] else weight.shape[1]
-        )
 
-    def _load(self, epoch: int) -> None:
-        try:
-            self.model.load_state_dict(self.history.snapshots[epoch])
-        except RuntimeError as error:
-            raise ValueError(
-                f"the snapshots of {self.history.network or 'the history'} do not fit the network "
-                f"{self.name}: {str(error).splitlines()[-1].strip()} Give the network that was "
-                "trained, epochs(history, image, model=…)"
-            ) from error
+class _Past(Recordings):
+    """What the layers made of each image after one epoch or another."""
 
-    @kept(512)
-    def recorded(self, epoch: int, image: int) -> tuple[Tensor, Tensor | None]:
-        """Return the first layer's maps (C, H, W) of an image, and the probabilities (K,)."""
-        self._load(epoch)
-        x = models.as_input(self.model, self.images[image : image + 1])
-        recording = capture.record(self.model, x)
-        return as_maps(recording[self.layer].output)[:_KERNELS], probabilities(recording)
+    def __init__(self, training: _Training, images: Any, classes: Sequence[str]) -> None:
+        self.sets = len(training.epochs)
+        self._load, self._epoch = training.load, self.sets - 1
+        super().__init__(training.model, images, classes)
 
-    @kept(64)
-    def brightest(self, image: int) -> float:
-        return plots.largest(self.recorded(epoch, image)[0] for epoch in self.epochs)
+    def at(self, epoch: int) -> _Past:
+        """Return itself with the weights of an epoch."""
+        if epoch != self._epoch and len(self):
+            self._load(epoch)
+            self._epoch = epoch
+            self._kept.clear()
+        return self
+
+    def each(self) -> Iterator[nn.Module]:
+        """Yield the network after each epoch."""
+        for epoch in range(self.sets):
+            yield self.at(epoch).model
 
 
-def _maps(maps: Tensor, channel: int, title: str, limit: float, width: int) -> Maps:
-    pick = {"channel": "channel"}
-    return Maps(maps, title=title, limit=limit, chosen=channel, pick=pick, width=width)
+class _Epochs(Network):
+    """The view of a network, and above it what is seen of its training."""
+
+    def __init__(
+        self, training: _Training, past: _Past, name: str, state: str | None, *, is_pad: bool
+    ) -> None:
+        self._training, self._past, [epoch, _] = training, past, training.sliders()
+        self._first = training.layer if training.layer in past.names else past.names[0]
+        given = read(state, ["epoch", *WORDS])
+        epoch = epoch.at(given.pop("epoch", epoch.word))
+        place = opened(past, written({"layer": self._first} | given))
+        super().__init__(past, name, place, overview, ink=b"" if is_pad else None, first=[epoch])
+
+    @property
+    def recordings(self) -> Recordings:
+        """What the layers made of the images after this epoch."""
+        return self._past.at(self._canvas.epoch)
+
+    @property
+    def state(self) -> str:
+        """The epoch and the channel, and what else is not as it was when the view was new."""
+        usual, here = Place(self._recordings, self._first).words(), self.where.words()
+        known = {"channel", "image"} if len(self._recordings) > 1 else {"channel"}
+        names = sorted(here, key=lambda name: name != "channel")
+        told = {name: here[name] for name in names if name in known or here[name] != usual[name]}
+        return written({"epoch": self._sliders[0].word_of(self._canvas.epoch), **told})
+
+    @property
+    def _front(self) -> type[_Network]:
+        return _Canvas
+
+    def figure(self) -> plots.Figure:
+        """Return the training and the network as they are shown, for print."""
+        place, epoch = self.where, self._canvas.epoch
+        channel = place.channel if place.layer == self._first else 0
+        above = self._training.frame(epoch, min(channel, _KERNELS - 1))
+        return plots.together([above.figure()], [super().figure()])
+
+    def _held(self, *, recorded: bool = False) -> dict[str, Any]:
+        held = super()._held(recorded=recorded)
+        # What the network computes with is shown, where the page has it.
+        has_kernels = held["isComputed"] and self._first == self._training.layer
+        frames = self._training.packed(with_kernels=not has_kernels)
+        epochs = list(map(str, self._training.epochs))
+        return held | {"epochs": epochs, "first": self._first, "frames": frames}
+
+    def __repr__(self) -> str:
+        """Return what it is."""
+        return self._name
+
+    def _release(self) -> None:
+        super()._release()
+        del self._training
+
+
+class _Canvas(_Network):
+    """The canvas of both; what is above the network is painted by static/epochs.js."""
+
+    _esm = script(
+        *(f"{name}.js" for name in (*MODULES, "maps", "charts", "panels", "look", "epochs"))
+    )
+    _css = script("live.css", "sliders.css", "epochs.css")
+    epoch = traitlets.Int().tag(sync=True)
 
 
 def _network(history: History, model: nn.Module | None) -> nn.Module:
@@ -211,7 +253,7 @@ def _network(history: History, model: nn.Module | None) -> nn.Module:
     return models.build(history.network).eval()
 
 
-def _first(model: nn.Module) -> tuple[str, nn.Module]:
+def _first(model: nn.Module) -> tuple[str, nn.Conv2d | nn.Linear]:
     """Return the first convolution, or of a network without one the first linear layer."""
     for kind in (nn.Conv2d, nn.Linear):
         for name, module in model.named_modules():
@@ -221,3 +263,13 @@ def _first(model: nn.Module) -> tuple[str, nn.Module]:
         f"{type(model).__name__} has neither a Conv2d nor a Linear layer whose weights could be "
         "looked at"
     )
+
+
+def _kernels(first: nn.Conv2d | nn.Linear) -> Tensor:
+    """Return the weights of the first layer as maps (C, H, W)."""
+    weight = first.weight.detach()[:_KERNELS].float().clone()
+    if isinstance(first, nn.Conv2d):
+        # As deep as its input: its layers stand below each other.
+        return weight.flatten(1, 2)
+    side = isqrt(weight.shape[1])
+    return weight.reshape(len(weight), -1, side if side**2 == weight.shape[1] else weight.shape[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from vizlib.explore._images import class_name
 from vizlib.explore._lifetime import weakly
 from vizlib.explore._place import Place
 from vizlib.explore._recordings import LARGEST, Recordings, probabilities
+from vizlib.explore._sliders import Slider
 from vizlib.words import share
 
 PAD = 280  # pixels of the pad: ten times as fine as what the network sees
@@ -37,6 +38,7 @@ class Network(Explorer):
     - `draw`: takes the view and returns its figure for print
     - `off`: channels that are switched off from the start, by layer
     - `ink`: what lies on the pad at first, of a view that is a pad
+    - `first`: the sliders before those of the place
     """
 
     def __init__(
@@ -49,25 +51,41 @@ class Network(Explorer):
         labels: Sequence[int] = (),
         off: Mapping[str, Sequence[int]] | None = None,
         ink: bytes | None = None,
+        first: Sequence[Slider] = (),
     ) -> None:
         """Open at a place, with some channels switched off."""
-        self.recordings, self.labels = recordings, list(labels)
+        self._recordings, self.labels = recordings, list(labels)
         self._draw, self._place, self._is_pad = draw, place, ink is not None
         changes = {layer: dict.fromkeys(map(str, own), 0.0) for layer, own in (off or {}).items()}
         if place.strength < 1:
             changes.setdefault(place.layer, {})[str(place.channel)] = place.strength
-        held = contents(recordings, self.labels) | {"isPad": self._is_pad}
+        held = self._held()
         # A notebook that is saved with its views should not hold a large network.
         self._weights = held["weights"]
         if len(self._weights) > _LARGE:
             held["weights"] = b""
         drawn = {"ink": ink or b"", "drawn": self._is_pad}
-        canvas = _Network(held=held, changes=changes, **drawn, **place.traits())
-        super().__init__(name, place.sliders(), canvas)
+        start = {slider.name: slider.index for slider in first} | place.traits()
+        canvas = self._front(held=held, changes=changes, **drawn, **start)
+        super().__init__(name, [*first, *place.sliders()], canvas)
         self._page_sliders = []  # in a page the view has its own
         if not held["isComputed"]:
             self._feed()
             canvas.observe(weakly(self._feed), "asked")
+
+    def _held(self, *, recorded: bool = False) -> dict[str, Any]:
+        """Return what does not change."""
+        pad = {} if recorded else {"isPad": self._is_pad}
+        return contents(self._recordings, self.labels, recorded=recorded) | pad
+
+    @property
+    def _front(self) -> type[_Network]:
+        return _Network
+
+    @property
+    def recordings(self) -> Recordings:
+        """What the layers made of the images."""
+        return self._recordings
 
     @property
     def where(self) -> Place:
@@ -173,23 +191,22 @@ class Network(Explorer):
         held = self._canvas.held | {"weights": self._weights}
         if held["isComputed"] and not recorded:
             return {"held": held}
-        frames, size = [], 0
-        for image in range(len(self.recordings)):
-            found = made(
-                self.recordings.inputs[image : image + 1],
-                self.recordings[image],
-                self.where.layer,
-                most=LARGEST,
-            )
-            frames.append({**found, "image": image, "error": ""})
+        held = self._held(recorded=True) if recorded else held
+        return {"held": held, "recorded": list(self._frames()), "made": self._made()}
+
+    def _frames(self) -> Iterator[dict[str, Any]]:
+        """Yield what the layers made of each image, with each set of weights."""
+        size, images = 0, self._recordings
+        for image in (i for _ in images.each() for i in range(len(images))):
+            x = images.inputs[image : image + 1]
+            found = made(x, images[image], self.where.layer, most=LARGEST)
+            yield {**found, "image": image, "error": ""}
             size += sum(len(stage["values"]) for stage in found["stages"].values())
             if size > LARGEST:
                 raise ValueError(
                     f"a page of {self!r} would be larger than {LARGEST >> 20} MB; "
                     "give the view fewer images"
                 )
-        held = contents(self.recordings, self.labels, recorded=True) if recorded else held
-        return {"held": held, "recorded": frames, "made": self._made()}
 
     def __repr__(self) -> str:
         """Return what it is; of a pad also what is read there."""
@@ -212,7 +229,7 @@ class Network(Explorer):
 
     def _release(self) -> None:
         super()._release()
-        self.recordings.close()
+        self._recordings.close()
         self._canvas.held = self._canvas.made = {}
         self._weights = b""
 
@@ -227,7 +244,7 @@ class _Network(Canvas):
     - `made`: for a network that a page cannot compute, what its layers made, `asked` for that often
     """
 
-    _esm = script(*(f"{name}.js" for name in MODULES))
+    _esm = script(*(f"{name}.js" for name in (*MODULES, "network")))
     _css = script("live.css", "sliders.css")
     held = traitlets.Dict().tag(sync=True)
     made = traitlets.Dict().tag(sync=True)

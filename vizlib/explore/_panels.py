@@ -6,21 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from math import ceil
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from vizlib import arithmetic, plots
+from vizlib import plots
 
 _BARS = 10  # of many classes so many, the likeliest, are shown
 _LARGEST = 50 << 20  # bytes of a frame
 _PAPER = 1260  # pixels of a row in print
-
-# (row, column, height, width) in cells, framed; a place behind an edge may be outside of the map.
-Box = Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,20 +40,15 @@ class Maps(Panel):
     """Signed values (C, H, W), or (F,): white is zero, blue positive, orange negative.
 
     `limit` is the number with the darkest colours (the greatest absolute value if None), `chosen`
-    a map in a black frame, `boxes` black frames inside of the chosen map. The outermost `padding`
-    cells (top, left, bottom, right) are hatched. Cells that are large enough have their values in
-    them. `pick` names the sliders that a click on a cell moves:
-    "row", "col", "channel", or "cell" for row · W + column. Of one map only the first `known`
-    cells may be there yet: the others are blank. `width` is in CSS pixels.
+    a map in a blue frame. Cells that are large enough have their values in them. `pick` names the
+    sliders that a click on a cell moves: "row", "col", "channel", or "cell" for row · W + column.
+    `width` is in CSS pixels.
     """
 
     values: Any
     limit: float | None = None
     chosen: int | None = None
-    boxes: Sequence[Box] = ()
-    padding: Sequence[int] = (0, 0, 0, 0)
     pick: Mapping[str, str] = field(default_factory=dict)
-    known: int | None = None
     width: int = 200
 
     def packed(self) -> dict[str, Any]:
@@ -69,10 +59,7 @@ class Maps(Panel):
             "shape": values.shape,
             "limit": self._end(),
             "chosen": self.chosen,
-            "boxes": [list(map(int, box)) for box in self.boxes],
-            "padding": list(self.padding),
             "pick": dict(self.pick),
-            "known": self.known,
             "width": self.width,
             "data": values.tobytes(),
         }
@@ -97,10 +84,9 @@ class Maps(Panel):
 
 @dataclass(frozen=True)
 class Picture(Panel):
-    """An image for the eye, uint8 (H, W) or (H, W, 3), with orange frames at `boxes`."""
+    """An image for the eye, uint8 (H, W) or (H, W, 3)."""
 
     pixels: Any
-    boxes: Sequence[Box] = ()
     pick: Mapping[str, str] = field(default_factory=dict)
     width: int = 160
 
@@ -110,7 +96,6 @@ class Picture(Panel):
         return {
             "kind": "picture",
             "shape": (*pixels.shape, 1)[:3],
-            "boxes": [list(map(int, box)) for box in self.boxes],
             "pick": dict(self.pick),
             "width": self.width,
             "data": pixels.tobytes(),
@@ -307,60 +292,6 @@ def _answers(bars: Sequence[Bars]) -> plots.Figure:
         classes=bars[0].classes,
         headings=[each.title for each in bars],
     )
-
-
-def product(
-    parts: arithmetic.Parts, *, width: int, title: str, limit: float | None = None
-) -> list[Panel]:
-    """Return values × weights = products as panels, or the values alone; the chosen one framed.
-
-    `title` is written above the values, and `limit` is the number with their darkest colours.
-    """
-    first, *others = parts.numbers
-    signs = dict(zip(others, ("×", "="), strict=False))
-    return [
-        _factor(
-            parts,
-            values,
-            is_first=name == first,
-            title=title if name == first else name,
-            before=signs.get(name, ""),
-            limit=limit if name == first else None,
-            width=width,
-        )
-        for name, values in parts.numbers.items()
-    ]
-
-
-def _factor(parts: arithmetic.Parts, values: Tensor, *, is_first: bool, **look: Any) -> Panel:
-    """Return one part: a vector folded, a window with its padding hatched."""
-    if values.dim() == 1:
-        return folded(values, parts.chosen, **look)
-    boxes = [(*parts.chosen, 1, 1)] if parts.chosen else []
-    hatched = (0, 0, 0, 0) if parts.is_padding is None or not is_first else _edges(parts.is_padding)
-    return Maps(values, boxes=boxes, padding=hatched, **look)
-
-
-def folded(values: Tensor, chosen: Sequence[int] | None, **look: Any) -> Maps:
-    """Return a vector (F,) as rows of a square, the value at the chosen place in a frame."""
-    square = _square(_floats(values))
-    boxes = [(*divmod(chosen[0], square.shape[2]), 1, 1)] if chosen else []
-    return Maps(square, boxes=boxes, known=len(values), **look)
-
-
-def _square(values: np.ndarray) -> np.ndarray:
-    """Return a vector (F,) as rows of a square (1, H, W), zeros behind its end."""
-    width = ceil(len(values) ** 0.5)
-    whole = np.zeros(ceil(len(values) / width) * width, np.float32)
-    whole[: len(values)] = values
-    return whole.reshape(1, -1, width)
-
-
-def _edges(is_padding: Tensor) -> list[int]:
-    """Return how many of the outermost rows and columns of a patch (kh, kw) are padding."""
-    rows, columns = is_padding.all(1).int(), is_padding.all(0).int()
-    ends = (rows, columns, rows.flip(0), columns.flip(0))
-    return [int(end.cumprod(0).sum()) for end in ends]
 
 
 def _floats(values: Any) -> np.ndarray:

@@ -12,7 +12,10 @@ from vizlib.explore._sliders import Slider, encodable, read, written
 _NONE = "none"
 _TENTHS = ["0", *(f"0.{tenth}" for tenth in range(1, 10)), "1"]
 SCALES = ["map", "layer", "network"]
-_WORDS = ("model", "image", "layer", "channel", "pixel", "strength", "scale", "beside")
+WORDS = (
+    *("model", "image", "layer", "channel", "pixel", "strength", "scale", "beside"),
+    *("row", "col", "keep"),  # which are read, and not written
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,11 @@ class Place:
 
     def written(self) -> str:
         """Return the place as text, which `opened` reads."""
-        words = {
+        return written(self.words())
+
+    def words(self) -> dict[str, str]:
+        """Return the same as words by their names."""
+        return {
             "model": self.recordings.name,
             "image": str(self.image),
             "layer": encodable(self.layer),
@@ -77,7 +84,6 @@ class Place:
             "scale": self.scale,
             "beside": _NONE if self.beside is None else str(self.beside),
         }
-        return written(words)
 
     @property
     def channels(self) -> int:
@@ -98,7 +104,7 @@ def opened(recordings: Recordings, state: str | None) -> Place:
 
     Raises ValueError, in one sentence, for what is no place in this network.
     """
-    given = {"model": recordings.name} | read(state, [*_WORDS, "row", "col", "keep"])
+    given = {"model": recordings.name} | read(state, WORDS)
     if given["model"] != recordings.name:
         raise ValueError(
             f"state is a place in {given['model']}, but the model is {recordings.name}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +20,9 @@ _CLOSED = "this view is closed; make it anew"
 class Recordings:
     """The recording of each image: made when asked for, the least recently used ones dropped."""
 
+    # A network that was trained has other weights after each epoch.
+    sets = 1
+
     def __init__(self, model: nn.Module, images: Any, classes: Sequence[str] = ()) -> None:
         """Raise TypeError or ValueError for what is no network or no images for it."""
         check_model(model)
@@ -33,6 +35,10 @@ class Recordings:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def each(self) -> Iterator[nn.Module]:
+        """Yield the network with each of its sets of weights."""
+        yield self.model
 
     def close(self) -> None:
         """Let go of the network, the images and what was recorded."""
@@ -72,29 +78,14 @@ class Recordings:
             how_far += "another size"
         return f"{self.name} fails on images of the shape {tuple(x.shape)}: {error}{how_far}"
 
-    def stage(self, image: int, layer: int) -> capture.Stage:
-        """Return what a layer, by number, made of an image."""
-        return self[image][self.names[layer]]
-
-    def maps(self, image: int, layer: int) -> Tensor:
-        """Return the same as maps (C, H, W), or (F,); raise ValueError if it cannot be shown."""
-        stage = self.stage(image, layer)
-        if sentence := refusal(stage):
-            raise ValueError(sentence)
-        return as_maps(stage.output)
-
     def shape(self, layer: int) -> tuple[int, ...]:
         """Return the shape of what a layer makes, as it is shown; (1,) where it cannot be."""
-        stage = self.stage(0, layer)
+        stage = self[0][self.names[layer]]
         return (1,) if refusal(stage) else tuple(maps_of(stage).shape)
 
     def probabilities(self, image: int) -> Tensor | None:
         """Return the probability of each class (K,), if the network ends in one score a class."""
         return probabilities(self[image])
-
-    def size(self, image: int) -> int:
-        """Return how many bytes the maps of an image take."""
-        return _size(self[image])
 
 
 def refusal(stage: capture.Stage) -> str:
@@ -120,27 +111,6 @@ def plain(output: Tensor) -> Tensor:
     """Return a layer's output as floats, whatever it was."""
     output = output.dequantize() if output.is_quantized else output
     return (output.abs() if output.is_complex() else output).float()
-
-
-def largest(output: Tensor) -> float:
-    """Return the greatest absolute value of an output, without what is nan or infinite."""
-    if not output.numel():
-        return 0.0
-    values = plain(output)
-    low, high = values.aminmax()
-    peak = max(-float(low), float(high))
-    if math.isfinite(peak):
-        return peak
-    size = values.abs()
-    return float(size.where(size.isfinite(), 0).amax())
-
-
-def as_maps(output: Tensor) -> Tensor:
-    """Return one image's output (1, …) as maps (C, H, W), or a vector as (F,)."""
-    values = plain(output[0] if output.dim() and len(output) == 1 else output)
-    if values.dim() <= 1:
-        return values.reshape(-1)
-    return values.reshape(math.prod(values.shape[:-2]), *values.shape[-2:])
 
 
 def maps_of(stage: capture.Stage) -> Tensor:

@@ -26,7 +26,7 @@ _ALL = 600
 # The modules of every view that slides.
 SLIDING = (
     *("elements.js", "numbers.js", "kernel.js", "tiles.js", "maps.js", "charts.js"),
-    *("panels.js", "sliders.js", "frames.js", "colours.js", "viewing.js"),
+    *("look.js", "panels.js", "sliders.js", "frames.js", "colours.js", "viewing.js"),
 )
 _LARGEST = 50 << 20  # bytes of values that a page may hold
 

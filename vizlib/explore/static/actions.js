@@ -36,6 +36,15 @@ export class Actions {
     this.take(images.input(number), { image: number, isEmpty: false });
   }
 
+  // The same network with the weights of another epoch.
+  showEpoch(epoch) {
+    const { state } = this;
+    state.place.epoch = epoch;
+    state.tensors = state.sets[epoch];
+    this.tell();
+    this.answers.answer();
+  }
+
   // An image that the kernel gives in the place of a drawing.
   showGiven(own) {
     if (!own.length) return;

@@ -6,7 +6,7 @@ export class Address {
   }
 
   follow() {
-    const opened = wordsOf(this.state.place);
+    const opened = wordsOf(this.state);
     const read = () => this.goTo(location.hash ? new URLSearchParams(location.hash.slice(1)) : opened);
     addEventListener("hashchange", read);
     if (location.hash) read();
@@ -15,25 +15,28 @@ export class Address {
   }
 
   tell() {
-    const text = `#${wordsOf(this.state.place)}`;
+    const text = `#${wordsOf(this.state)}`;
     if (location.hash !== text) history.replaceState(null, "", text);
   }
 
   // What an address says wrongly is left out.
   goTo(words) {
-    const { names, images, place } = this.state,
+    const { names, images, place, data } = this.state,
       to = {};
     if (names.includes(words.get("layer"))) to.layer = words.get("layer");
     if (/^\d+$/.test(words.get("channel") ?? "")) to.channel = Number(words.get("channel"));
     if (/^\d+,\d+$/.test(words.get("pixel") ?? "")) to.spot = words.get("pixel").split(",").map(Number);
     const image = Number(words.get("image") ?? "none");
     if (image < images.count && image !== place.image) this.actions.showImage(image);
+    const epoch = data.epochs?.indexOf(words.get("epoch")) ?? -1;
+    if (epoch >= 0 && epoch !== place.epoch) this.actions.showEpoch(epoch);
     this.actions.go(to);
   }
 }
 
-function wordsOf({ layer, channel, image, spot }) {
-  const words = { layer, channel, ...(image === null ? {} : { image }) };
+function wordsOf({ place: { epoch, layer, channel, image, spot }, data: { epochs } }) {
+  const past = epochs ? { epoch: epochs[epoch] } : {};
+  const words = { ...past, layer, channel, ...(image === null ? {} : { image }) };
   if (spot) words.pixel = spot.join(",");
   return new URLSearchParams(words);
 }

@@ -14,12 +14,18 @@ function half(bits) {
   return sign * (power ? 2 ** (power - 15) * (1 + part / 1024) : 2 ** -14 * (part / 1024));
 }
 
-export function tensorsOf({ program, weights, half: isHalf }) {
-  const values = isHalf ? halves(bytes(weights)) : floats(weights);
-  return program.tensors.map(({ shape, at }) => ({
-    shape,
-    values: values.subarray(at, at + count(shape)),
-  }));
+export const tensorsOf = (data) => setsOf(data, 1)[0];
+
+// The same network with several sets of weights, one after the other.
+export function setsOf({ program: { tensors }, weights, half: isHalf }, many) {
+  const values = isHalf ? halves(bytes(weights)) : floats(weights),
+    size = tensors.reduce((sum, { shape }) => sum + count(shape), 0);
+  return Array.from({ length: many }, (_, i) =>
+    tensors.map(({ shape, at }) => ({
+      shape,
+      values: values.subarray(i * size + at, i * size + at + count(shape)),
+    })),
+  );
 }
 
 const halves = (own) => Float32Array.from(new Uint16Array(own.buffer), half);

@@ -24,7 +24,9 @@ export function explain(network, tensors, made, name, place) {
   const [source] = network.reads(name),
     input = made[source];
   const seen = { network, tensors, made, step, place, source, input, value: at(made[name], place) };
-  const [, explained] = EXPLAINED.find(([operation]) => operation.test(step.operation)) ?? [];
+  // Of a layer that the page does not compute neither weights nor settings are known.
+  const known = step.isTold ? [] : EXPLAINED,
+    [, explained] = known.find(([operation]) => operation.test(step.operation)) ?? [];
   return { value: seen.value, source, ...(explained ?? alone)(seen) };
 }
 

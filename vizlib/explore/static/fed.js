@@ -33,7 +33,8 @@ export class Fed {
   }
 
   recorded(image) {
-    return this.model.get("recorded")[image];
+    const { images, place } = this.state;
+    return this.model.get("recorded")[place.epoch * images.count + image];
   }
 
   take() {

@@ -2,18 +2,18 @@
 
 import { element } from "./elements.js";
 
-const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 export function followKeys(root, { state, actions, controls, closeUp }) {
   closeUp.map.onkeydown = (event) => {
-    const by = ARROWS[event.key];
+    const by = STEPS[event.key];
     if (!by) return;
     event.preventDefault();
     event.stopPropagation();
     actions.go(neighbour(state.at, by, closeUp.lens));
   };
   root.onkeydown = (event) => {
-    const by = ARROWS[event.key];
+    const by = STEPS[event.key];
     if (!by || event.target.matches("input, textarea, select")) return;
     event.preventDefault();
     event.stopPropagation(); // JupyterLab would leave the cell

@@ -11,6 +11,7 @@ export class Linked {
   constructor(model, state, actions) {
     Object.assign(this, { model, state, actions });
     this.handlers = {
+      epoch: () => this.showEpoch(),
       image: () => this.showImage(),
       layer: () => this.go(),
       channel: () => this.go(),
@@ -35,6 +36,11 @@ export class Linked {
   showImage() {
     const image = this.model.get("image");
     if (image !== this.state.place.image) this.actions.showImage(image);
+  }
+
+  showEpoch() {
+    const epoch = this.model.get("epoch");
+    if (epoch !== this.state.place.epoch) this.actions.showEpoch(epoch);
   }
 
   // What was told from here changes nothing when it comes back.
@@ -64,6 +70,7 @@ export class Linked {
       ...{ layer: state.names.indexOf(place.layer), channel: place.channel, pixel: place.spot ?? [] },
       ...{ changes, strength: Math.round(factor * TENTHS), drawn: place.image === null },
       ...(place.image === null ? {} : { image: place.image }),
+      ...(state.data.epochs ? { epoch: place.epoch } : {}),
     });
     model.set("last_channel", last);
     tell(() => model.save_changes());

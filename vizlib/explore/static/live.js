@@ -19,7 +19,7 @@ import { State } from "./state.js";
 
 const CHANNEL = new Set(["channel", "unit"]); // of maps, or of a layer of single numbers
 
-function live(model, el, weights) {
+function live(model, el, weights, furnish) {
   const root = frame(el),
     find = (name) => root.querySelector(`.${name}`),
     state = new State(model, weights);
@@ -33,6 +33,7 @@ function live(model, el, weights) {
       new Intake(find("drawing"), find("samples"), state, actions),
       new Reply(find("scores"), find("answer"), state, actions),
       ...(model.isPage ? [] : [mendedSliders(root, model, state)]),
+      ...furnish(root, state, actions),
     ],
   };
   const fedBy = model.isPage ? "recorded" : "computed by the kernel",
@@ -51,7 +52,10 @@ function live(model, el, weights) {
   if (state.beside >= 0) actions.answers.answerBeside();
   setTimeout(() => put(find("foot"), difference(state)));
   if (model.isPage) window.vizlib = forPrograms(state);
-  return () => unfollow.forEach((end) => end());
+  return () => {
+    for (const end of unfollow) end();
+    for (const view of views.others) view.end?.();
+  };
 }
 
 // For who looks into a page by a program: what each layer makes of an image's numbers.
@@ -123,7 +127,7 @@ function weightsOf(model, el) {
   });
 }
 
-const widget = () => ({
-  render: async ({ model, el }) => live(model, el, await weightsOf(model, el)),
+// What else stands in the view is put there by furnish(root, state, actions), which returns its parts.
+export const liveView = (furnish = () => []) => () => ({
+  render: async ({ model, el }) => live(model, el, await weightsOf(model, el), furnish),
 });
-export default widget;

@@ -4,9 +4,9 @@
 import { isDark, shade, signed, statistics, written } from "./numbers.js";
 import { atlasOf, pictured } from "./tiles.js";
 
-const DARK = "#171a20", BETWEEN = "#d3d8e0"; // maps, where white ones and their frame can both be seen
+const BETWEEN = "#d3d8e0"; // maps, where white ones and their frame can both be seen
 const LARGEST_CELL = 48; // CSS pixels of a cell
-const CHOSEN = "#1562bd", POINTED = "#d2007a", BOXED = "#e69f00";
+const CHOSEN = "#1562bd", POINTED = "#d2007a";
 
 export function paintMaps(context, panel, look, cursor) {
   const { pixel, colour, colours } = look, [count, height, width] = panel.shape;
@@ -20,21 +20,18 @@ export function paintMaps(context, panel, look, cursor) {
     const from = [(i % columns) * width, Math.floor(i / columns) * height, width, height];
     context.drawImage(panel.picture, ...from, ...corner(i), ...tile);
   }
-  if (panel.chosen !== null && gap) frame(context, corner(panel.chosen), tile, gap, CHOSEN);
-  const first = corner(panel.chosen ?? 0);
+  if (panel.chosen !== null && gap) edged(context, corner(panel.chosen), tile, gap, CHOSEN);
   if (!gap) {
-    const known = panel.known ?? height * width;
-    blank(context, panel, first, scale, known);
-    frame(context, first, tile, 1, colour.line);
-    hatch(context, panel, first, scale, pixel);
-    writeCells(context, panel, panel.values.subarray(0, known), first, scale, look);
+    edged(context, corner(0), tile, 1, colour.line);
+    writeCells(context, panel, corner(0), scale, look);
   }
-  for (const box of panel.boxes) outline(context, box, first, scale, pixel(3), DARK);
   if (cursor) point(context, cursor, corner(cursor.channel), scale, pixel(2));
 }
 
-const point = (context, { row, column }, corner, scale, line) =>
-  outline(context, [row, column, 1, 1], corner, scale, line, POINTED);
+function point(context, { row, column }, [x, y], scale, line) {
+  const corner = [x + column * scale + line, y + row * scale + line], side = scale - 2 * line;
+  edged(context, corner, [side, side], line, POINTED);
+}
 
 export function paintPicture(context, panel, look, cursor) {
   const { pixel, colour } = look, [height, width, depth] = panel.shape, { scale, tile } = layout(panel, look);
@@ -46,8 +43,7 @@ export function paintPicture(context, panel, look, cursor) {
   });
   Object.assign(context, { imageSmoothingEnabled: scale < 1, imageSmoothingQuality: "high" });
   context.drawImage(panel.picture, 1, 1, ...tile);
-  frame(context, [1, 1], tile, 1, colour.line);
-  for (const box of panel.boxes) outline(context, box, [1, 1], scale, pixel(3), BOXED);
+  edged(context, [1, 1], tile, 1, colour.line);
   if (cursor) point(context, cursor, [1, 1], scale, pixel(2));
 }
 
@@ -76,15 +72,10 @@ export function sizeOfMaps(panel, look) {
   return [columns * (tile[0] + gap) + gap + 2, rows * (tile[1] + gap) + gap + 2];
 }
 
-export function frame(context, [x, y], [width, height], line, colour) {
+function edged(context, [x, y], [width, height], line, colour) {
   context.lineWidth = line;
   context.strokeStyle = colour;
   context.strokeRect(x - line / 2, y - line / 2, width + line, height + line);
-}
-
-function outline(context, [row, column, height, width], [x, y], scale, line, colour) {
-  frame(context, [x + column * scale + line, y + row * scale + line],
-    [width * scale - 2 * line, height * scale - 2 * line], line, colour);
 }
 
 export function write(context, text, x, y, colour, align = "center") {
@@ -107,7 +98,7 @@ function inCell(value, places) {
 }
 
 // The values in cells that are large enough, all with as many decimals as there is room for.
-function writeCells(context, { shape, limit }, values, [x, y], scale, { colour, type }) {
+function writeCells(context, { shape, limit, values }, [x, y], scale, { colour, type }) {
   if (scale < type(1.6)) return;
   const width = shape[2];
   const most = values.every(Number.isInteger) ? 0 : 2 - Math.floor(Math.log10(statistics(values).peak || 1));
@@ -124,29 +115,6 @@ function writeCells(context, { shape, limit }, values, [x, y], scale, { colour, 
     const [column, row] = [i % width, Math.floor(i / width)];
     write(context, inCell(value, places), x + (column + 0.5) * scale, y + (row + 0.5) * scale, ink);
   });
-}
-
-// Cells whose values are not there yet.
-function blank(context, { shape: [, height, width] }, [x, y], scale, known) {
-  context.fillStyle = BETWEEN;
-  for (let i = known; i < height * width; i++) {
-    context.fillRect(x + (i % width) * scale, y + Math.floor(i / width) * scale, scale, scale);
-  }
-}
-
-// Padding is no value of the map: its cells are hatched.
-function hatch(context, { shape: [, height, width], padding }, [x, y], scale, pixel) {
-  const [top, left, bottom, right] = padding;
-  if (!(top + left + bottom + right)) return;
-  context.save();
-  const whole = new Path2D(), [wide, high] = [width * scale, height * scale];
-  whole.rect(x, y, wide, high);
-  whole.rect(x + left * scale, y + top * scale, wide - (left + right) * scale, high - (top + bottom) * scale);
-  context.clip(whole, "evenodd");
-  context.strokeStyle = "#9aa3b0";
-  context.lineWidth = pixel(1);
-  for (let at = -high; at < wide; at += pixel(7)) stroke(context, [[x + at, y + high], [x + at + high, y]]);
-  context.restore();
 }
 
 // Which cell a point of the canvas shows.
@@ -181,8 +149,7 @@ export function stillThere(panel, cell) {
 export function spokenCell(panel, { channel, row, column }) {
   const [count, height, width] = shapeOf(panel);
   const at = (channel * height + row) * width + column, depth = panel.shape[2];
-  const value = at >= (panel.known ?? Infinity) ? "not there yet"
-    : panel.kind === "maps" ? written(panel.values[at], panel.limit)
+  const value = panel.kind === "maps" ? written(panel.values[at], panel.limit)
     : [...panel.values.subarray(at * depth, (at + 1) * depth)].join(", ");
   const which = count > 1 ? `channel ${channel}, ` : "", name = panel.title ? `${panel.title}: ` : "";
   return `${name}${which}row ${row}, column ${column}: ${value}`;

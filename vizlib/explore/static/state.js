@@ -1,6 +1,6 @@
 // What the view knows: the network and its images, where you stand, and what was computed last.
 
-import { imagesOf, tensorsOf } from "./contents.js";
+import { imagesOf, setsOf } from "./contents.js";
 import { run } from "./engine.js";
 import { Fed } from "./fed.js";
 import { graph, mapsOf } from "./graph.js";
@@ -16,11 +16,12 @@ export class State {
     this.data = model.get("held");
     this.isPage = Boolean(model.isPage);
     this.network = graph(this.data.program);
-    this.tensors = tensorsOf({ ...this.data, weights });
+    this.sets = setsOf({ ...this.data, weights }, this.data.epochs?.length ?? 1);
     this.images = imagesOf(this.data);
     this.names = this.network.stages.map(({ name }) => name);
     this.colours = packedPalette(bytes(this.data.palette));
     this.place = {
+      epoch: model.get("epoch") ?? 0, // its number among those of which there are weights
       image: model.get("image"),
       layer: this.names[model.get("layer")],
       channel: model.get("channel"),
@@ -28,6 +29,7 @@ export class State {
       hover: null,
       term: null,
     };
+    this.tensors = this.sets[this.place.epoch];
     this.changes = changed(model.get("changes"));
     this.isEmpty = false; // a pad without a stroke
     this.ink = null; // what was drawn last
@@ -48,8 +50,8 @@ export class State {
   }
 
   // All stages by name, at once: an answer that may take longer is a job.
-  compute(image, changes = {}) {
-    const steps = run(this.data.program, this.tensors, image, changes);
+  compute(image, changes = {}, tensors = this.tensors) {
+    const steps = run(this.data.program, tensors, image, changes);
     return { input: image, ...Object.fromEntries(steps) };
   }
 

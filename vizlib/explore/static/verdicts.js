@@ -49,5 +49,5 @@ export function pictureOf(title, shares, [channels, height, width]) {
   const depth = channels === 3 || channels === 4 ? 3 : 1, area = height * width;
   const values = Uint8Array.from({ length: area * depth }, (_, i) =>
     Math.round(255 * shares[(i % depth) * area + Math.floor(i / depth)]));
-  return { kind: "picture", title, shape: [height, width, depth], values, boxes: [], pick: {}, width: 142 };
+  return { kind: "picture", title, shape: [height, width, depth], values, pick: {}, width: 142 };
 }

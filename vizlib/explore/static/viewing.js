@@ -7,11 +7,10 @@
 import { followColours } from "./colours.js";
 import { element, put } from "./elements.js";
 import { GONE, tell } from "./kernel.js";
+import { lookOf } from "./look.js";
 import { bytes, packedPalette } from "./numbers.js";
 import { part, show } from "./panels.js";
 import { mendEndKey, nameSliders, stepper } from "./sliders.js";
-
-const DESCRIBED = 860, FULLY_GROWN = 1.9; // CSS pixels of a view as it is described, and how far it grows
 
 export const viewOf = (sourceOf) => () => {
   let source;
@@ -125,22 +124,6 @@ function render(source, { model, el }) {
     for (const one of steppers) one.stop();
     source.arrived.delete(soon);
     names.forEach((name, i) => model.off(`change:${name}`, handlers[i]));
-  };
-}
-
-// Everything is measured once a frame: pictures grow with the room, letters with their own style.
-function lookOf(root, panels, colours) {
-  const style = getComputedStyle(root), ratio = window.devicePixelRatio || 1, room = panels.clientWidth;
-  const grown = Math.min(Math.max(room / DESCRIBED, 1), FULLY_GROWN);
-  const letter = Number.parseFloat(style.fontSize);
-  const named = (name) => style.getPropertyValue(`--${name}`);
-  const colour = { ink: named("ink"), line: named("line"), font: style.fontFamily };
-  colour.isDark = root.classList.contains("dark");
-  return {
-    colour, colours, ratio,
-    room: Math.floor(room * ratio),
-    pixel: (size) => Math.round(size * grown * ratio),
-    type: (size) => size * letter * ratio,
   };
 }
 
