@@ -1,6 +1,7 @@
 // Charts: series over x, told apart by colour, dash and the name at their end.
 
 import { stroke, write } from "./maps.js";
+import { signed } from "./numbers.js";
 
 // Those of the figures for print, and brighter ones for a dark page.
 const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1a1a1a"];
@@ -72,7 +73,7 @@ export function paintLines(context, panel, { pixel, type, colour }, [width, heig
   const { low, high, marks, place } = upwards(panel), em = type(1);
   context.font = `${type(0.93)}px ${colour.font}`;
   const percents = (value) => `${+(100 * value).toPrecision(4)} %`;
-  const told = panel.percent ? percents : (value) => String(+value.toPrecision(3));
+  const told = panel.percent ? percents : (value) => signed(String(+value.toPrecision(3)));
   const most = (texts) => Math.max(0, ...texts.map((text) => context.measureText(text).width));
   const left = most(marks.map(told)) + em * 0.6, right = most(panel.names) + em * (SAMPLE + 0.9);
   const [top, bottom] = [em * 0.6, height - em * 2.8];
@@ -84,11 +85,11 @@ export function paintLines(context, panel, { pixel, type, colour }, [width, heig
     stroke(context, [[left, y(mark)], [width - right, y(mark)]]);
     write(context, told(mark), left - em * 0.45, y(mark), colour.ink, "right");
   }
-  // Where only whole numbers are meant, such as epochs, no others are written.
-  const { start, step } = panel, isMeant = (mark) => step % 1 || Number.isInteger(mark);
-  for (const mark of ticks(start, start + (longest - 1) * step, 5).filter(isMeant)) {
-    const number = String(+mark.toFixed(6)).replace("-", "−");
-    write(context, number, x((mark - start) / step), bottom + em * 0.9, colour.ink);
+  // Of epochs only whole numbers are meant; on so short an axis as 0…1 there are parts.
+  const { start, step } = panel, length = (longest - 1) * step;
+  const isMeant = (mark) => (step % 1 && length < 1.5) || Number.isInteger(+mark.toFixed(6));
+  for (const mark of ticks(start, start + length, 5).filter(isMeant)) {
+    write(context, signed(String(+mark.toFixed(6))), x((mark - start) / step), bottom + em * 0.9, colour.ink);
   }
   write(context, panel.along, (left + width - right) / 2, bottom + em * 2.1, colour.ink);
   if (panel.at !== null) {

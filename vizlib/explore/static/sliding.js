@@ -21,7 +21,7 @@ const PLACES = ["image", "channel", "input", "stride", "padding", "dilation", "k
 const AROUND = 190, // pixels of a window that a notebook takes for itself
   FRAMED = 0.85, // of the screen: a page in a frame
   MARGINS = 48, // pixels above and below the body of a page
-  LOWEST = 19; // times the letters' height: the stage
+  LOWEST = 22; // times the letters' height: the stage
 
 class SlidingView {
   constructor(state, { model, el }) {
