@@ -269,6 +269,23 @@ def test_each_value_has_the_colour_that_the_scale_gives_it(opened, scale, limit,
     assert expected[2] == [255, 255, 255]
 
 
+def test_a_signal_is_drawn_as_a_line_and_an_empty_pad_has_no_scores(opened, lenet):
+    ramp = torch.linspace(0, 1, 40).expand(1, 2, 40)
+    page = opened(explore.layers(signals(), torch.cat([ramp, ramp.flip(2)])))
+    ends = [(0, 151), (159, 8), (0, 8), (159, 151)]  # where the first line begins and ends
+    inked = [page.pixel("[aria-label='image 0'] canvas", *end)[0] > 100 for end in ends]
+    assert inked == [True, True, False, False]
+    pad = opened(explore.draw(lenet)).page
+    assert pad.locator(".class").count() == 10
+    assert pad.locator(".share:visible").count() == 0
+
+
+def test_of_the_image_beside_it_is_said_what_it_is_read_as(opened, lenet, view):
+    page = opened(view(state="beside=3"))
+    read = scores_of(lenet, INPUTS[3:4]).argmax().item()
+    page.waits_for(".top", f"beside it image 3, read as {read}")
+
+
 @pytest.mark.parametrize("recorded", [False, True])
 def test_an_image_beside_has_the_scale_of_both(opened, recorded):
     model, images = known()

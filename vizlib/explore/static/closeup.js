@@ -68,9 +68,17 @@ export class CloseUp {
     const span = [`min ${number(min)}`, `max ${number(max)}`, `mean ${number(mean)}`];
     const { operation } = network.steps.get(place.layer);
     put(this.title, this.name);
-    const known = [operation, shape, ...span, `zeros ${Math.round(100 * zeros)} %`];
+    const known = [operation, shape, ...span, `zeros ${Math.round(100 * zeros)} %`, ...this.neighbour];
     const empty = `${place.layer} gave no values: its shape is (${tensor.shape.join(", ")})`;
     put(this.facts, refusals[place.layer] ?? (tensor.values.length ? known.join(" · ") : empty));
+  }
+
+  // Whose map stands beside this one, and what that image is read as.
+  get neighbour() {
+    const { beside, data, ends, other } = this.state,
+      scores = other?.[ends?.scores]?.values;
+    if (!other) return [];
+    return [`beside it image ${beside}${scores ? `, read as ${data.classes[winnerOf(scores)]}` : ""}`];
   }
 
   paintMap(at, label) {

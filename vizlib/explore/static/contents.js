@@ -30,6 +30,8 @@ export function setsOf({ program: { tensors }, weights, half: isHalf }, many) {
 
 const halves = (own) => Float32Array.from(new Uint16Array(own.buffer), half);
 
+const MOST_CURVES = 4; // rows of numbers that are no image
+
 // Images are bytes that are normalized here, or floats that are taken as they are.
 export function imagesOf({ images, shape, mean, std, isBytes, outputs, range: [low, high] }) {
   const size = shape.slice(-2),
@@ -54,8 +56,26 @@ export function imagesOf({ images, shape, mean, std, isBytes, outputs, range: [l
     context.putImageData(data, 0, 0);
     return canvas;
   };
+  // A row of numbers is drawn as a line, several as several.
+  const rows = size.length > 1 ? size[0] : 1;
+  const curves = (i) => {
+    const side = 160,
+      canvas = element("canvas", { width: side, height: side }),
+      context = canvas.getContext("2d"),
+      last = size.at(-1) - 1;
+    Object.assign(context, { strokeStyle: "#fff", lineWidth: 3 });
+    const { values } = input(i);
+    for (let row = 0; row < rows; row++) {
+      context.beginPath();
+      for (let k = 0; k <= last; k++)
+        context.lineTo((k / last) * side, (0.95 - (0.9 * grey(values[row * (last + 1) + k])) / 255) * side);
+      context.stroke();
+    }
+    return canvas;
+  };
+  const isSignal = shape.length < 4 && rows <= MOST_CURVES && size.at(-1) > 1;
   return {
-    ...{ size, range: [low, high], picture, input, prepared },
+    ...{ size, range: [low, high], picture: isSignal ? curves : picture, input, prepared },
     count: images.length,
     bytes: (i) => Uint8Array.from(input(i).values.subarray(0, pixels), grey),
     takesInk: shape.slice(1).join() === "1,28,28",
