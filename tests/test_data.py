@@ -135,6 +135,12 @@ def test_normalize_is_the_textbook_formula(digits):
     assert digits.normalize(images[0]).shape == (1, 1, 28, 28)
 
 
+def test_colours_are_no_three_grey_images():
+    with pytest.raises(ValueError, match=r"grey \(N, H, W\), but were \(2, 3, 8, 8\); for colours"):
+        data.normalize(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+    assert data.normalize(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).shape == (2, 1, 8, 8)
+
+
 def test_normalize_leaves_floats_alone_too(digits):
     images = digits.test.images.float()
     digits.normalize(images)
