@@ -58,6 +58,7 @@ def layers(
     - *strength* multiplies the chosen channel, also while the sliders are elsewhere; a black mark
       in a score's bar is where the score was
     - of two images, the chosen map of the one `beside` stands next to the first, on one scale
+    - *Learn* takes a step of gradient descent in the view alone: `model` stays as it is
 
     `state` opens the view at a place, such as "layer=conv2 channel=5 pixel=3,4"; `.state` is the
     place where it is. `.figure()` draws that place for print, and `.to_html(path)` writes a page

@@ -227,7 +227,7 @@ class _Canvas(_Network):
     _esm = script(
         *(f"{name}.js" for name in (*MODULES, "maps", "charts", "panels", "look", "epochs"))
     )
-    _css = script("live.css", "sliders.css", "epochs.css")
+    _css = script("live.css", "learn.css", "sliders.css", "epochs.css")
     epoch = traitlets.Int().tag(sync=True)
 
 

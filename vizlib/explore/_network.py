@@ -22,11 +22,11 @@ from vizlib.words import share
 PAD = 280  # pixels of the pad: ten times as fine as what the network sees
 _LARGE = 4 << 20  # bytes of weights
 MODULES = [  # each after those that it imports
-    *("numbers", "kernel", "elements", "engine", "graph", "fold", "ink", "contents", "tiles"),
-    *("arrangement", "picture", "equation", "lens", "equation_view", "scores", "needs", "sketch"),
-    *("slider", "sliders", "jobs", "fed", "state", "answers", "actions", "address", "linked"),
-    *("controls", "intake", "headings", "band", "closeup", "colours", "reply", "keyboard"),
-    *("check", "frame", "live"),
+    *("numbers", "kernel", "elements", "engine", "gradient", "graph", "fold", "ink", "contents"),
+    *("tiles", "arrangement", "picture", "equation", "lens", "equation_view", "scores", "needs"),
+    *("sketch", "slider", "sliders", "jobs", "fed", "state", "answers", "actions", "address"),
+    *("linked", "controls", "intake", "headings", "band", "closeup", "colours", "reply"),
+    *("keyboard", "check", "frame", "learning", "weight", "learn", "live"),
 ]
 
 
@@ -245,7 +245,7 @@ class _Network(Canvas):
     """
 
     _esm = script(*(f"{name}.js" for name in (*MODULES, "network")))
-    _css = script("live.css", "sliders.css")
+    _css = script("live.css", "learn.css", "sliders.css")
     held = traitlets.Dict().tag(sync=True)
     made = traitlets.Dict().tag(sync=True)
     recorded = traitlets.List(traitlets.Dict()).tag(sync=True)

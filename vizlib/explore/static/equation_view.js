@@ -114,6 +114,10 @@ const SHOWN = {
 const strength = ({ value }) => Math.abs(value);
 const strongest = (terms) => [...terms].sort((a, b) => strength(b) - strength(a)).slice(0, MOST_TERMS);
 
+// The one that was clicked, or else the strongest.
+export const chosenTerm = (terms, term) =>
+  terms.find(({ channel }) => channel === term) ?? strongest(terms)[0];
+
 // A summand as a button: its channel, what it is made of, its bar and its value.
 function termRow({ channel, value }, most, attributes, ...factors) {
   return element(
@@ -129,7 +133,7 @@ function termRow({ channel, value }, most, attributes, ...factors) {
 function showWindows({ terms, height, width, bias, sum }, { colours, term, onTerm, room, unit }) {
   const many = terms.length > MOST_TERMS,
     shown = many ? strongest(terms) : terms;
-  const chosen = terms.find(({ channel }) => channel === term) ?? strongest(terms)[0];
+  const chosen = chosenTerm(terms, term);
   const peaks = ["window", "kernel", "products"].map(
     (part) => Math.max(...terms.flatMap((each) => each[part].map(Math.abs))) || 1,
   );

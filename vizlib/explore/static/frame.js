@@ -20,6 +20,7 @@ export function frame(el) {
       element("h1", { class: "name" }),
       element("p", { class: "about" }),
       element("p", { class: "answer", role: "status" }),
+      element("details", { class: "learn" }),
     ),
     element(
       "div",

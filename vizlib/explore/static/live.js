@@ -12,6 +12,7 @@ import { explain } from "./equation.js";
 import { frame } from "./frame.js";
 import { Intake } from "./intake.js";
 import { followKeys } from "./keyboard.js";
+import { Learn } from "./learn.js";
 import { Linked } from "./linked.js";
 import { Reply } from "./reply.js";
 import { mendEndKey, nameSliders } from "./sliders.js";
@@ -32,6 +33,7 @@ function live(model, el, weights, furnish) {
       new Controls(find("controls"), find("top").querySelector("button"), state, actions, !model.isPage),
       new Intake(find("drawing"), find("samples"), state, actions),
       new Reply(find("scores"), find("answer"), state, actions),
+      new Learn(find("learn"), state, actions),
       ...(model.isPage ? [] : [mendedSliders(root, model, state)]),
       ...furnish(root, state, actions),
     ],
@@ -71,7 +73,7 @@ function paint(state, { band, closeUp, others }) {
     explained = explain(network, tensors, made, place.layer, at);
   band.paint(at, explained);
   closeUp.paint(at, explained);
-  for (const view of others) view.paint();
+  for (const view of others) view.paint(explained);
 }
 
 // The sliders of a notebook are found once the view is there.

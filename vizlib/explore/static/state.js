@@ -36,6 +36,7 @@ export class State {
     this.says = ""; // what is to be said in place of an answer
     this.refusals = {}; // why a layer is not shown, by its name
     this.needs = null;
+    this.taught = null; // what the last step of learning changed
     this.other = null; // what the layers make of the image beside
     this.fed = this.data.isComputed ? null : new Fed(model, this);
     this.open();
