@@ -33,10 +33,10 @@ export class Learn {
     const stays = state.isPage ? "The file stays" : "The network in your kernel stays",
       image = element("label", {}, "This image shows ", this.label);
     this.weight = new WeightChange(state, () => this.actions.onChange());
-    const steer = element("div", { class: "steer" }, image, this.slider.root);
-    steer.append(button("One step", () => this.step()), this.back, this.told);
-    steer.append(element("p", { class: "quiet" }, `${stays} as it is.`));
-    root.append(element("div", { class: "lesson" }, steer, this.weight.root));
+    const choices = element("div", { class: "choices" }, image, this.slider.root);
+    choices.append(button("One step", () => this.step()), this.back, this.told);
+    choices.append(element("p", { class: "quiet" }, `${stays} as it is.`));
+    root.append(element("div", { class: "lesson" }, choices, this.weight.root));
   }
 
   // What the last step changed, as long as the view shows it.
