@@ -26,11 +26,11 @@ def soon(check, *given):
 class Page:
     """A file in the browser, with every request and complaint."""
 
-    def __init__(self, page, path, fragment=""):
+    def __init__(self, page, path, fragment="", allowed="\0"):
         self.page, self.requests, self.complaints = page, [], []
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda said: self.complaints.append(said.text))
+        page.on("console", lambda said: allowed in said.text or self.complaints.append(said.text))
         page.set_default_timeout(PATIENCE * 1000)
         page.goto(path.as_uri() + fragment)
         assert self.complaints == []  # or what follows would be waited for in vain

@@ -83,6 +83,18 @@ def test_strokes_are_answered_in_the_browser_and_by_the_kernel(run_cells):
     assert notebook.complaints == []
 
 
+def test_a_slow_network_has_its_own_thread_until_its_view_is_closed(run_cells):
+    notebook = run_cells(IMPORTS, 'view = explore.draw(weights.load("newnet"))\nview')
+    pad = Page(notebook)
+    pad.draw((0.5, 0.15), (0.5, 0.85))
+    pad.says("It reads 1")
+    computes = "() => typeof OPERATIONS === 'object'"
+    (engine,) = [worker for worker in notebook.page.workers if worker.evaluate(computes)]
+    with engine.expect_event("close"):
+        notebook.ask("view.close()")
+    assert notebook.complaints == []
+
+
 def check_kernel(pad, name):
     """Python has the very drawing, and torch's scores of it are those that are shown."""
     ask = pad.notebook.ask

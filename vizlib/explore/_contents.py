@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vizlib import capture, data, models
+from vizlib.explore._explorer import script
 from vizlib.explore._panels import palette
 from vizlib.explore._program import NotComputableError, Program, program
 from vizlib.explore._recordings import LARGEST, Recordings, plain, refusal
@@ -18,6 +20,8 @@ from vizlib.words import counted
 _COMPARED = 10  # images whose answers are held against torch's
 _FED = 16 << 20  # bytes of maps that the kernel sends at a time
 _PRODUCTS = 300_000_000  # multiplications that a browser does in about a third of a second
+_QUICK = 2_000_000  # multiplications that are done before a message to another thread arrives
+_EXPORT = re.compile(r"^export ", re.MULTILINE)
 
 
 def contents(
@@ -56,7 +60,8 @@ def _computed(recordings: Recordings) -> dict[str, Any]:
         raise NotComputableError("with other weights it does not compute the same")
     weights = b"".join(each["weights"] for each in sets)
     outputs = [output for each in sets for output in each["outputs"]]
-    return {**sets[0], "weights": weights, "outputs": outputs}
+    engine = _engine() if products > _QUICK else ""
+    return {**sets[0], "weights": weights, "outputs": outputs, "engine": engine}
 
 
 def _exported(model: nn.Module, few: Tensor, sets: int) -> dict[str, Any]:
@@ -78,6 +83,11 @@ def _exported(model: nn.Module, few: Tensor, sets: int) -> dict[str, Any]:
         "outputs": [output.numpy().tobytes() for output in outputs],
         "about": f"{counted(stages, 'layer')}, {size:,} weights",
     }
+
+
+def _engine() -> str:
+    """Return what computes a network in a thread of its own; nobody imports anything from it."""
+    return _EXPORT.sub("", script("engine.js", "graph.js", "jobs.js", "worker.js"))
 
 
 def _products(stage: capture.Stage) -> int:

@@ -24,9 +24,9 @@ _LARGE = 4 << 20  # bytes of weights
 MODULES = [  # each after those that it imports
     *("numbers", "kernel", "elements", "engine", "gradient", "graph", "fold", "ink", "contents"),
     *("tiles", "arrangement", "picture", "equation", "lens", "equation_view", "scores", "needs"),
-    *("sketch", "slider", "sliders", "jobs", "fed", "state", "answers", "actions", "address"),
-    *("linked", "controls", "intake", "headings", "band", "closeup", "colours", "reply"),
-    *("keyboard", "check", "frame", "learning", "weight", "learn", "live"),
+    *("sketch", "slider", "sliders", "jobs", "thread", "fed", "state", "answers", "actions"),
+    *("address", "linked", "controls", "intake", "headings", "band", "closeup", "colours"),
+    *("reply", "keyboard", "check", "frame", "learning", "weight", "learn", "live"),
 ]
 
 

@@ -82,5 +82,6 @@ export class Actions {
     this.state.changes = changed(changes);
     this.tell();
     this.answers.answer();
+    this.onChange(); // the slider stands where it was put, also where the answer takes long
   }
 }

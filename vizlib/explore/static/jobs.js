@@ -2,22 +2,21 @@
 // a slow network's last answer stands until the next one is whole.
 
 import { faded, run } from "./engine.js";
-import { dependents } from "./graph.js";
-import { winnerOf } from "./scores.js";
+import { dependents, graph } from "./graph.js";
 
 const SLICE = 14; // milliseconds
 
 // Runs a generator to its end, with pauses where it is slow; a newer job of the same name ends it.
 export class Jobs {
-  constructor() {
-    this.current = new Map();
+  constructor(slice = SLICE) {
+    Object.assign(this, { slice, current: new Map() });
   }
 
   start(name, generator, onEnd) {
     this.current.set(name, generator);
     const goOn = () => {
       if (this.current.get(name) !== generator) return;
-      const until = performance.now() + SLICE;
+      const until = performance.now() + this.slice;
       for (;;) {
         const { done, value } = generator.next();
         if (done) return onEnd(value);
@@ -33,6 +32,12 @@ export class Jobs {
   }
 }
 
+// A question about an image: all stages, or what the scores are without each channel of a layer.
+export const answering = (program, { tensors, image, changes, without }, tell) =>
+  without
+    ? withoutEach(program, tensors, image, changes, without, tell)
+    : allStages(program, tensors, image, changes);
+
 export function* allStages(program, tensors, image, changes) {
   const made = { __proto__: null, input: image };
   for (const [name, tensor] of run(program, tensors, image, changes)) {
@@ -42,19 +47,19 @@ export function* allStages(program, tensors, image, changes) {
   return made;
 }
 
-// The winner's score without each channel of a layer, computed from that layer on.
-export function* withoutEach(network, tensors, made, changes, layer, { scores, count }, tell) {
-  const winner = winnerOf(made[scores].values),
-    later = dependents(network, layer);
+// Computed from that layer on, and told channel by channel.
+function* withoutEach(program, tensors, image, changes, { layer, scores, count }, tell) {
+  const made = yield* allStages(program, tensors, image, changes),
+    later = dependents(graph(program), layer);
   const known = Object.fromEntries(Object.entries(made).filter(([name]) => !later.has(name)));
-  const rest = { input: "input", steps: [...network.steps.values()].filter(({ name }) => later.has(name)) };
+  const rest = { input: "input", steps: program.steps.filter(({ name }) => later.has(name)) };
   for (let channel = 0; channel < count; channel++) {
     known[layer] = faded(made[layer], { [channel]: 0 });
     let last;
-    for (const [name, tensor] of run(rest, tensors, made.input, changes, known)) {
+    for (const [name, tensor] of run(rest, tensors, image, changes, known)) {
       if (name === scores) last = tensor;
       yield;
     }
-    tell({ score: last.values[winner], winner: winnerOf(last.values) });
+    tell(last.values);
   }
 }

@@ -20,10 +20,9 @@ import { State } from "./state.js";
 
 const CHANNEL = new Set(["channel", "unit"]); // of maps, or of a layer of single numbers
 
-function live(model, el, weights, furnish) {
+function live(model, el, state, furnish) {
   const root = frame(el),
-    find = (name) => root.querySelector(`.${name}`),
-    state = new State(model, weights);
+    find = (name) => root.querySelector(`.${name}`);
   const paintSoon = oncePerFrame(() => root.isConnected && paint(state, views));
   const actions = new Actions(state, paintSoon);
   const views = {
@@ -52,11 +51,12 @@ function live(model, el, weights, furnish) {
   ];
   actions.answers.ask();
   if (state.beside >= 0) actions.answers.answerBeside();
-  setTimeout(() => put(find("foot"), difference(state)));
+  setTimeout(async () => put(find("foot"), await difference(state)));
   if (model.isPage) window.vizlib = forPrograms(state);
   return () => {
     for (const end of unfollow) end();
     for (const view of views.others) view.end?.();
+    state.thread.end();
   };
 }
 
@@ -131,5 +131,8 @@ function weightsOf(model, el) {
 
 // What else stands in the view is put there by furnish(root, state, actions), which returns its parts.
 export const liveView = (furnish = () => []) => () => ({
-  render: async ({ model, el }) => live(model, el, await weightsOf(model, el), furnish),
+  render: async ({ model, el }) => {
+    const state = new State(model, await weightsOf(model, el));
+    return live(model, el, await state.open(), furnish);
+  },
 });

@@ -62,8 +62,15 @@ function slide(model, { name, words, last }) {
   return label;
 }
 
+// A loop, for weights are tens of megabytes: `Uint8Array.from` would take seconds for them.
+function decoded(text) {
+  const characters = atob(text), own = new Uint8Array(characters.length);
+  for (let i = 0; i < own.length; i++) own[i] = characters.charCodeAt(i);
+  return new DataView(own.buffer);
+}
+
 function page(state, sliders, encoded) {
-  const buffers = encoded.map((text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer));
+  const buffers = encoded.map(decoded);
   const model = new Alone(unpacked(state, buffers)), view = widget();
   document.querySelector(".sliders").append(...sliders.map((slider) => slide(model, slider)));
   view.initialize?.({ model });

@@ -6,6 +6,7 @@ import { Fed } from "./fed.js";
 import { graph, mapsOf } from "./graph.js";
 import { bytes, packedPalette } from "./numbers.js";
 import { endsIn } from "./scores.js";
+import { Thread } from "./thread.js";
 import { peakOf } from "./tiles.js";
 
 const SCALE_OF = { map: 0, layer: 1, network: 2 };
@@ -39,20 +40,27 @@ export class State {
     this.taught = null; // what the last step of learning changed
     this.other = null; // what the layers make of the image beside
     this.fed = this.data.isComputed ? null : new Fed(model, this);
-    this.open();
-    this.ends = endsIn(this.network, this.made);
+    this.thread = new Thread(this.data);
   }
 
-  open() {
+  async open() {
     this.input = this.images.input(this.place.image);
-    if (this.fed) return this.fed.take();
-    this.whole = this.compute(this.input); // with all channels on
-    this.made = this.isWhole ? this.whole : this.compute(this.input, this.changes);
+    if (this.fed) this.fed.take();
+    else {
+      this.whole = await this.answered(this.input, {}); // with all channels on
+      this.made = this.isWhole ? this.whole : await this.answered(this.input, this.changes);
+    }
+    this.ends = endsIn(this.network, this.made);
+    return this;
   }
 
-  // All stages by name, at once: an answer that may take longer is a job.
-  compute(image, changes = {}, tensors = this.tensors) {
-    const steps = run(this.data.program, tensors, image, changes);
+  answered(image, changes) {
+    return this.thread.answer("open", { tensors: this.tensors, image, changes });
+  }
+
+  // All stages by name, at once: an answer that may take longer is asked of the thread.
+  compute(image) {
+    const steps = run(this.data.program, this.tensors, image);
     return { input: image, ...Object.fromEntries(steps) };
   }
 
