@@ -314,15 +314,15 @@ def inside(browser):
         names = [f"{name}.js" for name in MODULES]
         page.set_content(
             f'<script type="module">{script(*names)}\n'
-            "window.modules = { graph, tensorsOf, run, reachBack, explain };"
+            "window.modules = { graph, setsOf, run, reachBack, explain };"
             "Object.assign(window.modules, { mapsOf, partsOf, folded, cellTexts });"
             "</script>"
         )
         page.evaluate(
             """([data, shape, values]) => {
-              const { graph, tensorsOf, run } = window.modules;
+              const { graph, setsOf, run } = window.modules;
               const bytes = Uint8Array.from(atob(data.weights), (c) => c.charCodeAt(0));
-              const tensors = tensorsOf({ ...data, weights: bytes });
+              const [tensors] = setsOf({ ...data, weights: bytes }, 1);
               const input = { shape, values: new Float32Array(values) };
               const steps = run({ ...data.program, input: "input" }, tensors, input);
               const made = { input, ...Object.fromEntries(steps) };

@@ -125,7 +125,7 @@ class _Training:
         return frames
 
     def _curves(self, epoch: int) -> Iterator[Lines]:
-        size: dict[str, Any] = {"at": epoch, "width": 200, "height": 84}
+        size: dict[str, Any] = {"at": epoch, "width": 200, "height": 104}
         accuracy, loss = self._series("accuracy"), self._series("loss")
         yield Lines(accuracy, title="accuracy", percent=True, scale="errors", **size)
         yield Lines(loss, title="loss", scale="log", **size)

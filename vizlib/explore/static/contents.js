@@ -14,9 +14,7 @@ function half(bits) {
   return sign * (power ? 2 ** (power - 15) * (1 + part / 1024) : 2 ** -14 * (part / 1024));
 }
 
-export const tensorsOf = (data) => setsOf(data, 1)[0];
-
-// The same network with several sets of weights, one after the other.
+// The network's own tensors, in as many sets as there are, one after the other.
 export function setsOf({ program: { tensors }, weights, half: isHalf }, many) {
   const values = isHalf ? halves(bytes(weights)) : floats(weights),
     size = tensors.reduce((sum, { shape }) => sum + count(shape), 0);
