@@ -276,7 +276,7 @@ def test_an_epoch_later_or_earlier_every_number_is_that_of_its_weights(explorer,
         np.testing.assert_allclose(eval(shown), chances, atol=1e-5)  # noqa: S307 - our own
     view.page.get_by_role("button", name="Back", exact=True).click()
     view.page.wait_for_function(
-        "() => document.querySelector('.steer p').textContent === 'epoch 1'"
+        "() => document.querySelector('.past .steer p').textContent === 'epoch 1'"
     )
     assert view.slider("epoch").get_attribute("aria-valuetext") == "1"
     view.notebook.screenshot(f"epochs-{told.split()[0]}")

@@ -234,7 +234,7 @@ def test_every_stage_is_what_torch_makes_after_each_epoch(opened, history):
         page.reads(scores_of(history, epoch, IMAGES[0]))
         accuracy = 100 * history.val_accuracy[epoch - 1]
         says = f"epoch {epoch}, validation accuracy {accuracy:.2f} %" if epoch else "epoch 0"
-        assert page.text(".steer p") == says
+        assert page.text(".past .steer p") == says
     assert "over 1 image after each of 4 epochs: " in page.text(".foot")
     assert (page.requests, page.complaints) == ([page.page.url.split("#")[0]], [])
 
@@ -299,7 +299,7 @@ def test_the_buttons_and_the_address_step_through_the_epochs(opened, history):
         page.page.get_by_role("button", name="Back", exact=True).click()
     page.reads(scores_of(history, 0, IMAGES[3]))
     page.page.get_by_role("button", name="Play", exact=True).click()
-    page.waits_for(".steer p", "epoch 3, ")
+    page.waits_for(".past .steer p", "epoch 3, ")
     page.reads(scores_of(history, 3, IMAGES[3]))
     assert page.complaints == []
 
@@ -321,7 +321,7 @@ def test_what_a_page_cannot_compute_was_recorded_at_each_epoch(opened, history, 
         kernels = page.page.locator(".past .maps").first
         kernels.locator("canvas").focus()
         page.page.keyboard.press("ArrowRight")
-        said = page.text(".told").rsplit(" ", 1)[1]
+        said = page.text(".past > .told").rsplit(" ", 1)[1]
         assert number(said) == pytest.approx(float(weight[0, 0, 0, 0]), abs=6e-4)
         page.page.evaluate("() => document.activeElement.blur()")
 

@@ -15,8 +15,9 @@ class Past {
     Object.assign(this, { root, state, channel: 0, key: null });
     const { epochs, first } = state.data,
       go = (epoch) => actions.showEpoch(epoch),
-      place = { get: () => state.place.epoch };
-    this.steps = stepper("epoch", { model: place, change: (_, at) => go(at), lastOf: () => epochs.length - 1 });
+      model = { get: () => state.place.epoch },
+      lastOf = () => epochs.length - 1;
+    this.steps = stepper("epoch", { model, lastOf, change: (_, at) => go(at) });
     this.slider = new Slider("epoch", go);
     this.slider.root.hidden = !state.isPage; // a notebook has one of its own
     this.said = element("p", { role: "status" });
@@ -32,20 +33,21 @@ class Past {
 
   // Those that Python packed for this epoch, with the very weights that the page computes with.
   get panels() {
-    const { data, place, network, tensors } = this.state,
+    const { data, place, network, sets } = this.state,
       [kernels, ...curves] = data.frames[place.epoch].panels;
     const [count, height, width] = kernels.shape,
       size = height * width;
-    const own = () => tensors[network.steps.get(data.first).options.weight.tensor].values;
+    // Learning in the page changes no snapshot.
+    const own = () => sets[place.epoch][network.steps.get(data.first).options.weight.tensor].values;
     kernels.values ??= (kernels.data ? floats(kernels.data) : own()).subarray(0, count * size);
     for (const curve of curves) curve.values ??= floats(curve.data);
     const isHere = place.layer === data.first && place.channel < count;
     kernels.chosen = isHere ? place.channel : null;
     this.channel = kernels.chosen ?? this.channel;
     const values = kernels.values.subarray(this.channel * size, (this.channel + 1) * size),
-      shape = [1, height, width],
-      one = { ...kernels, title: `weights of channel ${this.channel}`, values, shape, picture: null, width: WIDTH };
-    return [kernels, one, ...curves];
+      title = `weights of channel ${this.channel}`,
+      one = { title, values, shape: [1, height, width], picture: null, width: WIDTH };
+    return [kernels, { ...kernels, ...one }, ...curves];
   }
 
   paint() {
