@@ -255,6 +255,9 @@ model, x = Rolling(), data.load("digits").test.images[:2]
 grown = [{k: v * factor for k, v in model.state_dict().items()} for factor in (1, 3, 0.5)]
 view = explore.epochs(History(snapshots=dict(enumerate(grown))), x, model=model)
 view"""
+RESTART = """async () => {
+  await window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart();
+}"""
 AFTER = """model.load_state_dict(grown[{}])
 with torch.no_grad(): print(model(data.normalize(x[{}:{} + 1]))[0].tolist())"""
 
@@ -281,3 +284,9 @@ def test_an_epoch_later_or_earlier_every_number_is_that_of_its_weights(explorer,
     assert view.slider("epoch").get_attribute("aria-valuetext") == "1"
     view.notebook.screenshot(f"epochs-{told.split()[0]}")
     assert view.notebook.complaints == []
+    # Without its kernel a view goes on computing, or it stays with what it has.
+    view.page.evaluate(RESTART)
+    view.slider("epoch").press("End")
+    then = "epoch 2" if roll == "torch.relu" else "epoch 1"
+    view.says(".answer", "It reads" if roll == "torch.relu" else "The kernel has restarted")
+    view.says(".past .steer p", then)

@@ -173,6 +173,13 @@ def test_a_network_of_ones_own_is_given_and_left_as_it_is():
     np.testing.assert_array_equal(large.reshape(9, 3), below[1])
 
 
+def test_a_closed_view_says_so(history):
+    view = explore.epochs(history, IMAGES)
+    view.close()
+    with pytest.raises(ValueError, match="this view is closed; make it anew"):
+        view.figure()
+
+
 def test_what_has_no_past_is_told(history):
     with pytest.raises(
         ValueError, match=r"lenet has no snapshots .*train\.fit\(…, snapshot_every=1\)"

@@ -199,10 +199,10 @@ class _Epochs(Network):
 
     def figure(self) -> plots.Figure:
         """Return the training and the network as they are shown, for print."""
-        place, epoch = self.where, self._canvas.epoch
+        network, place = super().figure(), self.where
         channel = place.channel if place.layer == self._first else 0
-        above = self._training.frame(epoch, min(channel, _KERNELS - 1))
-        return plots.together([above.figure()], [super().figure()])
+        above = self._training.frame(self._canvas.epoch, min(channel, _KERNELS - 1))
+        return plots.together([above.figure()], [network])
 
     def _held(self, *, recorded: bool = False) -> dict[str, Any]:
         held = super()._held(recorded=recorded)

@@ -22,13 +22,14 @@ export class Fed {
     if (this.isWaiting) return;
     if (model.isPage) return model.set("made", { ...this.recorded(state.place.image) });
     this.isWaiting = true;
+    this.epoch = state.place.epoch; // of the answer that is waited for
     setInk(model, state);
     model.set("asked", model.get("asked") + 1);
     model.save_changes();
     if (tell(() => model.send({}))) return; // which, unlike saving, fails without a kernel
     this.isWaiting = false;
     state.says = GONE;
-    state.place.image = this.image;
+    Object.assign(state.place, this.at);
     this.onNew();
   }
 
@@ -40,7 +41,7 @@ export class Fed {
   take() {
     const { image, stages, beside, says, error } = this.model.get("made"),
       { state } = this;
-    this.image = image;
+    this.at = { image, epoch: this.epoch ?? state.place.epoch };
     state.says = error;
     if (error) return;
     state.refusals = says;
