@@ -154,8 +154,9 @@ function showWindows({ terms, height, width, bias, sum }, { colours, term, onTer
     ),
   );
   const isOne = terms.length === 1, // there is nothing to choose from
-    beside = room > 500 && !isOne ? room - 15 * unit : room;
-  const cell = cellFor((beside - 3.2 * unit) / (3 * width), height, unit);
+    beside = room > 600 && !isOne ? room - 15 * unit : room;
+  const signs = 2.9 * unit + 3; // pixels of × and =, and of the gaps
+  const cell = cellFor((beside - signs) / (3 * width), height, unit);
   const matrices = ["window", "kernel", "products"].map((part, i) =>
     matrix({
       name: i < 2 ? `${part}, map ${chosen.channel}` : part,
