@@ -154,7 +154,8 @@ function showWindows({ terms, height, width, bias, sum }, { colours, term, onTer
     ),
   );
   const isOne = terms.length === 1, // there is nothing to choose from
-    beside = room > 600 && !isOne ? room - 15 * unit : room;
+    aside = 10.9 * unit + 2 * (list.querySelector("canvas").width + 2), // the list, and the gap
+    beside = room > 600 && !isOne ? room - aside : room;
   const signs = 2.9 * unit + 3; // pixels of × and =, and of the gaps
   const cell = cellFor((beside - signs) / (3 * width), height, unit);
   const matrices = ["window", "kernel", "products"].map((part, i) =>
