@@ -702,3 +702,11 @@ def test_nothing_is_cut_and_nothing_lies_upon_another(opened, lenet, images, siz
             assert seen.page.evaluate(FAULTS, PARTS) == []
             seen.page.get_by_role("button", name="Paint").click()
             assert seen.page.evaluate(FAULTS, PARTS) == []
+
+
+@pytest.mark.browser
+def test_as_wide_as_in_a_notebook_the_whole_step_is_on_the_screen(opened):
+    with opened(explore.convolution(), size=(850, 720)) as seen:
+        box = seen.page.locator(".vizlib-sliding").bounding_box()
+        assert box["y"] + box["height"] <= 720
+        assert seen.page.evaluate(FAULTS, PARTS) == []
