@@ -50,6 +50,7 @@ export class Learn {
       { first = state.tensors, count = 0 } = last ?? {};
     if (state.isEmpty) return put(this.told, "An empty pad: draw a digit.");
     this.jobs.start("step", oneStep(state, Number(label.value), RATES[this.rate]), (found) => {
+      if (found.before !== state.tensors) return; // another epoch's are shown by now
       state.taught = { ...found, first, count: count + 1 };
       this.use(found.after);
     });
@@ -82,7 +83,7 @@ export class Learn {
     if (this.image === input) return;
     this.image = input;
     const label = data.labels[place.image];
-    if (label !== undefined) this.label.value = label;
+    if (label < data.classes.length) this.label.value = label;
   }
 }
 
