@@ -24,10 +24,11 @@ export class Learn {
     const { root, state } = this,
       button = (text, onclick) => element("button", { type: "button", onclick }, text);
     this.label = element("select", {}, ...state.data.classes.map((name, i) => new Option(name, i)));
-    this.slider = new Slider("rate", (at) => {
+    const change = (at) => {
       this.rate = at;
       this.paint();
-    });
+    };
+    this.slider = new Slider("rate", change, { max: RATES.length - 1 });
     this.told = element("p", { class: "told", role: "status" });
     this.back = button("As it was", () => this.undo());
     const stays = state.isPage ? "The file stays" : "The network in your kernel stays",
