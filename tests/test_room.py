@@ -80,7 +80,7 @@ ANIMALS = ["cat", "dog", "hippopotamus", "giant panda", *"456789"]
 VIEWS = {
     "layers": lambda: explore.layers(weights.load("lenet"), IMAGES, LABELS, state="layer=conv2"),
     "layers, deep": lambda: explore.layers(deep(), IMAGES, LABELS, classes=ANIMALS),
-    "pixel": lambda: explore.pixel(weights.load("newnet"), IMAGES, state="layer=features.3"),
+    "pixel": lambda: explore.pixel(weights.load("newnet"), IMAGES, state="layer=features.7"),
     "switch_off": lambda: explore.switch_off(
         weights.load("mlp"), IMAGES, LABELS, state="layer=linear1 channel=7 strength=0"
     ),

@@ -25,8 +25,8 @@ MODULES = [  # each after those that it imports
     *("numbers", "kernel", "elements", "engine", "gradient", "graph", "fold", "ink", "contents"),
     *("tiles", "arrangement", "picture", "equation", "lens", "equation_view", "scores", "needs"),
     *("sketch", "slider", "sliders", "jobs", "thread", "fed", "state", "answers", "actions"),
-    *("address", "linked", "controls", "intake", "headings", "band", "closeup", "colours"),
-    *("reply", "keyboard", "check", "frame", "learning", "weight", "learn", "live"),
+    *("address", "linked", "controls", "intake", "strongest", "headings", "band", "closeup"),
+    *("colours", "reply", "keyboard", "check", "frame", "learning", "weight", "learn", "live"),
 ]
 
 

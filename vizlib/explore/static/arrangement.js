@@ -9,6 +9,8 @@ const GAP = 3,
   TIGHT = 1; // between large maps, and between small ones
 export const LANE = 7; // for each line that passes by other layers
 const EDGE = 5; // around the picture, for the frame of the chosen map
+const READABLE = 1.8, // letters' heights: the side of a map on a page
+  NUMBER = 16; // pixels above it, for its number
 
 // How many maps stand beside each other where each shall be as large as possible.
 export function gridFor({ count, height, width }, wide, high) {
@@ -47,8 +49,22 @@ export function seen(name, tensor) {
   return isPhotograph ? { ...maps, count: 1, isPhotograph } : maps;
 }
 
+// Maps in pages are large enough to be read, each with its number above it.
+function pageFor({ height, width }, { along, across, unit }) {
+  const head = Math.max(NUMBER, 1.15 * unit),
+    least = (READABLE * unit) / Math.max(height, width);
+  const columns = Math.max(1, Math.floor((along + GAP) / (least * width + GAP))),
+    rows = Math.max(1, Math.floor((across + GAP) / (least * height + head + GAP)));
+  const size = Math.min(
+    ((along + GAP) / columns - GAP) / width,
+    ((across + GAP) / rows - GAP - head) / height,
+  );
+  return { grid: { columns, rows, gap: GAP, head }, tile: [size * width, size * height] };
+}
+
 function nodeFor(part, tensor, room) {
   const maps = seen(part.shows, tensor);
+  if (part.isPaged) return { ...part, maps, ...pageFor(maps, room) };
   if (!maps.isVector && maps.height === 1) return { ...part, maps, ...signalsFor(maps, room) };
   if (!maps.isVector) {
     const grid = gridFor(maps, room.along, room.across);
@@ -62,9 +78,9 @@ function nodeFor(part, tensor, room) {
   return { ...part, maps, grid, tile: [wide / grid.columns, high / grid.rows] };
 }
 
-const extent = ({ grid, tile }) => [
-  grid.columns * tile[0] + (grid.columns - 1) * grid.gap,
-  grid.rows * tile[1] + (grid.rows - 1) * grid.gap,
+const extent = ({ grid: { columns, rows, gap, head = 0 }, tile }) => [
+  columns * tile[0] + (columns - 1) * gap,
+  rows * (tile[1] + head) + (rows - 1) * gap,
 ];
 
 // Places `parts` (each with `name`, the stage it `shows`, and the names it `reads`) in `along` by
@@ -136,11 +152,15 @@ function stood(rows, { along, breadth, down, beside }) {
   return { nodes, length: at - gap + EDGE };
 }
 
-// The corner of a map or a unit.
-export function cornerOf({ x, y, grid, tile }, index) {
-  const column = index % grid.columns,
-    row = Math.floor(index / grid.columns);
-  return [x + column * (tile[0] + grid.gap), y + row * (tile[1] + grid.gap)];
+// The channels that are seen there: all of them, or those of a page.
+export const channelsOf = ({ channels, maps }) => channels ?? [...Array(maps.count).keys()];
+
+// The corner of a map or a unit that is seen there.
+export function cornerOf({ x, y, grid, tile, channels }, channel) {
+  const { columns, gap, head = 0 } = grid,
+    index = channels ? channels.indexOf(channel) : channel,
+    row = Math.floor(index / columns);
+  return [x + (index % columns) * (tile[0] + gap), y + head + row * (tile[1] + head + gap)];
 }
 
 // What a point of the picture shows: { node, channel, row, column }, or nothing.
@@ -149,10 +169,10 @@ export function under(layout, px, py) {
     const { x, y, width, height, grid, tile, maps } = node;
     if (px < x || py < y || px >= x + width || py >= y + height) continue;
     const column = Math.floor((px - x) / (tile[0] + grid.gap)),
-      row = Math.floor((py - y) / (tile[1] + grid.gap));
-    const channel = row * grid.columns + column,
-      [left, top] = cornerOf(node, channel);
-    if (channel >= maps.count || column >= grid.columns) return null;
+      row = Math.floor((py - y) / (tile[1] + (grid.head ?? 0) + grid.gap));
+    const channel = channelsOf(node)[row * grid.columns + column];
+    if (channel === undefined || column >= grid.columns) return null;
+    const [left, top] = cornerOf(node, channel);
     const place = (at, size, count) => Math.min(Math.max(Math.floor((at / size) * count), 0), count - 1);
     return {
       node,

@@ -6,6 +6,7 @@ import { mapsOf, reachBack, valueAt } from "./graph.js";
 import { Headings } from "./headings.js";
 import { written } from "./numbers.js";
 import { paintNetwork } from "./picture.js";
+import { isMany, pageOf } from "./strongest.js";
 import { sized } from "./tiles.js";
 
 const NARROW = 560; // pixels of a view (live.css has them too) in which the picture flows down
@@ -53,7 +54,7 @@ export class Band {
       unit = parseFloat(getComputedStyle(this.root).fontSize);
     const width = canvas.clientWidth,
       height = down ? 0 : canvas.clientHeight;
-    const key = [layer, width, height, unit, down].join();
+    const key = [layer, width, height, unit, down, state.isStrongest].join();
     if (this.key === key) return;
     Object.assign(this, { key, down });
     this.nodes = this.columns(down ? 12 : Math.max(4, Math.floor(width / (unit * 4.3))));
@@ -66,7 +67,7 @@ export class Band {
 
   // The parts that have a column, at most so many, each with those that it reads.
   columns(most) {
-    const { network, place } = this.state;
+    const { network, place, isStrongest } = this.state;
     const input = { name: "input", stages: ["input"], parts: [] };
     const shown = [input, ...folded(this.parts, place.layer, most - 1)];
     const holder = new Map(shown.flatMap((part) => part.stages.map((stage) => [stage, part.name])));
@@ -76,13 +77,23 @@ export class Band {
       const reads = new Set(sources.map((name) => holder.get(name)));
       reads.delete(part.name);
       reads.delete(undefined);
-      return { ...part, shows, reads: [...reads], operation: network.steps.get(shows)?.operation ?? "" };
+      const isPaged = isStrongest && shows === place.layer && isMany(this.state.maps),
+        operation = network.steps.get(shows)?.operation ?? "";
+      return { ...part, shows, isPaged, reads: [...reads], operation };
     });
+  }
+
+  // Of the strongest channels, those on the page of the chosen one are seen.
+  turnPage({ place, tensor, maps }) {
+    const node = [...this.layout.nodes.values()].find(({ isPaged }) => isPaged);
+    this.page = node && pageOf(tensor, maps, place.channel, node.grid.columns * node.grid.rows);
+    if (node) node.channels = this.page.channels;
   }
 
   paint([channel, top, left], explained) {
     if (!this.canvas.clientWidth || !this.canvas.clientHeight) return; // not on the screen yet
     this.arrange();
+    this.turnPage(this.state);
     const { canvas, state } = this,
       { network, tensors, made, changes, colours, images, place } = state,
       limitsOf = (tensor) => state.limitsOf(tensor);
@@ -95,7 +106,8 @@ export class Band {
       terms: strongest.slice(0, MOST_TERMS_DRAWN),
       layer: this.nodes.find((node) => node.shows === place.layer)?.name,
     });
-    const label = `${this.nodes.length} layers; you are at ${place.layer}, channel ${channel}`;
-    canvas.setAttribute("aria-label", label);
+    const label = `${this.nodes.length} layers; you are at ${place.layer}, channel ${channel}`,
+      page = this.page ? `; seen there, the strongest first: ${this.page.channels.join(", ")}` : "";
+    canvas.setAttribute("aria-label", label + page);
   }
 }

@@ -1,10 +1,13 @@
-// The arrow keys: they move the layer and the channel, and on the large map the value.
+// The arrow keys: they move the layer and the channel, and on the large map the value. Two more keys
+// turn the pages of the strongest channels.
 
 import { element } from "./elements.js";
 
 const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
-export function followKeys(root, { state, actions, controls, closeUp }) {
+const PAGES = { PageUp: -1, PageDown: 1 };
+
+export function followKeys(root, { state, actions, controls, strongest, closeUp }) {
   closeUp.map.onkeydown = (event) => {
     const by = STEPS[event.key];
     if (!by) return;
@@ -13,7 +16,13 @@ export function followKeys(root, { state, actions, controls, closeUp }) {
     actions.go(neighbour(state.at, by, closeUp.lens));
   };
   root.onkeydown = (event) => {
-    const by = STEPS[event.key];
+    const by = STEPS[event.key],
+      pages = PAGES[event.key];
+    if (pages && strongest.band.page && event.target.matches(".picture, .strongest *")) {
+      event.preventDefault();
+      event.stopPropagation();
+      return strongest.turn(pages);
+    }
     if (!by || event.target.matches("input, textarea, select")) return;
     event.preventDefault();
     event.stopPropagation(); // JupyterLab would leave the cell

@@ -17,6 +17,7 @@ import { Linked } from "./linked.js";
 import { Reply } from "./reply.js";
 import { mendEndKey, nameSliders } from "./sliders.js";
 import { State } from "./state.js";
+import { Strongest } from "./strongest.js";
 
 const CHANNEL = new Set(["channel", "unit"]); // of maps, or of a layer of single numbers
 
@@ -25,14 +26,17 @@ function live(model, el, state, furnish) {
     find = (name) => root.querySelector(`.${name}`);
   const paintSoon = oncePerFrame(() => root.isConnected && paint(state, views));
   const actions = new Actions(state, paintSoon);
+  const band = new Band(root, find("network").querySelector("canvas"), find("titles"), state, actions),
+    strongest = new Strongest(find("strongest"), state, actions, band);
   const views = {
-    band: new Band(root, find("network").querySelector("canvas"), find("titles"), state, actions),
+    band,
     closeUp: new CloseUp(find, state, actions, paintSoon),
     others: [
-      new Controls(find("controls"), find("top").querySelector("button"), state, actions, !model.isPage),
+      new Controls(find("controls"), find("restore"), state, actions, !model.isPage),
       new Intake(find("drawing"), find("samples"), state, actions),
       new Reply(find("scores"), find("answer"), state, actions),
       new Learn(find("learn"), state, actions),
+      strongest,
       ...(model.isPage ? [] : [mendedSliders(root, model, state)]),
       ...furnish(root, state, actions),
     ],
@@ -43,7 +47,7 @@ function live(model, el, state, furnish) {
   find("band").classList.toggle("unscored", !state.ends);
   put(find("name"), state.data.title);
   put(find("about"), `${state.data.about}, ${state.fed ? fedBy : "computed in this page"}`);
-  followKeys(root, { state, actions, controls, closeUp: views.closeUp });
+  followKeys(root, { state, actions, controls, strongest, closeUp: views.closeUp });
   intake.open(model); // before the image of the place is told
   const unfollow = [
     followRoom(root, paintSoon),

@@ -1,6 +1,6 @@
 // The whole network painted as one connected picture.
 
-import { LANE, cornerOf } from "./arrangement.js";
+import { LANE, channelsOf, cornerOf } from "./arrangement.js";
 import { atlasOf, colour, photograph } from "./tiles.js";
 
 const FEW = 150; // lines between two layers at most; more are a grey fan
@@ -43,11 +43,13 @@ function paintReading(context, layout, { down }, { line, faint }, node, name) {
   if (layout.depth.get(node.name) - layout.depth.get(name) > 1) {
     return paintPassing(context, layout, from, node, down);
   }
-  const many = isChannelwise(node, from) ? node.maps.count : node.maps.count * from.maps.count;
+  const channels = channelsOf(node),
+    read = channelsOf(from);
+  const many = isChannelwise(node, from) ? channels.length : node.maps.count * from.maps.count;
   if (many > FEW || node.maps.isVector || from.maps.isVector)
     return paintFan(context, from, node, faint, down);
-  for (let to = 0; to < node.maps.count; to++) {
-    const sources = isChannelwise(node, from) ? [to] : [...Array(from.maps.count).keys()];
+  for (const to of channels) {
+    const sources = isChannelwise(node, from) ? read.filter((source) => source === to) : read;
     for (const source of sources)
       paintLine(context, endOf(from, source, down), startOf(node, to, down), down);
   }
@@ -136,21 +138,33 @@ function paintNode(context, node, scene, { line, accent, minus }) {
     ? null
     : atlasOf(tensor.values, maps, grid.columns, scene.limitsOf(tensor), scene.colours);
   if (maps.isVector) paintUnits(context, node, atlas, line);
-  for (let i = 0; i < maps.count && !maps.isVector; i++) {
+  for (const i of maps.isVector ? [] : channelsOf(node)) {
     const [x, y] = cornerOf(node, i),
       corner = [(i % grid.columns) * maps.width, Math.floor(i / grid.columns) * maps.height];
     if (isPhotograph) context.drawImage(photograph(tensor, scene.range), x, y, ...tile);
     else context.drawImage(atlas, ...corner, maps.width, maps.height, x, y, ...tile);
     if (tile[0] > 9) border(context, [x, y], tile, line, 1, 0.5);
+    if (grid.head) writeNumber(context, i, [x, y], node, scene);
   }
   for (const [channel, factor] of Object.entries(scene.changes[shows] ?? {})) {
-    if (factor === 0) paintSlash(context, cornerOf(node, channel), tile, minus);
+    if (factor === 0 && channelsOf(node).includes(Number(channel)))
+      paintSlash(context, cornerOf(node, Number(channel)), tile, minus);
   }
   if (scene.layer === node.name) {
     const corner = cornerOf(node, scene.channel);
     border(context, corner, tile, "#fff", 2, 1);
     border(context, corner, tile, accent, 2.5, 3);
   }
+}
+
+// Above the map, and above the lines that lead to others.
+function writeNumber(context, number, [x, y], { grid, tile }, { element }) {
+  const { fontFamily } = getComputedStyle(element);
+  context.fillStyle = colour(element, "tint");
+  context.fillRect(x, y - grid.head, tile[0], grid.head);
+  Object.assign(context, { font: `${0.75 * grid.head}px ${fontFamily}`, textAlign: "center" });
+  context.fillStyle = colour(element, "ink");
+  context.fillText(number, x + tile[0] / 2, y - 0.3 * grid.head);
 }
 
 function paintUnits(context, node, atlas, line) {

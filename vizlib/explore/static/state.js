@@ -37,6 +37,7 @@ export class State {
     this.says = ""; // what is to be said in place of an answer
     this.refusals = {}; // why a layer is not shown, by its name
     this.needs = null;
+    this.isStrongest = false; // whether of many channels the strongest come first, in pages
     this.taught = null; // what the last step of learning changed
     this.other = null; // what the layers make of the image beside
     this.fed = this.data.isComputed ? null : new Fed(model, this);
