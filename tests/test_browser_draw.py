@@ -84,7 +84,8 @@ def test_strokes_are_answered_in_the_browser_and_by_the_kernel(run_cells):
 
 
 def test_a_slow_network_has_its_own_thread_until_its_view_is_closed(run_cells):
-    notebook = run_cells(IMPORTS, 'view = explore.draw(weights.load("newnet"))\nview')
+    slow = "from vizlib.explore import _contents\n_contents._QUICK = 0"
+    notebook = run_cells(IMPORTS, slow, 'view = explore.draw(weights.load("newnet"))\nview')
     pad = Page(notebook)
     pad.draw((0.5, 0.15), (0.5, 0.85))
     pad.says("It reads 1")

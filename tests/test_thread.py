@@ -39,8 +39,9 @@ def newnet():
 
 
 @pytest.fixture
-def shown(browser, tmp_path):
+def shown(browser, tmp_path, monkeypatch):
     """Open a view in a page whose scripts are watched, after `script` and with `head` in it."""
+    monkeypatch.setattr("vizlib.explore._contents._QUICK", 2_000_000)
     contexts = []
 
     def shown(view, address="", script="", head=""):
