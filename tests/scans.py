@@ -272,6 +272,52 @@ def cells(digits: list[int], chance: np.random.Generator) -> tuple[np.ndarray, l
     return sheet.picture(chance.uniform(0, 4)), boxes
 
 
+def form(digits: list[int], chance: np.random.Generator) -> tuple[np.ndarray, list[Box]]:
+    """Cells that were printed thin or bold, laid a little askew under a lamp, and photographed."""
+    side = chance.uniform(60, 110)
+    wide, edge = side * chance.uniform(0.75, 1), side * chance.uniform(0.4, 1)
+    gap = side * chance.choice([0, 0.04, 0.15, 0.4])  # one wall between cells, two, or a space
+    step = wide + gap
+    size = round(2 * edge + step * len(digits)), round(2 * edge + side)
+    sheet = Sheet(size, chance.uniform(190, 245), chance)
+    rule, width = chance.uniform(20, 190), side * chance.uniform(0.015, 0.06)
+    roof = gap == 0 and chance.random() < 0.4  # or a comb: a floor with teeth, and no roof
+    tall = side * (chance.uniform(0.2, 1) if roof else 1)
+    boxes, pen, ink = [], side * chance.uniform(0.05, 0.09), chance.uniform(20, 100)
+    reach = chance.choice([0.6, 0.75, 0.95])  # of the cell: the largest touch or cross their frame
+    for i, digit in enumerate(digits):
+        a, b, top, floor = edge + i * step, edge + i * step + wide, edge, edge + side
+        teeth = [(a, floor - tall), (a, floor), (b, floor), (b, floor - tall)]
+        sheet.line(teeth if roof else [*teeth, teeth[0]], width, rule)
+        height = reach * side
+        left, up = chance.normal(0, 0.04 * side, 2)
+        up += (side - height) / 2
+        boxes.append((a + 0.5 * wide - 0.36 * height + left, top + up, 0.72 * height, height))
+        sheet.digit(digit, boxes[-1], pen, ink)
+    sheet.blurred(chance.uniform(0, 1))
+    sheet.grey, boxes = turned(sheet.grey, boxes, chance.uniform(-3, 3))
+    if chance.random() < 0.5:
+        y, x = np.mgrid[: size[1], : size[0]] / np.array(size[::-1])[:, None, None]
+        dark = x + chance.normal(0, 0.3) * y > chance.uniform(0.2, 0.8)
+        sheet.grey *= 1 - chance.uniform(0.1, 0.5) * ndimage.gaussian_filter(dark * 1.0, 4)
+    return sheet.picture(chance.uniform(0, 5)), boxes
+
+
+def turned(grey: np.ndarray, boxes: list[Box], degrees: float) -> tuple[np.ndarray, list[Box]]:
+    """Turn a picture around its middle, the paper going on outside; each box keeps its size."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    middle = (np.array(grey.shape) - 1) / 2
+    there = np.array([[c, s], [-s, c]])
+    picture = ndimage.affine_transform(
+        grey, there, middle - there @ middle, order=1, mode="nearest"
+    )
+    moved = []
+    for left, top, width, height in boxes:
+        centre = there.T @ (np.array([top + height / 2, left + width / 2]) - middle) + middle
+        moved.append((centre[1] - width / 2, centre[0] - height / 2, width, height))
+    return picture, moved
+
+
 def rows(digits: list[int], chance: np.random.Generator) -> tuple[np.ndarray, list[Box]]:
     """Two rows one below the other, as the numbers of a sum."""
     half = (len(digits) + 1) // 2
@@ -316,7 +362,7 @@ def collage(digits: list[int], chance: np.random.Generator) -> tuple[np.ndarray,
     return np.hstack(parts), boxes
 
 
-NUMBERS = {kind.__name__: kind for kind in (telephone, cells, rows, photographed, collage)}
+NUMBERS = {kind.__name__: kind for kind in (telephone, cells, form, rows, photographed, collage)}
 
 
 def number(kind: str, digits: list[int], seed: int) -> tuple[np.ndarray, list[Box]]:

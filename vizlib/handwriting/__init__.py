@@ -22,12 +22,14 @@ step is in `Prepared.steps`, by the name that is given here:
    - What is narrower than a window is filled with paper: strokes are, shadows are not.
 3. *white on black*: the share of the light that the ink takes away, in the sun and in the shade.
 4. *cropped*: the digit's place, which is looked for in a smaller picture, at most 270 pixels wide.
-   - Printed lines, squares and frames are taken out: they run through, or have marks inside.
+   - Printed lines and squares are taken out, which run through, and the cells of forms, whose
+     lines are straight and meet others; strokes that cross them stay whole.
    - What hangs together is a mark, with what is near it: the bar of a 5 may stand apart.
    - Of all marks, the one is taken that most looks like a digit (`_digit.likeness`).
    - A wide window sees broad strokes whole; a narrower one, which sees no shadow, is tried only
      where that shows nothing like a digit.
    - What is about as tall and as strong as that digit is another digit, for `read_all`.
+   - A wide mark that looks like no digit is cut in two, where both sides look like one.
 5. *specks dropped*: the digit's own ink alone.
    - An edge runs where there is half of the ink of the stroke nearby: it is as sharp as ink's.
    - A cloud that is hardly darker than the rest of the paper is refused.
@@ -42,7 +44,7 @@ learning applied to document recognition, 1998).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +63,8 @@ STEPS = (
 )
 DIGITS = range(10)
 DOUBTFUL, NONE = 0.5, "this does not look like one of MNIST's digits"
+# Doubts of what is no single digit, and of both of its sides (a 2 with a long foot; the letter M).
+ONE, TWO = 0.8, 0.15
 _OWN = 2  # pixels: the soft edge of a stroke is no wider
 Box = tuple[int, int, int, int]
 
@@ -137,18 +141,35 @@ def prepare(image: Any) -> Prepared:
 
 
 def prepared_from(image: Any, most: int | None = None) -> list[Prepared]:
-    """Prepare all digits in a picture, or so many: the one that most looks like one first."""
+    """Prepare all digits in a picture, or so many marks: what most looks like a digit first."""
     photo = _photo.read_grey(image)
-    found = []
+    found: list[Prepared] = []
+    more = -1
     if digits := _digit.find(photo.values):
-        cuts = [_digit.seen_closely(digits, mask) for mask in digits.masks[:most]]
-        found = [laid_out(photo, digits, *cut) for cut in cuts if cut]
+        cuts = [cut for mask in digits.masks if (cut := _digit.seen_closely(digits, mask))]
+        for cut in cuts[:most]:
+            found += one_or_two(photo, digits, *cut)
+        more += len(cuts) - len(cuts[:most]) + len(found)
     if not found:
         raise NoDigitError(
             f"there is no digit in {photo.name}: write one large digit with a dark pen on bright "
             "paper, or with chalk on a board, and leave some room around it"
         )
-    return found
+    return [replace(each, others=more) for each in found]
+
+
+def one_or_two(
+    photo: _photo.Photo, digits: _digit.Digits, place: _digit.Place, digit: np.ndarray
+) -> list[Prepared]:
+    """Prepare a mark, or the two digits that it is: it looks like no digit, and its sides do."""
+    whole = laid_out(photo, digits, place, digit)
+    cuts = _digit.cuts(digit)
+    if not cuts or _doubt.doubts([whole.image])[0] < ONE:
+        return [whole]
+    pairs = [[laid_out(photo, digits, place, side) for side in cut] for cut in cuts]
+    doubts = [max(_doubt.doubts([side.image for side in pair])) for pair in pairs]
+    best = int(np.argmin(doubts))
+    return pairs[best] if doubts[best] < TWO else [whole]
 
 
 def laid_out(
@@ -164,7 +185,7 @@ def laid_out(
     tight = _digit.box_of(digit > _mnist.EDGE)
     sides = [(a.start + b.start, a.start + b.stop) for a, b in zip(place, tight, strict=True)]
     (top, bottom), (left, right) = (np.array(sides) * size).round().astype(int).tolist()
-    return Prepared(steps[STEPS[-1]], steps, (top, left, bottom, right), len(digits.masks) - 1)
+    return Prepared(steps[STEPS[-1]], steps, (top, left, bottom, right))
 
 
 def from_ink(ink: Any) -> Prepared:
@@ -213,7 +234,7 @@ def read(model: nn.Module, image: Any) -> Reading:
 
     The model comes back in the mode it was in. Raises what `prepare` raises.
     """
-    return answers(model, prepared_from(image, 1))[0]
+    return answers(model, prepared_from(image, 1)[:1])[0]
 
 
 def read_all(model: nn.Module, image: Any) -> list[Reading]:
@@ -240,6 +261,10 @@ def answers(model: nn.Module, found: list[Prepared]) -> list[Reading]:
     with torch.no_grad(), models.eval_mode(model):
         scores = model(data.normalize(images).to(device))
     chances = models.probabilities(scores).cpu()
-    doubts = _doubt.doubts(images) if chances.shape[-1] == len(DIGITS) else [None] * len(images)
+    doubts = (
+        _doubt.doubts(list(images.numpy()))
+        if chances.shape[-1] == len(DIGITS)
+        else [None] * len(images)
+    )
     together = zip(chances, found, doubts, strict=True)
     return [Reading(int(p.argmax()), p, each, doubt) for p, each, doubt in together]

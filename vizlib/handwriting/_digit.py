@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from vizlib.handwriting import _ink
+from vizlib.handwriting import _ink, _lines
 
 OWN_SIZE = 28  # pixels: a digit that is no larger is as grey at its edges as MNIST's
 REACH, MASS = 0.25, 0.03  # a quarter of a digit's length away, a piece has 3 % of its ink
@@ -24,21 +24,25 @@ THIN, THICK = 0.06, 0.2  # widths of most strokes, as shares of the digit's leng
 SMALL = 0.2  # of the picture's shorter side
 WINDOWS = (1 / 3, 1 / 8, 1 / 20)  # of it again: the widest strokes that a look can see
 TALLER = 1.8  # times as tall may one digit of a number be as another
-PALE = 0.27  # times as strong as nearly the strongest is the edge of a mark
-FRAME = 0.5  # of the picture's shorter side is the least length of a printed frame
 WHOLE = 0.3  # times as likely is a digit at least as the part that looks most like one
 BORDER = 0.15  # times as likely is a digit that touches the border (neighbours that are cut)
 CONVINCING = 0.45  # likeness: no narrower window sees more
 Place = tuple[slice, slice]
 UNLIKELY = 0.6  # times as likely is the other polarity (a slate on a white table)
+WIDE = 1.1  # times as wide as high are two digits that touch (MNIST's pairs)
+CUTS = np.linspace(0.3, 0.7, 9)  # of the width: a 1 beside a broad 0
 _MARKS = 3  # that are looked at, of each kind
 
 
 class Look(NamedTuple):
-    """What is seen of a picture through a window, in pixels: its ink, and its marks by number."""
+    """What is seen of a picture through a window, in pixels: its ink, and its marks by number.
+
+    `lines` (H, W) is true where something is printed on the paper, which is not in the ink.
+    """
 
     dark: bool
     window: int
+    lines: np.ndarray
     ink: np.ndarray
     labels: np.ndarray
     boxes: dict[int, Place]
@@ -50,7 +54,7 @@ class Digits(NamedTuple):
     """The digits in a picture: dark on bright or not, all ink (H, W), and a mask for each.
 
     The first mask is the one that most looks like a digit. In `masks`, seen from afar, a pixel is
-    `step` pixels of the picture; `clean` is the ink without the lines and squares on the paper.
+    `step` pixels of the picture; `clean` is the ink without what is printed on the paper.
     """
 
     dark: bool
@@ -68,7 +72,9 @@ def find(grey: np.ndarray) -> Digits | None:
         return None
     look, masks = afar
     ink = _ink.absorbed(grey, dark=look.dark, window=step * look.window)
-    return Digits(look.dark, ink, _ink.without_lines(ink), step, masks)
+    # Pale lines are seen where they are darkest, and cells where strokes do not touch them.
+    lines = look.lines | _lines.ruled(_ink.blocks(ink, step, np.max))
+    return Digits(look.dark, ink, _lines.without(ink, lines, step), step, masks)
 
 
 # --- From afar ----------------------------------------------------------------------------------
@@ -105,38 +111,14 @@ def seen_from_afar(grey: np.ndarray) -> tuple[Look, list[np.ndarray]] | None:
 
 def looked_at(grey: np.ndarray, *, dark: bool, window: int) -> Look:
     """Number the marks from 1 in a picture (H, W) of 0…255, and measure each."""
-    ink = _ink.without_lines(_ink.absorbed(grey, dark=dark, window=window))
-    labels = labelled(ink)
+    ink = _ink.absorbed(grey, dark=dark, window=window)
+    lines = _lines.ruled(ink) | _lines.cells(ink)
+    ink = _lines.without(ink, lines, 1)
+    labels = ndimage.label(_ink.marked(ink), _ink.SQUARE)[0]
     boxes = {n: box for n, box in enumerate(ndimage.find_objects(labels), start=1) if box}
     masses = np.bincount(labels.ravel(), ink.ravel())
     strengths = masses / np.maximum(np.bincount(labels.ravel()), 1)
-    return Look(dark, window, ink, labels, boxes, masses, strengths)
-
-
-def labelled(ink: np.ndarray) -> np.ndarray:
-    """Number the marks (H, W) from 1, and give 0 to all that is much fainter than ink is."""
-    inked = ink > _ink.FAINTEST
-    least = PALE * np.percentile(ink[inked], 95) if inked.any() else 1
-    return without_frames(ndimage.label(inked & (ink > least), np.ones((3, 3)))[0])
-
-
-def without_frames(labels: np.ndarray) -> np.ndarray:
-    """Drop marks that have others inside: the frame of a cell, the cells of a form."""
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        if length_of(box) > FRAME * min(labels.shape):
-            near = labels[box]
-            own = near == number
-            if 10 * (near[inside(own)] > 0).sum() > own.sum():
-                near[own] = 0
-    return labels
-
-
-def inside(frame: np.ndarray) -> np.ndarray:
-    """Return what a mark (H, W) encloses; one that keeps to its sides need not be closed."""
-    inner = tuple(slice(side // 10, side - side // 10) for side in frame.shape)
-    within = ndimage.binary_fill_holes(frame) & ~frame
-    within[inner] |= not frame[inner].any()
-    return within
+    return Look(dark, window, lines, ink, labels, boxes, masses, strengths)
 
 
 def large_and_central(look: Look) -> Iterator[np.ndarray]:
@@ -275,6 +257,16 @@ def stands_out(mask: np.ndarray, ink: np.ndarray) -> bool:
     strength = ink[mask].mean()
     rest = ink[~ndimage.binary_dilation(mask, iterations=2)]
     return bool(strength > FAINT or strength > CONTRAST * np.percentile(np.append(rest, 0), 98))
+
+
+def cuts(digit: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return left and right sides of a wide digit (H, W), cut at columns near its middle."""
+    box = box_of(digit > 0)
+    width = box[1].stop - box[1].start
+    if width <= WIDE * height_of(box):
+        return []
+    lefts = [np.arange(digit.shape[1]) < box[1].start + share * width for share in CUTS]
+    return [(digit * left, digit * ~left) for left in lefts]
 
 
 # --- Boxes and widths ---------------------------------------------------------------------------

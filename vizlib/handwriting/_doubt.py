@@ -10,8 +10,10 @@ it never saw, letters by hand among them, as many; and 84 of MNIST's 10,000 test
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -36,7 +38,8 @@ def trained() -> nn.Module:
     return weights.load_into(network(), FILE).eval()
 
 
-def doubts(images: torch.Tensor) -> list[float]:
-    """Return 0…1 for each image, bytes (N, 28, 28): from 0.5 on, it looks like no digit."""
+def doubts(images: Sequence[np.ndarray]) -> list[float]:
+    """Return 0…1 for each image, uint8 (28, 28): from 0.5 on, it looks like no digit."""
     with torch.no_grad():
-        return trained()(images[:, None] / 255)[:, 0].sigmoid().tolist()
+        stack = torch.from_numpy(np.stack(images))[:, None]
+        return trained()(stack / 255)[:, 0].sigmoid().tolist()
