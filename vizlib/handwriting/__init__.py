@@ -29,7 +29,7 @@ step is in `Prepared.steps`, by the name that is given here:
    - A wide window sees broad strokes whole; a narrower one, which sees no shadow, is tried only
      where that shows nothing like a digit.
    - What is about as tall and as strong as that digit is another digit, for `read_all`.
-   - A wide mark that looks like no digit is cut in two, where both sides look like one.
+   - A wide mark that looks like no digit is cut in two for it, if both sides look like one.
 5. *specks dropped*: the digit's own ink alone.
    - An edge runs where there is half of the ink of the stroke nearby: it is as sharp as ink's.
    - A cloud that is hardly darker than the rest of the paper is refused.
@@ -147,8 +147,10 @@ def prepared_from(image: Any, most: int | None = None) -> list[Prepared]:
     more = -1
     if digits := _digit.find(photo.values):
         cuts = [cut for mask in digits.masks if (cut := _digit.seen_closely(digits, mask))]
+        # Alone, what looks like no digit is doubted: some scribbles could be cut in two digits.
+        prepare_one = one_or_two if most is None else lambda *of: [laid_out(*of)]
         for cut in cuts[:most]:
-            found += one_or_two(photo, digits, *cut)
+            found += prepare_one(photo, digits, *cut)
         more += len(cuts) - len(cuts[:most]) + len(found)
     if not found:
         raise NoDigitError(
