@@ -31,7 +31,7 @@ def test_sliders_have_room_in_every_window(run_cells, call):
     model = "[lenet, lenet]" if call == "compare" else "lenet"
     notebook = run_cells(VIEWS, f"explore.{call}({model}, images)")
     page = notebook.page
-    page.wait_for_selector(".vizlib canvas")
+    page.wait_for_selector(".vizlib canvas:visible")
     for width, height in WINDOWS:
         page.set_viewport_size({"width": width, "height": height})
         page.evaluate("() => window.jupyterapp.shell.collapseLeft()")

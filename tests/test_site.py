@@ -260,7 +260,7 @@ def test_every_slider_of_every_view_moves_its_picture(walker, site):
         for frame in walker.query_selector_all("iframe"):
             frame.scroll_into_view_if_needed()
             view = frame.content_frame()
-            view.wait_for_selector("input[type=range], canvas")
+            view.wait_for_selector("input[type=range]:visible, canvas:visible")
             check_room(walker, frame, view)
             count += check_sliders(view, frame.get_attribute("src"))
     assert count >= 5
