@@ -90,6 +90,107 @@ def values(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
+# --- What is drawn, here and in test_gradient ------------------------------------------------
+
+
+@st.composite
+def convolutions(draw, axes):
+    groups, per, each = draw(few), draw(few), draw(few)
+    kernel = [draw(st.integers(1, 5)) for _ in range(axes)]
+    padding = draw(st.sampled_from(["same", "valid", [draw(few) for _ in kernel]]))
+    stride = [1 if padding == "same" else draw(few) for _ in kernel]
+    dilation = [draw(few) for _ in kernel]
+    size = [d * (k - 1) + draw(small) for k, d in zip(kernel, dilation, strict=True)]
+    return {
+        "input": values(draw(few), groups * per, *size),
+        "weight": values(groups * each, per, *kernel),
+        "bias": draw(st.sampled_from([None, values(groups * each)])),
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+    }
+
+
+@st.composite
+def linear_layers(draw):
+    shape, length = draw(st.lists(small, min_size=1, max_size=3)), draw(st.integers(1, 9))
+    many = draw(st.integers(1, 9))
+    return {
+        "input": values(*shape, length),
+        "weight": values(many, length),
+        "bias": values(many),
+    }
+
+
+@st.composite
+def matrices(draw):
+    """Two that have a product; the second one is shared by all of a batch, or has a batch too."""
+    batch, shared = draw(st.lists(few, max_size=2)), draw(st.booleans())
+    rows, length, columns = draw(st.tuples(small, small, small))
+    return values(*batch, rows, length), values(*([] if shared else batch), length, columns)
+
+
+@st.composite
+def pools(draw, name):
+    """The shape of an input, and the options."""
+    kernel = [draw(small) for _ in range(int(name[-2]))]
+    options = {
+        "kernel_size": kernel,
+        "padding": [draw(st.integers(0, k // 2)) for k in kernel],
+        "ceil_mode": draw(st.booleans()),
+    }
+    if draw(st.booleans()):
+        options["stride"] = [draw(few) for _ in kernel]
+    if name.startswith("max"):
+        options["dilation"] = [draw(few) for _ in kernel]
+    else:
+        options["count_include_pad"] = draw(st.booleans())
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, options.get("dilation", [1, 1]), strict=False)]
+    return [2, 3, *(span + draw(st.integers(0, 6)) for span in spans)], options
+
+
+@st.composite
+def norms(draw):
+    shape, affine = draw(st.lists(small, min_size=2, max_size=4)), draw(st.booleans())
+    count = shape[1]
+    return {
+        "input": values(*shape),
+        "running_mean": values(count),
+        "running_var": values(count).abs() + 0.1,
+        "weight": values(count) if affine else None,
+        "bias": values(count) if affine else None,
+        "eps": 1e-3,
+    }
+
+
+@st.composite
+def pairs(draw):
+    """Two tensors of which one repeats axes of the other, in either order."""
+    shape = draw(st.lists(small, min_size=1, max_size=4))
+    start = draw(st.integers(0, len(shape) - 1))
+    other = [draw(st.sampled_from([1, size])) for size in shape[start:]]
+    left, right = values(*shape), values(*other) + 3
+    return (right, left + 5) if draw(st.booleans()) else (left, right)
+
+
+@st.composite
+def rows_of_tensors(draw):
+    shape = draw(st.lists(small, min_size=1, max_size=4))
+    sizes = draw(st.lists(small, min_size=1, max_size=3))
+    dim = draw(st.integers(-len(shape), len(shape) - 1))
+    shapes = [[*shape[: dim % len(shape)], size, *shape[dim % len(shape) + 1 :]] for size in sizes]
+    return {"tensors": [values(*each) for each in shapes], "dim": dim}
+
+
+@st.composite
+def borders(draw, mode):
+    size = draw(st.tuples(st.integers(3, 6), st.integers(3, 6)))
+    pad = [draw(st.integers(-1 if mode == "constant" else 0, 2)) for _ in range(4)]
+    value = 1.5 if mode == "constant" else None
+    return {"input": values(1, 2, *size), "pad": pad, "mode": mode, "value": value}
+
+
 # --- Convolutions ---------------------------------------------------------------------------
 
 
@@ -97,23 +198,7 @@ def values(*shape: int) -> Tensor:
 @given(data=st.data())
 @SEVERAL
 def test_convolution(engine, axes, data):
-    groups, per, each = data.draw(few), data.draw(few), data.draw(few)
-    kernel = [data.draw(st.integers(1, 5)) for _ in range(axes)]
-    padding = data.draw(st.sampled_from(["same", "valid", [data.draw(few) for _ in kernel]]))
-    stride = [1 if padding == "same" else data.draw(few) for _ in kernel]
-    dilation = [data.draw(few) for _ in kernel]
-    size = [d * (k - 1) + data.draw(small) for k, d in zip(kernel, dilation, strict=True)]
-    check(
-        engine,
-        {1: F.conv1d, 2: F.conv2d}[axes],
-        input=values(data.draw(few), groups * per, *size),
-        weight=values(groups * each, per, *kernel),
-        bias=data.draw(st.sampled_from([None, values(groups * each)])),
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-    )
+    check(engine, {1: F.conv1d, 2: F.conv2d}[axes], **data.draw(convolutions(axes)))
 
 
 @pytest.mark.parametrize("axes", [1, 2])
@@ -142,28 +227,19 @@ def test_transposed_convolution(engine, axes, data):
     )
 
 
-@given(
-    shape=st.lists(small, min_size=1, max_size=3), length=st.integers(1, 9), many=st.integers(1, 9)
-)
+@given(options=linear_layers())
 @SEVERAL
-def test_linear(engine, shape, length, many):
-    check(engine, F.linear, input=values(*shape, length), weight=values(many, length))
-    check(
-        *(engine, F.linear),
-        input=values(*shape, length),
-        weight=values(many, length),
-        bias=values(many),
-    )
+def test_linear(engine, options):
+    check(engine, F.linear, **options)
+    check(engine, F.linear, **options | {"bias": None})
 
 
-@given(batch=st.lists(few, max_size=2), sizes=st.tuples(small, small, small), shared=st.booleans())
+@given(factors=matrices())
 @SEVERAL
-def test_matrix_product(engine, batch, sizes, shared):
-    rows, length, columns = sizes
-    left, right = values(*batch, rows, length), values(*([] if shared else batch), length, columns)
-    expected = left @ right
+def test_matrix_product(engine, factors):
+    left, right = factors
     made = engine("matmul", {"input": left, "other": right})
-    torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(made, left @ right, atol=1e-5, rtol=1e-5)
 
 
 # --- Pooling --------------------------------------------------------------------------------
@@ -173,20 +249,8 @@ def test_matrix_product(engine, batch, sizes, shared):
 @given(data=st.data())
 @SEVERAL
 def test_pooling(engine, name, data):
-    kernel = [data.draw(small) for _ in range(int(name[-2]))]
-    options = {
-        "kernel_size": kernel,
-        "padding": [data.draw(st.integers(0, k // 2)) for k in kernel],
-        "ceil_mode": data.draw(st.booleans()),
-    }
-    if data.draw(st.booleans()):
-        options["stride"] = [data.draw(few) for _ in kernel]
-    if name.startswith("max"):
-        options["dilation"] = [data.draw(few) for _ in kernel]
-    else:
-        options["count_include_pad"] = data.draw(st.booleans())
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel, options.get("dilation", [1, 1]), strict=False)]
-    x = values(2, 3, *(span + data.draw(st.integers(0, 6)) for span in spans))
+    shape, options = data.draw(pools(name))
+    x = values(*shape)
     expected, made = getattr(F, name)(x, **options), engine(name, {"input": x, **options})
     torch.testing.assert_close(made, expected, atol=1e-6, rtol=1e-5)
 
@@ -206,20 +270,10 @@ def test_adaptive_pooling(engine, kind, axes, data):
 # --- Normalization and activations ----------------------------------------------------------
 
 
-@given(shape=st.lists(small, min_size=2, max_size=4), affine=st.booleans())
+@given(options=norms())
 @SEVERAL
-def test_batch_norm(engine, shape, affine):
-    count = shape[1]
-    check(
-        engine,
-        F.batch_norm,
-        input=values(*shape),
-        running_mean=values(count),
-        running_var=values(count).abs() + 0.1,
-        weight=values(count) if affine else None,
-        bias=values(count) if affine else None,
-        eps=1e-3,
-    )
+def test_batch_norm(engine, options):
+    check(engine, F.batch_norm, **options)
 
 
 @given(shape=st.lists(st.integers(2, 4), min_size=2, max_size=4), last=st.integers(1, 2))
@@ -287,29 +341,18 @@ def test_softmax(engine, function, shape, data):
 
 
 @pytest.mark.parametrize("function", [torch.add, torch.sub, torch.mul, torch.div])
-@given(data=st.data())
+@given(pair=pairs())
 @SEVERAL
-def test_arithmetic_repeats_axes_of_one(engine, function, data):
-    shape = data.draw(st.lists(small, min_size=1, max_size=4))
-    start = data.draw(st.integers(0, len(shape) - 1))
-    other = [data.draw(st.sampled_from([1, size])) for size in shape[start:]]
-    left, right = values(*shape), values(*other) + 3
-    if data.draw(st.booleans()):
-        left, right = right, left + 5
+def test_arithmetic_repeats_axes_of_one(engine, function, pair):
+    left, right = pair
     check(engine, function, input=left, other=right)
     check(engine, function, input=left, other=2.5)
 
 
-@given(
-    shape=st.lists(small, min_size=1, max_size=4),
-    sizes=st.lists(small, min_size=1, max_size=3),
-    data=st.data(),
-)
+@given(options=rows_of_tensors())
 @SEVERAL
-def test_concatenation(engine, shape, sizes, data):
-    dim = data.draw(st.integers(-len(shape), len(shape) - 1))
-    shapes = [[*shape[: dim % len(shape)], size, *shape[dim % len(shape) + 1 :]] for size in sizes]
-    check(engine, torch.cat, tensors=[values(*each) for each in shapes], dim=dim)
+def test_concatenation(engine, options):
+    check(engine, torch.cat, **options)
 
 
 # --- Axes, borders and sizes ----------------------------------------------------------------
@@ -349,14 +392,11 @@ def test_reductions(engine, function, shape, keepdim, data):
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
-@given(size=st.tuples(st.integers(3, 6), st.integers(3, 6)), data=st.data())
+@given(data=st.data())
 @SEVERAL
-def test_padding(engine, mode, size, data):
-    least = -1 if mode == "constant" else 0
-    pad = [data.draw(st.integers(least, 2)) for _ in range(4)]
-    value = 1.5 if mode == "constant" else None
-    made = engine("pad", {"input": values(1, 2, *size), "pad": pad, "mode": mode, "value": value})
-    assert torch.equal(made, F.pad(values(1, 2, *size), pad, mode=mode, value=value))
+def test_padding(engine, mode, data):
+    options = data.draw(borders(mode))
+    assert torch.equal(engine("pad", options), F.pad(**options))
 
 
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear"])

@@ -11,7 +11,23 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from test_engine import ACTIVATIONS, SEVERAL, few, in_double, small, told, values
+from test_engine import (
+    ACTIVATIONS,
+    SEVERAL,
+    borders,
+    convolutions,
+    in_double,
+    linear_layers,
+    matrices,
+    norms,
+    pairs,
+    pools,
+    rows_of_tensors,
+    small,
+    told,
+    values,
+)
+from test_program import PACKED, text
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -84,40 +100,20 @@ def check(page, function, operation=None, without=(), **options) -> None:
 @given(data=st.data())
 @SEVERAL
 def test_convolution(page, axes, data):
-    groups, per, each = data.draw(few), data.draw(few), data.draw(few)
-    kernel = [data.draw(st.integers(1, 5)) for _ in range(axes)]
-    padding = data.draw(st.sampled_from(["same", "valid", [data.draw(few) for _ in kernel]]))
-    stride = [1 if padding == "same" else data.draw(few) for _ in kernel]
-    dilation = [data.draw(few) for _ in kernel]
-    size = [d * (k - 1) + data.draw(small) for k, d in zip(kernel, dilation, strict=True)]
-    check(
-        page,
-        {1: F.conv1d, 2: F.conv2d}[axes],
-        input=values(data.draw(few), groups * per, *size),
-        weight=values(groups * each, per, *kernel),
-        bias=data.draw(st.sampled_from([None, values(groups * each)])),
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-    )
+    check(page, {1: F.conv1d, 2: F.conv2d}[axes], **data.draw(convolutions(axes)))
 
 
-@given(
-    shape=st.lists(small, min_size=1, max_size=3), length=st.integers(1, 9), many=st.integers(1, 9)
-)
+@given(options=linear_layers())
 @SEVERAL
-def test_linear(page, shape, length, many):
-    factors = {"input": values(*shape, length), "weight": values(many, length)}
-    check(page, F.linear, **factors)
-    check(page, F.linear, **factors, bias=values(many))
+def test_linear(page, options):
+    check(page, F.linear, **options)
+    check(page, F.linear, **options | {"bias": None})
 
 
-@given(batch=st.lists(few, max_size=2), sizes=st.tuples(small, small, small), shared=st.booleans())
+@given(factors=matrices())
 @SEVERAL
-def test_matrix_product(page, batch, sizes, shared):
-    rows, length, columns = sizes
-    left, right = values(*batch, rows, length), values(*([] if shared else batch), length, columns)
+def test_matrix_product(page, factors):
+    left, right = factors
     check(page, torch.matmul, input=left, other=right)
 
 
@@ -132,21 +128,8 @@ def apart(*shape: int) -> Tensor:
 @given(data=st.data())
 @SEVERAL
 def test_pooling(page, name, data):
-    kernel = [data.draw(small) for _ in range(int(name[-2]))]
-    options = {
-        "kernel_size": kernel,
-        "padding": [data.draw(st.integers(0, k // 2)) for k in kernel],
-        "ceil_mode": data.draw(st.booleans()),
-    }
-    if data.draw(st.booleans()):
-        options["stride"] = [data.draw(few) for _ in kernel]
-    if name.startswith("max"):
-        options["dilation"] = [data.draw(few) for _ in kernel]
-    else:
-        options["count_include_pad"] = data.draw(st.booleans())
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel, options.get("dilation", [1, 1]), strict=False)]
-    x = apart(2, 3, *(span + data.draw(st.integers(0, 6)) for span in spans))
-    check(page, getattr(F, name), name, input=x, **options)
+    shape, options = data.draw(pools(name))
+    check(page, getattr(F, name), name, input=apart(*shape), **options)
 
 
 def test_of_equal_values_the_first_wins(page):
@@ -163,19 +146,10 @@ def test_adaptive_pooling(page, kind, axes, data):
     check(page, getattr(F, name), name, input=apart(2, 3, *size), output_size=target)
 
 
-@given(shape=st.lists(small, min_size=2, max_size=4), affine=st.booleans())
+@given(options=norms())
 @SEVERAL
-def test_batch_norm(page, shape, affine):
-    count = shape[1]
-    check(
-        *(page, F.batch_norm, None, ("running_mean", "running_var")),
-        input=values(*shape),
-        running_mean=values(count),
-        running_var=values(count).abs() + 0.1,
-        weight=values(count) if affine else None,
-        bias=values(count) if affine else None,
-        eps=1e-3,
-    )
+def test_batch_norm(page, options):
+    check(page, F.batch_norm, None, ("running_mean", "running_var"), **options)
 
 
 GROWING = {"relu", "relu6", "leaky_relu", "elu", "hardtanh", "sigmoid", "tanh", "silu"}
@@ -211,29 +185,18 @@ def test_softmax(page, function, shape, data):
 
 
 @pytest.mark.parametrize("function", [torch.add, torch.sub, torch.mul, torch.div])
-@given(data=st.data())
+@given(pair=pairs())
 @SEVERAL
-def test_arithmetic_repeats_axes_of_one(page, function, data):
-    shape = data.draw(st.lists(small, min_size=1, max_size=4))
-    start = data.draw(st.integers(0, len(shape) - 1))
-    other = [data.draw(st.sampled_from([1, size])) for size in shape[start:]]
-    left, right = values(*shape), values(*other) + 3
-    if data.draw(st.booleans()):
-        left, right = right, left + 5
+def test_arithmetic_repeats_axes_of_one(page, function, pair):
+    left, right = pair
     check(page, function, input=left, other=right)
     check(page, function, input=left, other=2.5)
 
 
-@given(
-    shape=st.lists(small, min_size=1, max_size=4),
-    sizes=st.lists(small, min_size=1, max_size=3),
-    data=st.data(),
-)
+@given(options=rows_of_tensors())
 @SEVERAL
-def test_concatenation(page, shape, sizes, data):
-    dim = data.draw(st.integers(-len(shape), len(shape) - 1))
-    shapes = [[*shape[: dim % len(shape)], size, *shape[dim % len(shape) + 1 :]] for size in sizes]
-    check(page, torch.cat, tensors=[values(*each) for each in shapes], dim=dim)
+def test_concatenation(page, options):
+    check(page, torch.cat, **options)
 
 
 @given(shape=st.lists(small, min_size=2, max_size=4), data=st.data())
@@ -255,26 +218,18 @@ def test_axes(page, shape, data):
 
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
-@given(size=st.tuples(st.integers(3, 6), st.integers(3, 6)), data=st.data())
+@given(data=st.data())
 @SEVERAL
-def test_padding(page, mode, size, data):
-    pad = [data.draw(st.integers(-1 if mode == "constant" else 0, 2)) for _ in range(4)]
-    value = 1.5 if mode == "constant" else None
-    check(page, F.pad, "pad", input=values(1, 2, *size), pad=pad, mode=mode, value=value)
+def test_padding(page, mode, data):
+    check(page, F.pad, "pad", **data.draw(borders(mode)))
 
 
 # --- Whole networks -------------------------------------------------------------------------
 
 # What autograd made lies in the page as well, where all of it is soon compared.
-LEARNED = """<script id="data" type="application/json">%s</script><script type="module">%s
-const data = JSON.parse(document.getElementById("data").textContent);
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const floats = (text) => new Float32Array(bytes(text).buffer);
-const weights = floats(data.weights), count = (shape) => shape.reduce((a, b) => a * b, 1);
-const valuesOf = ({ shape, at }) => weights.subarray(at, at + count(shape));
-const held = data.tensors.map((each) => ({ shape: each.shape, values: valuesOf(each) }));
-const network = { input: "input", steps: data.steps };
-const image = { shape: data.shape, values: floats(data.image) };
+LEARNED = (
+    PACKED
+    + """
 const made = { input: image, ...Object.fromEntries(run(network, held, image, data.changes)) };
 const { loss, slopes } = crossEntropy(made[data.scores], data.label);
 const way = backward(network, held, made, data.changes, data.scores, slopes);
@@ -282,31 +237,20 @@ let going = way.next();
 while (!going.done) going = way.next();
 const found = going.value, learns = data.tensors.map(({ parameter }) => Boolean(parameter));
 const later = stepped(held, learns, found.tensors, data.rate);
-const apart = (one, other) => {
-  let most = 0, largest = 0;
-  floats(other).forEach((value, i) => {
-    most = Math.max(most, Math.abs(value - one[i]));
-    largest = Math.max(largest, Math.abs(value));
-  });
-  return most / (largest || 1);
-};
 const number = Object.fromEntries(data.tensors.map(({ parameter }, i) => [parameter, i]));
 const gradients = Object.entries(data.gradients).map(([name, values]) =>
-  [name, apart(found.tensors[number[name]].values, values)]);
+  [name, farApart(found.tensors[number[name]].values, values)]);
 const after = Object.entries(data.after).map(([name, values]) =>
-  [name, apart(later[number[name]].values, values)]);
+  [name, farApart(later[number[name]].values, values)]);
 const unread = data.tensors.filter(({ parameter }) => parameter && !(parameter in data.gradients));
-const own = apart(found.stages.input.values, data.image_gradient);
-window.found = { loss, gradients, after, unread, own, kept: apart(weights, data.weights) };
+const own = farApart(found.stages.input.values, data.image_gradient);
+window.found = { loss, gradients, after, unread, own, kept: farApart(weights, data.weights) };
 </script>"""
-
-
-def encoded(tensor: Tensor) -> str:
-    return base64.b64encode(tensor.detach().float().contiguous().numpy().tobytes()).decode("ascii")
+)
 
 
 def all_encoded(tensors: dict[str, Tensor]) -> dict[str, str]:
-    return {name: encoded(each) for name, each in tensors.items()}
+    return {name: text(each) for name, each in tensors.items()}
 
 
 def learn(browser, path, model, x, *, label=4, rate=0.05, scores=None, changes=None) -> None:
@@ -319,7 +263,7 @@ def learn(browser, path, model, x, *, label=4, rate=0.05, scores=None, changes=N
         "tensors": found.tensors,
         "weights": base64.b64encode(found.packed(np.float32)).decode("ascii"),
         "shape": list(x.shape),
-        "image": encoded(x),
+        "image": text(x),
         "scores": scores or found.output,
         "label": label,
         "rate": rate,
@@ -335,7 +279,7 @@ def learn(browser, path, model, x, *, label=4, rate=0.05, scores=None, changes=N
     loss = loss.item()
     own = dict(exact.named_parameters())
     data["gradients"] = all_encoded({n: p.grad for n, p in own.items() if p.grad is not None})
-    data["image_gradient"] = encoded(x.grad)
+    data["image_gradient"] = text(x.grad)
     optimizer.step()
     data["after"] = all_encoded({name: own[name] for name in data["gradients"]})
     modules = script("engine.js", "gradient.js")
