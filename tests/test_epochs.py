@@ -180,6 +180,12 @@ def test_a_closed_view_says_so(history):
         view.figure()
 
 
+@pytest.mark.parametrize("image", [None, IMAGES[0]], ids=["pad", "image"])
+def test_classes_that_are_too_few_are_told(history, image):
+    with pytest.raises(ValueError, match="one name for each of the network's 10 classes, but were"):
+        explore.epochs(history, image, classes=["a", "b"])
+
+
 def test_what_has_no_past_is_told(history):
     with pytest.raises(
         ValueError, match=r"lenet has no snapshots .*train\.fit\(…, snapshot_every=1\)"

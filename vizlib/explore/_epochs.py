@@ -67,13 +67,14 @@ def epochs(
     training = _Training(history, network)
     snapshots = counted(len(training.epochs), "snapshot")
     name = encodable(f"epochs({history.network or type(network).__name__}, {snapshots})")
+    names = as_classes(classes, network)
     try:
-        images = torch.zeros(28, 28, dtype=torch.uint8) if image is None else image
-        past = _Past(training, images, as_classes(classes, network))
+        past = _Past(training, torch.zeros(28, 28, dtype=torch.uint8) if image is None else image)
     except ValueError:
         if image is not None:
             raise
         return View(name, training.sliders(), training.frame, state=state)
+    past.name_classes(names)
     return _Epochs(training, past, name, state, is_pad=image is None)
 
 
@@ -83,7 +84,10 @@ class _Training:
     def __init__(self, history: History, model: nn.Module) -> None:
         self.history, self.model, self.epochs = history, model, sorted(history.snapshots)
         self.layer, first = _first(model)
-        self.kernels = [_kernels(first) for _ in map(self.load, range(len(self.epochs)))]
+        self.kernels: list[Tensor] = []
+        for epoch in range(len(self.epochs)):
+            self.load(epoch)
+            self.kernels.append(_kernels(first))
         self.darkest = plots.largest(self.kernels)
 
     def load(self, epoch: int) -> None:
@@ -147,10 +151,10 @@ class _Training:
 class _Past(Recordings):
     """What the layers made of each image after one epoch or another."""
 
-    def __init__(self, training: _Training, images: Any, classes: Sequence[str]) -> None:
+    def __init__(self, training: _Training, images: Any) -> None:
         self.sets = len(training.epochs)
         self._load, self._epoch = training.load, self.sets - 1
-        super().__init__(training.model, images, classes)
+        super().__init__(training.model, images)
 
     def at(self, epoch: int) -> _Past:
         """Return itself with the weights of an epoch."""

@@ -26,12 +26,17 @@ class Recordings:
     def __init__(self, model: nn.Module, images: Any, classes: Sequence[str] = ()) -> None:
         """Raise TypeError or ValueError for what is no network or no images for it."""
         check_model(model)
-        self.model, self.classes, self.name = model, classes, name_of(model)
+        self.model, self.name = model, name_of(model)
         self.inputs, self.pictures = as_inputs(images, signals=takes_signals(model))
         self._kept: OrderedDict[int, capture.Recording] = OrderedDict()
         self.names = list(self[0])
+        self.name_classes(classes)
+
+    def name_classes(self, classes: Sequence[str]) -> None:
+        """Take the classes' names; raise ValueError where there is not one for each score."""
         if (chances := self.probabilities(0)) is not None:
             check_classes(classes, len(chances))
+        self.classes = classes
 
     def __len__(self) -> int:
         return len(self.inputs)
