@@ -57,7 +57,7 @@ export class Strongest {
   paint() {
     const { page } = this.band;
     this.root.hidden = !isMany(this.state.maps);
-    this.toggle.setAttribute("aria-checked", String(Boolean(this.state.isStrongest)));
+    this.toggle.setAttribute("aria-checked", String(this.state.isStrongest));
     this.pages.hidden = !page;
     if (!page) return;
     const { order, first, channels } = page,
