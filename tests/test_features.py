@@ -65,25 +65,6 @@ def test_bytes_and_colours_become_brightness():
     assert np.allclose(features.grey(pixels[..., 0]), pixels[..., 0] / 255)
 
 
-def test_edges_are_sobels():
-    image = noise(8, 9)
-    found = features.edges(image)
-    inner = np.s_[1:-1, 1:-1]
-    across, down = (features.filtered(image, name) / 4 for name in ("sobel_x", "sobel_y"))
-    assert np.allclose(found.across[inner], across[inner])
-    assert np.allclose(found.down[inner], down[inner])
-    assert np.allclose(found.strength[inner], np.sqrt((across**2 + down**2) / 2)[inner])
-
-
-@pytest.mark.parametrize(
-    ("angle", "ramp"), [(0, (0, 1)), (90, (1, 0)), (180, (0, -1)), (45, (1, 1))]
-)
-def test_the_angle_points_to_the_brighter_side(angle, ramp):
-    y, x = np.mgrid[:7, :7]
-    found = features.edges((ramp[0] * y + ramp[1] * x) / 14)
-    assert abs(found.angle[3, 3]) == pytest.approx(angle)
-
-
 @pytest.mark.parametrize("number", range(4))
 def test_each_direction_of_the_bank_finds_its_own_stripes(number):
     found = features.gabor(stripes(period=5, angle=45 * number), [0.2], 4)
@@ -134,7 +115,7 @@ def test_the_colour_histogram_counts():
         ),
         (lambda: features.filtered(np.eye(3), [1, 2]), r"a kernel has the shape \(kh, kw\)"),
         (lambda: features.grey(np.zeros((1, 28, 28))), r"\(H, W, 3\) in colour, but had the shape"),
-        (lambda: features.gabor(np.eye(9), [0.7]), "at most 0.5 waves a pixel, but was 0.7"),
+        (lambda: features.gabor(np.eye(9), [0.7]), r"at most 0.5 waves a pixel, but were \[0.7\]"),
         (lambda: features.gabor(np.eye(9), [0.2], 0), "orientations must be at least 1, but was 0"),
         (
             lambda: features.oriented_gradients(np.eye(5), cell=7),

@@ -33,6 +33,7 @@ KERNELS: dict[str, tuple[tuple[float, ...], ...]] = {
     "emboss": ((-2, -1, 0), (-1, 1, 1), (0, 1, 2)),
 }
 _COLOURS, _BYTE = 3, 255
+_SHORTEST = 0.5  # waves a pixel: two pixels make the shortest wave
 
 
 def kernel(name: str) -> np.ndarray:
@@ -96,35 +97,6 @@ def _floats(image: Any) -> np.ndarray:
     return values / _BYTE if values.dtype == np.uint8 else values.astype(float)
 
 
-@dataclass(frozen=True, eq=False)
-class Edges:
-    """Sobel's edges; all float64 (H, W).
-
-    `across` is the change from left to right and `down` that from top to bottom, each in
-    brightness a pixel; `strength` is their length √((across² + down²) / 2), and `angle` the
-    direction in which it becomes brighter, in degrees: 0 to the right, 90 down.
-    """
-
-    across: np.ndarray
-    down: np.ndarray
-    strength: np.ndarray
-    angle: np.ndarray
-
-
-def edges(image: Any) -> Edges:
-    """Return the edges of an image as Sobel's kernels find them (divided by 4, their weight).
-
-    >>> image = np.zeros((5, 5)); image[:, 2:] = 1
-    >>> edges(image).across[2].tolist(), edges(image).angle[2, 1]
-    ([0.0, 1.0, 1.0, 0.0, 0.0], np.float64(0.0))
-    """
-    from skimage import filters
-
-    values = grey(image)
-    across, down = filters.sobel_v(values), filters.sobel_h(values)
-    return Edges(across, down, filters.sobel(values), np.degrees(np.arctan2(down, across)))
-
-
 def gabor(
     image: Any, frequencies: Sequence[float] = (0.1, 0.2, 0.3), orientations: int = 4
 ) -> np.ndarray:
@@ -143,25 +115,21 @@ def gabor(
     """
     from skimage.filters import gabor as respond
 
-    values = grey(image)
-    values = values - values.mean()
-    found = [
-        respond(values, frequency, theta=angle, mode="nearest")
-        for frequency, angle in _waves(frequencies, orientations)
-    ]
-    return np.stack([np.hypot(*parts) for parts in found])
-
-
-def _waves(frequencies: Sequence[float], orientations: int) -> list[tuple[float, float]]:
     if orientations < 1:
         raise ValueError(f"orientations must be at least 1, but was {orientations}")
-    for frequency in frequencies:
-        if not 0 < frequency <= 0.5:  # noqa: PLR2004 - two pixels make the shortest wave
-            raise ValueError(
-                f"a frequency must be above 0 and at most 0.5 waves a pixel, but was {frequency}"
-            )
+    if not all(0 < frequency <= _SHORTEST for frequency in frequencies):
+        raise ValueError(
+            f"frequencies must be above 0 and at most 0.5 waves a pixel, but were {frequencies}"
+        )
+    values = grey(image)
+    values = values - values.mean()
     angles = np.arange(orientations) * np.pi / orientations
-    return [(frequency, angle) for frequency in frequencies for angle in angles]
+    found = [
+        np.hypot(*respond(values, frequency, theta=angle, mode="nearest"))
+        for frequency in frequencies
+        for angle in angles
+    ]
+    return np.stack(found)
 
 
 @dataclass(frozen=True, eq=False)
