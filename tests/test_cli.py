@@ -118,7 +118,8 @@ def test_the_module_runs_as_a_program():
 COMPLAINTS = {
     "train --modl lenet": "No such option: --modl",
     "train --model lenett": "no network is called 'lenett'; did you mean 'lenet'?",
-    "train --model vgg11": "vgg11 reads images of 3×32×32, and the digits have 1×28×28",
+    "train --model vgg11": "vgg11 expects a batch of images (N, 3, 32, 32), but got (2, 1, 28, 28)",
+    "train --model twobranch": "twobranch cannot read images of 1×28×28",
     "train --epochs many": "Invalid value for '--epochs'",
     "train --epochs -1": "epochs must be at least 0, but was -1",
     "train --batch-size 0": "batch_size must be at least 1, but was 0",
@@ -136,7 +137,7 @@ COMPLAINTS = {
     "maps --image none.png": "none.png",
     "maps --index -1 --data digits": "--index is one of 360 test images of digits, from 0, but",
     "maps --layer conv9 --data digits": "no stage is called 'conv9'; did you mean 'conv",
-    "maps --scale wild --data digits": "--scale is map, layer or network, but was 'wild'",
+    "maps --scale wild --data digits": "'wild' is not one of 'map', 'layer', 'network'",
     "read .": "there is no picture in .",
     "info lenett": "no network is called 'lenett'; did you mean 'lenet'?",
     "draw": "No such command 'draw'",

@@ -14,21 +14,11 @@ from typer import Argument, Option
 
 from vizlib import __version__, words
 from vizlib.cli import _console, _grade, _look
-from vizlib.cli._console import (
-    DataSet,
-    Device,
-    Folder,
-    Json,
-    Model,
-    NoGpu,
-    OptionalPicture,
-    Picture,
-    TestBatch,
-    Weights,
-)
 
 if TYPE_CHECKING:
     from vizlib.history import History
+
+_COMPARED = ("network", "epochs", "best_epoch", "val_accuracy", "accuracy")
 
 # Heavy libraries are imported by the commands that need them: help is there at once.
 app = typer.Typer(
@@ -71,10 +61,10 @@ def main(
 @app.command()
 def train(
     *,
-    model: Model = "lenet",
+    model: _console.Model = "lenet",
     epochs: Annotated[int | None, Option(help="Passes over the images.")] = None,
     batch_size: Annotated[int | None, Option(help="Images a step.")] = None,
-    test_batch_size: TestBatch = 500,
+    test_batch_size: _console.TestBatch = 500,
     learning_rate: Annotated[
         float | None, Option("--learning-rate", "--lr", help="The largest learning rate.")
     ] = None,
@@ -86,15 +76,15 @@ def train(
     seed: Annotated[int, Option(min=0, max=2**63 - 1, help="Decides every random number.")] = 0,
     weights: Annotated[Path | None, Option("--weights", "-w", help="A file to start from.")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with the run in the folder.")] = False,
-    out: Folder = None,
+    out: _console.Folder = None,
     save: Annotated[bool, Option(help="Write weights, history and checkpoint.")] = True,
     dry_run: Annotated[bool, Option("--dry-run", help="One step, nothing written.")] = False,
     log_interval: Annotated[int, Option(min=0, help="Print the loss every so many steps.")] = 0,
     quiet: Annotated[bool, Option("--quiet", "-q", help="No progress bar.")] = False,
-    data: DataSet = "auto",
-    device: Device = "auto",
-    no_gpu: NoGpu = False,
-    as_json: Json = False,
+    data: _console.DataSet = "auto",
+    device: _console.Device = "auto",
+    no_gpu: _console.NoGpu = False,
+    as_json: _console.Json = False,
 ) -> None:
     """Train a network and keep its best weights.
 
@@ -154,15 +144,15 @@ def train(
 @app.command("test")
 def measure(
     *,
-    model: Model = "lenet",
-    weights: Weights = None,
+    model: _console.Model = "lenet",
+    weights: _console.Weights = None,
     first: Annotated[int | None, Option(help="Only so many of the test images.")] = None,
-    test_batch_size: TestBatch = 500,
-    out: OptionalPicture = None,
-    data: DataSet = "auto",
-    device: Device = "auto",
-    no_gpu: NoGpu = False,
-    as_json: Json = False,
+    test_batch_size: _console.TestBatch = 500,
+    out: _console.OptionalPicture = None,
+    data: _console.DataSet = "auto",
+    device: _console.Device = "auto",
+    no_gpu: _console.NoGpu = False,
+    as_json: _console.Json = False,
 ) -> None:
     """Count what a trained network reads right.
 
@@ -179,8 +169,6 @@ def measure(
 
     network = _console.trained(model, weights).to(pick_device("cpu" if no_gpu else device))
     digits = data_sets.load(data)
-    if first is not None:
-        first = min(first, len(digits.test))
     metrics = evaluate(network, digits, first=first, batch_size=test_batch_size)
     confusion = metrics.confusion.tolist()
     tested = sum(map(sum, confusion))
@@ -213,8 +201,8 @@ def curves(
     source: Annotated[
         str, Argument(help="A folder of vizlib train, a history.json, or a network's name.")
     ],
-    out: Picture = Path("curves.png"),
-    as_json: Json = False,
+    out: _console.Picture = Path("curves.png"),
+    as_json: _console.Json = False,
 ) -> None:
     """Draw the loss and accuracy of a training.
 
@@ -224,11 +212,10 @@ def curves(
     """  # noqa: D301
     from vizlib import plots
 
-    history = _history(source)
-    path = _console.save_picture(plots.curves(history), out)
-    facts = _row(source, history) | {"picture": path}
-    text = f"{source}: {history.epochs} epochs, best {history.best_epoch}; drawn to {path}"
-    _console.show(facts, text, as_json=as_json)
+    facts = _facts(source)
+    path = _console.save_picture(plots.curves(_history(facts)), out)
+    text = f"{source}: {facts['epochs']} epochs, best {facts['best_epoch']}; drawn to {path}"
+    _console.show(_row(source, facts) | {"picture": path}, text, as_json=as_json)
 
 
 @app.command()
@@ -237,8 +224,8 @@ def compare(
     sources: Annotated[
         list[str], Argument(help="Names of networks, folders of vizlib train, or both.")
     ],
-    out: Picture = Path("compare.png"),
-    as_json: Json = False,
+    out: _console.Picture = Path("compare.png"),
+    as_json: _console.Json = False,
 ) -> None:
     """Draw and list several trainings together.
 
@@ -251,9 +238,10 @@ def compare(
     """  # noqa: D301
     from vizlib import plots
 
-    histories = {source: _history(source) for source in sources}
+    known = {source: _facts(source) for source in sources}
+    histories = {source: _history(facts) for source, facts in known.items()}
     path = _console.save_picture(plots.curves(histories), out)
-    rows = [_row(source, history) for source, history in histories.items()]
+    rows = [_row(source, facts) for source, facts in known.items()]
     cells = [
         (
             *(row["source"], str(row["epochs"]), str(row["best_epoch"])),
@@ -266,34 +254,30 @@ def compare(
     _console.show({"networks": rows, "picture": path}, text, as_json=as_json)
 
 
-def _history(source: str) -> History:
+def _facts(source: str) -> dict[str, Any]:
+    """Return what is known about a training, in the names of `History.facts`."""
     from vizlib import weights
     from vizlib.history import History
 
     if source in weights.names():
-        return History(network=source, **weights.info(source).get("history", {}))
+        return weights.info(source)
     path = Path(source) / "history.json" if Path(source).is_dir() else Path(source)
     if path.is_file():
-        return History.load(path)
+        return History.load(path).facts()
     raise ValueError(
         f"{source} is neither a folder or file with a training's history, nor one of the networks "
         f"that come trained: {words.listed(weights.names())}"
     )
 
 
-def _row(source: str, history: History) -> dict[str, Any]:
-    from vizlib import weights
+def _history(facts: dict[str, Any]) -> History:
+    from vizlib.history import History
 
-    best = history.best_epoch
-    known = weights.info(source) if source in weights.names() else {}
-    return {
-        "source": source,
-        "network": history.network,
-        "epochs": history.epochs,
-        "best_epoch": best,
-        "val_accuracy": history.val_accuracy[best - 1] if best else None,
-        "accuracy": known.get("accuracy"),
-    }
+    return History(facts["network"], **facts["history"])
+
+
+def _row(source: str, facts: dict[str, Any]) -> dict[str, Any]:
+    return {"source": source} | {key: facts.get(key) for key in _COMPARED}
 
 
 for command in (_look.maps, _look.read, _look.info, _grade.grade):

@@ -19,7 +19,7 @@ _PIXELS = 112  # a map is enlarged by a whole number, to about as many
 _DIGIT = (1, 28, 28)
 _NAME = 80  # letters of a layer's name in a file's
 # Of ImageNet's training images, for networks that read colours.
-_COLOUR_MEAN, _COLOUR_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_COLOUR_MEAN, _COLOUR_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 _COLOURS = len(_COLOUR_MEAN)
 
 
@@ -48,14 +48,14 @@ def photograph(path: Path, shape: tuple[int, ...]) -> Picture:
 
 
 def _in_colour(path: Path, shape: tuple[int, ...]) -> Picture:
+    from torchvision.transforms import functional
+
     image = torch.from_numpy(handwriting.in_colour(path)).permute(2, 0, 1) / 255
-    side = min(image.shape[1:])
-    top, left = ((length - side) // 2 for length in image.shape[1:])
-    square = image[None, :, top : top + side, left : left + side]
-    small = nn.functional.interpolate(square, shape[1:], mode="bilinear", antialias=True)
-    mean, std = (torch.tensor(each)[:, None, None] for each in (_COLOUR_MEAN, _COLOUR_STD))
-    pixels = (small[0].permute(1, 2, 0) * 255).round().byte().numpy()
-    return Picture((small - mean) / std, pixels, path.name)
+    square = functional.center_crop(image, [min(image.shape[1:])])
+    small = functional.resize(square, list(shape[1:]))
+    pixels = (small.permute(1, 2, 0) * 255).round().byte().numpy()
+    x = functional.normalize(small, _COLOUR_MEAN, _COLOUR_STD)[None]
+    return Picture(x, pixels, path.name)
 
 
 def of_the_test(digits: data.Digits, index: int, shape: tuple[int, ...]) -> Picture:
@@ -81,10 +81,8 @@ def write(
     its own, `01_conv1/00.png`, in the colours of `plots.feature_maps`; `scale` is as there, or
     "network" for one scale over all layers. `index.html` shows everything in order.
 
-    Raises ValueError for another scale, and UnknownStageError where `layers` match nothing.
+    Raises UnknownStageError where `layers` match nothing.
     """
-    if scale not in {"map", "layer", "network"}:
-        raise ValueError(f"--scale is map, layer or network, but was {scale!r}")
     model = model.eval()
     recording = capture.record(model, picture.x, layers=layers)
     with torch.no_grad():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 import unicodedata
@@ -132,15 +131,9 @@ def to_json(facts: object) -> str:
      null
     ]
     """
-    return json.dumps(_plain(facts), indent=1, allow_nan=False)
-
-
-def _plain(facts: Any) -> Any:
-    if isinstance(facts, dict):
-        return {key: _plain(value) for key, value in facts.items()}
-    if isinstance(facts, list | tuple):
-        return [_plain(value) for value in facts]
-    return None if isinstance(facts, float) and not math.isfinite(facts) else facts
+    # What Python writes as NaN or Infinity is read again as None.
+    plain = json.loads(json.dumps(facts), parse_constant=lambda _: None)
+    return json.dumps(plain, indent=1, allow_nan=False)
 
 
 def save_picture(figure: Figure, path: Path) -> str:

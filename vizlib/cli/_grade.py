@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from vizlib.cli import _console
-from vizlib.cli._console import Json
 from vizlib.words import table
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def grade(
     folder: Annotated[Path, Argument(help="Where the files of lessons.summary() are.")],
     *,
-    as_json: Json = False,
+    as_json: _console.Json = False,
 ) -> None:
     """Make a table of who has answered what, from the files that students handed in.
 

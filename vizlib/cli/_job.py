@@ -19,7 +19,7 @@ from vizlib.data import Digits
 from vizlib.history import History
 from vizlib.recipes import Recipe
 from vizlib.train import Metrics, OnStep
-from vizlib.words import counted, percent, times
+from vizlib.words import counted, percent
 
 _UNTOLD = {"split", "recipe", "history", "version", "torch"}  # in the file, not on the screen
 _FEW = 200  # steps: with fewer, hardly any network has learnt to read
@@ -39,11 +39,8 @@ def plan(name: str, *, augment: bool | None, **settings: Any) -> Recipe:
 
 
 def untrained(name: str, seed: int, start: Path | None) -> nn.Module:
-    """Build a network that can learn digits, with the weights in the file `start` if given."""
+    """Build a network, with the weights in the file `start` if given."""
     model = models.build(name, seed=seed)
-    shape = models.input_shape(model)
-    if shape != (1, 28, 28):
-        raise ValueError(f"{name} reads images of {times(shape)}, and the digits have 1×28×28")
     return weights.load_into(model, start) if start else model
 
 

@@ -6,13 +6,12 @@ import contextlib
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer import Argument, Option
 
 from vizlib.cli import _console
-from vizlib.cli._console import DataSet, Folder, Json, Model, OptionalPicture, Weights
 from vizlib.words import counted, listed, percent, share, table, times
 
 if TYPE_CHECKING:
@@ -23,19 +22,22 @@ _PHOTOGRAPHS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff
 
 def maps(
     *,
-    model: Model = "lenet",
-    weights: Weights = None,
+    model: _console.Model = "lenet",
+    weights: _console.Weights = None,
     image: Annotated[Path | None, Option("--image", "-i", help="A photograph of a digit.")] = None,
     index: Annotated[int, Option(help="Which test image, where there is no --image.")] = 0,
-    out: Folder = None,
+    out: _console.Folder = None,
     layers: Annotated[
         list[str] | None,
         Option("--layer", "-l", help="Only this layer, kind or pattern; may be repeated."),
     ] = None,
-    scale: Annotated[str, Option(help="The darkest is that of a map, layer or network.")] = "layer",
+    scale: Annotated[
+        Literal["map", "layer", "network"],
+        Option(help="Of what the greatest value is the darkest."),
+    ] = "layer",
     values: Annotated[bool, Option("--values", help="Print the values of vectors.")] = False,
-    data: DataSet = "auto",
-    as_json: Json = False,
+    data: _console.DataSet = "auto",
+    as_json: _console.Json = False,
 ) -> None:
     """Write every feature map as a PNG file.
 
@@ -94,13 +96,13 @@ def _numbers(values: list[float]) -> str:
 def read(
     *,
     pictures: Annotated[list[Path], Argument(help="Folders of photographs, or files.")],
-    model: Model = "lenet",
-    weights: Weights = None,
+    model: _console.Model = "lenet",
+    weights: _console.Weights = None,
     labelled: Annotated[
         bool, Option("--labelled", help="File names begin with the digit that is right.")
     ] = False,
-    out: OptionalPicture = None,
-    as_json: Json = False,
+    out: _console.OptionalPicture = None,
+    as_json: _console.Json = False,
 ) -> None:
     """Read photographs of handwritten digits.
 
@@ -202,7 +204,7 @@ def _read_line(row: dict[str, Any]) -> str:
 def info(
     *,
     network: Annotated[str | None, Argument(help="A network, by name.")] = None,
-    as_json: Json = False,
+    as_json: _console.Json = False,
 ) -> None:
     """List the networks, or show one.
 
@@ -263,9 +265,8 @@ def _one(name: str) -> dict[str, Any]:
     trained = weights.info(name) if name in weights.names() else None
     return {
         "network": name,
-        "parameters": table.parameters,
+        **asdict(table),
         "multiply_adds": table.multiply_adds,
-        "layers": [asdict(layer) for layer in table.layers],
         "trained": trained,
         "summary": repr(table),
     }

@@ -119,7 +119,7 @@ def _trial(model: nn.Module, digits: Digits, name: str) -> Any:
     try:
         with eval_mode(model):
             return model(images)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"{name} cannot read images of {words.times(images.shape[1:])}: either its layers do "
             f"not fit together, or it was built for others ({str(error).splitlines()[0]})"

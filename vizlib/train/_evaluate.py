@@ -14,8 +14,6 @@ from vizlib.data import Digits
 from vizlib.models import eval_mode
 from vizlib.train._check import check_labels, check_scores
 
-BATCH = 500
-
 
 @dataclass(frozen=True)
 class Metrics:
@@ -38,7 +36,7 @@ def evaluate(
     split: str = "test",
     *,
     first: int | None = None,
-    batch_size: int = BATCH,
+    batch_size: int = 500,
 ) -> Metrics:
     """Measure the network on a split (or its `first` images), on the device the network is on.
 
@@ -53,12 +51,13 @@ def evaluate(
     """
     if first is not None and first < 1:
         raise ValueError(f"first must be at least 1, but was {first}")
-    if not len(digits.split(split)):
+    count = len(digits.split(split))
+    if not count:
         raise ValueError(f"the split {split!r} is empty: there is nothing to measure")
     device = next((p.device for p in model.parameters()), "cpu")
     with eval_mode(model):
         batches = digits.batches(split, batch_size, device=device)
-        enough = None if first is None else ceil(first / batch_size)
+        enough = ceil(min(first or count, count) / batch_size)
         answers = [(model(images), labels) for images, labels in islice(batches, enough)]
     name = getattr(model, "name", type(model).__name__)
     check_scores(answers[0][0], name)
