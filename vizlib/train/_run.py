@@ -57,7 +57,10 @@ class Run:
             generator=self.generator,
             share=(many.process_index, many.num_processes) if many else (0, 1),
         )
-        self.steps = min(self.steps_per_epoch or len(self.batches), len(self.batches))
+        # How many images each step sees, in all processes together.
+        rows = torch.arange(len(self.batches.labels)).split(plan.batch_size)
+        self.sizes = torch.tensor([len(each) for each in rows[: self.steps_per_epoch]])
+        self.leads = many is None or many.is_main_process  # writes files, draws the bar
         settings = asdict(plan) | {"augment": repr(plan.augment), "seed": self.seed}
         name = getattr(self.model, "name", type(self.model).__name__)
         # In one tuple: whoever is interrupted finds both from before an epoch, or both from after.
@@ -72,11 +75,6 @@ class Run:
     def best(self) -> State:
         """The weights of the best of them."""
         return self.kept[1]
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process is the one that writes files and draws the progress bar."""
-        return self.accelerator is None or self.accelerator.is_main_process
 
     def train(
         self, on_epoch: OnEpoch | None, on_step: OnStep | None, *, resume: bool, progress: bool
@@ -108,8 +106,9 @@ class Run:
         if self.accelerator:
             self.stepped = self.accelerator.prepare_model(self.model)
         self.mean = RunningMean(self.model, self.plan.average) if self.plan.average else None
+        self.candidate = self.mean.model if self.mean else self.model
         self.optimizer = self.plan.make_optimizer(self.stepped)
-        self.schedule = self.plan.make_schedule(self.optimizer, self.steps)
+        self.schedule = self.plan.make_schedule(self.optimizer, len(self.sizes))
         alone = f"the device is {self.device.type}"
         kind = f"ordinary: {'several processes train together' if self.accelerator else alone}"
         how = self.plan.label_smoothing, self._is_bfloat16(), kind
@@ -122,69 +121,54 @@ class Run:
         self.model.to(self.home).to(memory_format=torch.contiguous_format).eval()
 
     def _epochs(self, on_epoch: OnEpoch | None, on_step: OnStep | None, *, progress: bool) -> None:
-        bar = tqdm(
-            total=self.plan.epochs * self.steps,
-            initial=self.history.epochs * self.steps,
-            unit="step",
-            disable=not (progress and self.leads),
-        )
         if self.snapshot_every and not self.history.snapshots:
             self.history.snapshots[0] = _on_cpu(_copy(self.model))
-        try:
+        with tqdm(
+            total=self.plan.epochs * len(self.sizes),
+            initial=self.history.epochs * len(self.sizes),
+            unit="step",
+            disable=not (progress and self.leads),
+        ) as bar:
             while self.history.epochs < self.plan.epochs:
                 self._epoch(bar, on_step)
                 if self.checkpoint and self.leads:
                     self._save(self.checkpoint)
                 if on_epoch:
                     on_epoch(self.history)
-        finally:
-            bar.close()
 
     def _epoch(self, bar: tqdm, on_step: OnStep | None) -> None:
         started = time.perf_counter()
         self.stepped.train()
-        counts = self._gathered(self._steps(bar, on_step))
+        counts = self._steps(bar, on_step)
         self._refuse_nan(counts[:, 0])
         seconds = time.perf_counter() - started
-        metrics = evaluate(self._candidate(), self.digits, "val")
+        metrics = evaluate(self.candidate, self.digits, "val")
         history = self._continued(counts, seconds, metrics)
         is_best = history.best_epoch == history.epochs
         if self.snapshot_every and history.epochs % self.snapshot_every == 0:
-            snapshot = _on_cpu(_copy(self._candidate()))
+            snapshot = _on_cpu(_copy(self.candidate))
             history.snapshots = history.snapshots | {history.epochs: snapshot}
-        self.kept = history, _copy(self._candidate()) if is_best else self.best
+        self.kept = history, _copy(self.candidate) if is_best else self.best
         bar.set_postfix_str(f"validation {metrics.accuracy:.2%}")
 
-    def _steps(self, bar: tqdm, on_step: OnStep | None) -> list[tuple[Tensor, int]]:
-        """Learn from each batch; return what `Step` counted, and how many images there were."""
-        done, batches, steps = len(self.history.step_loss), self.batches, []
-        for number, (images, labels) in zip(range(self.steps), batches, strict=False):
-            rows = min(batches.batch_size, len(batches.labels) - number * batches.batch_size)
+    def _steps(self, bar: tqdm, on_step: OnStep | None) -> Tensor:
+        """Learn from each batch; return what `Step` counted, of all processes, as (steps, 2)."""
+        done, counts = len(self.history.step_loss), []
+        for size, (images, labels) in zip(self.sizes.tolist(), self.batches, strict=False):
             # Several processes average their gradients: the mean over the whole batch is then the
             # sum over this share, divided by an equal part of the rows.
-            steps.append((self.step(images, labels, batches.share[1] / rows), len(labels)))
+            counts.append(self.step(images, labels, self.batches.share[1] / size))
             bar.update()
             if on_step and self.leads:
-                on_step(done + number + 1, steps[-1][0][0] / len(labels))
-        return steps
+                on_step(done + len(counts), counts[-1][0] / len(labels))
+        total = torch.stack(counts)
+        return (self.accelerator.reduce(total, "sum") if self.accelerator else total).cpu()
 
     def _is_bfloat16(self) -> bool:
         if self.plan.precision == "auto":
             is_gpu = self.device.type == "cuda"
             return is_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
         return self.plan.precision == "bfloat16"
-
-    def _candidate(self) -> nn.Module:
-        return self.mean.model if self.mean else self.model
-
-    def _gathered(self, steps: list[tuple[Tensor, int]]) -> Tensor:
-        """Return losses, right answers and images of each step, of all processes, as (steps, 3)."""
-        sizes = [size for _, size in steps]
-        seen = torch.tensor(sizes, dtype=torch.float32, device=self.device)
-        counts = torch.cat([torch.stack([each for each, _ in steps]), seen[:, None]], dim=1)
-        if self.accelerator:
-            counts = self.accelerator.reduce(counts, "sum")
-        return counts.cpu()
 
     def _refuse_nan(self, losses: Tensor) -> None:
         broken = (~losses.isfinite()).nonzero()
@@ -200,7 +184,8 @@ class Run:
 
     def _continued(self, counts: Tensor, seconds: float, metrics: Metrics) -> History:
         """Return the history with another epoch, and leave the one that is there as it is."""
-        loss, right, seen = counts.double().sum(0).tolist()
+        loss, right = counts.double().sum(0).tolist()
+        seen = int(self.sizes.sum())
         new = {
             "train_loss": [loss / seen],
             "train_accuracy": [right / seen],
@@ -209,8 +194,8 @@ class Run:
             "learning_rate": [self.schedule.get_last_lr()[0]],
             "seconds": [seconds],
             "samples_per_second": [seen / seconds],
-            "step_loss": (counts[:, 0] / counts[:, 2]).tolist(),
-            "step_accuracy": (counts[:, 1] / counts[:, 2]).tolist(),
+            "step_loss": (counts[:, 0] / self.sizes).tolist(),
+            "step_accuracy": (counts[:, 1] / self.sizes).tolist(),
         }
         longer = {name: getattr(self.history, name) + values for name, values in new.items()}
         return replace(self.history, step_kind=self.step.kind, **longer)
@@ -224,7 +209,7 @@ class Run:
             "schedule": self.schedule.state_dict(),
             "order": self.generator.get_state(),
             "random": [torch.get_rng_state(), *map(torch.cuda.get_rng_state, self._gpu())],
-            "steps": self.steps,
+            "steps": len(self.sizes),
             "best": best,
             "snapshots": history.snapshots,
             "history": history.to_json(),
@@ -259,7 +244,7 @@ class Run:
         self.kept = history, state["best"]
 
     def _refuse_other(self, history: History, state: dict[str, Any]) -> None:
-        mine = _facts(self.history, self.steps, self.model.state_dict())
+        mine = _facts(self.history, len(self.sizes), self.model.state_dict())
         theirs = _facts(history, state["steps"], state["model"])
         other = [f"{k} {theirs.get(k)!r}, not {v!r}" for k, v in mine.items() if theirs.get(k) != v]
         if other:
