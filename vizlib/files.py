@@ -13,14 +13,15 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import queue
 import secrets
+import shutil
 import stat
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 # By the letter that `ls -l` begins with.
 _KINDS = {"p": "a pipe", "c": "a device", "b": "a device", "s": "a socket"}
@@ -85,7 +86,8 @@ def replace_whole(path: str | Path, content: bytes | memoryview | str) -> None:
 
 
 def _replace(path: Path, content: bytes | memoryview) -> None:
-    mode = _mode(path)
+    if path.exists():
+        _refuse_special(path, path.stat())
     part = path.with_name(f"{path.name}{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
@@ -93,20 +95,11 @@ def _replace(path: Path, content: bytes | memoryview) -> None:
             file.flush()
             # After a power cut there must not be an empty file under the new name.
             os.fsync(file.fileno())
-        if mode is not None:
-            part.chmod(mode)
+        if path.exists():
+            shutil.copymode(path, part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _mode(path: Path) -> int | None:
-    """Return the mode of the file that is there, if any."""
-    if not path.exists():
-        return None
-    status = path.stat()
-    _refuse_special(path, status)
-    return stat.S_IMODE(status.st_mode)
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -123,19 +116,18 @@ def in_time(work: Callable[[], T], seconds: float) -> T:
     Raises TimeoutError where it takes longer, and OSError where it fails.
     """
     # Neither a name's look-up nor a proxy's silence can be ended, so that nobody waits for them.
-    answers: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+    answer: Future[T] = Future()
 
-    def answer() -> None:
+    def run() -> None:
         try:
-            answers.put((work(), None))
+            answer.set_result(work())
         except Exception as error:  # noqa: BLE001 - servers and proxies say the strangest things
-            answers.put((None, error))
+            answer.set_exception(error)
 
-    threading.Thread(target=answer, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
     try:
-        result, error = answers.get(timeout=max(0, seconds))
-    except queue.Empty:
-        raise TimeoutError(f"it took longer than {seconds:.0f} s") from None
-    if error is not None:
+        return answer.result(max(0, seconds))
+    except Exception as error:
+        if not answer.done():
+            raise TimeoutError(f"it took longer than {seconds:.0f} s") from None
         raise OSError(str(getattr(error, "reason", error))) from error
-    return cast("T", result)

@@ -16,10 +16,6 @@ from vizlib import files, weights
 
 _MOST_BYTES = 100_000_000
 _MOST_DIGITS = 9  # of an epoch's number
-_EACH_EPOCH = (
-    *("train_loss", "train_accuracy", "val_loss", "val_accuracy"),
-    *("learning_rate", "seconds", "samples_per_second"),
-)
 
 
 @dataclass
@@ -149,7 +145,8 @@ def _fault(history: History) -> str:
             return f"{name} holds something that is not a number"
     if history.snapshots:
         return "its snapshots are tensors, which are kept in a file beside it"
-    lengths = {name: len(getattr(history, name)) for name in _EACH_EPOCH}
+    lists = {name: value for name, value in vars(history).items() if isinstance(value, list)}
+    lengths = {name: len(value) for name, value in lists.items() if not name.startswith("step_")}
     if len(history.val_loss) != history.epochs or set(lengths.values()) - {0, history.epochs}:
         return f"its lists do not have one entry for each epoch: {lengths}"
     return ""

@@ -9,7 +9,6 @@ import io
 import math
 import os
 import threading
-import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
@@ -141,16 +140,10 @@ def download(cache: Path) -> Path | None:
 
 def _fetch() -> dict[str, bytes]:
     """Return the four files, unpacked, from the first mirror that has them."""
-    failure: Exception = TimeoutError()
     for mirror in _MIRRORS:
-        try:
+        with contextlib.suppress(Exception):  # servers and proxies say the strangest things
             return {name: _checked(name, _get(f"{mirror}{name}.gz")) for name in _SHA256}
-        except urllib.error.HTTPError as error:
-            error.close()  # an answer that is no file stays open otherwise
-            failure = error
-        except Exception as error:  # noqa: BLE001 - servers and proxies say the strangest things
-            failure = error
-    raise failure
+    raise OSError("no mirror has the four files")
 
 
 def _get(url: str) -> bytes:
