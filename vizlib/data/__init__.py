@@ -144,29 +144,25 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every image once, in batches."""
-        order = self._order().to(self.images.device)
-        for rows in order.split(self.batch_size * self.at_once):
+        count = len(self.labels)
+        order = (
+            torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
+        )
+        for rows in order.to(self.images.device).split(self.batch_size * self.at_once):
             cut = (part.split(self.batch_size) for part in self._batch(rows))
             yield from zip(*cut, strict=True)
 
-    def _order(self) -> Tensor:
-        if self.shuffle:
-            return torch.randperm(len(self.labels), generator=self.generator)
-        return torch.arange(len(self.labels))
-
     def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        rank, world = self.share
-        mine = rows[rank::world]
         # index_select copies whole images: seven times as fast as images[rows], which looks at
         # every pixel by itself.
-        labels = self.labels.index_select(0, mine)
-        if self.augment is None:
-            return self.digits.normalize(self.images.index_select(0, mine)), labels
+        images = _as_fractions(self.images.index_select(0, rows))
+        if self.augment:
+            images = self.augment(images, self.generator)
         # The whole batch is changed before it is dealt out: random numbers stay in step in
         # every process, so two processes see just what one would have seen.
-        whole = _as_fractions(self.images.index_select(0, rows))
-        images = self.augment(whole, self.generator)[rank::world]
-        return (images - self.digits.mean) / self.digits.std, labels
+        rank, world = self.share
+        images, labels = images[rank::world], self.labels.index_select(0, rows[rank::world])
+        return (images - self.digits.mean).div_(self.digits.std), labels
 
 
 def normalize(images: Any, mean: float = MEAN, std: float = STD) -> Tensor:
@@ -220,16 +216,17 @@ def load(name: str = "auto", root: str | Path | None = None, *, download: bool =
     if folder is None and cache and download:
         folder = _mnist.download(cache)
     if folder is not None:
-        _say(passed_over and f"{passed_over}: reading it from {folder}")
+        if passed_over:
+            sys.stderr.write(f"{passed_over}: reading it from {folder}\n")
         return _from_mnist(folder)
     if name == "mnist":
         raise FileNotFoundError(
             f"MNIST is in none of {words.listed(places)}, and could not be downloaded; "
             "set VIZLIB_DATA to the folder that holds MNIST/raw, or load('digits')"
         )
-    _say(
+    sys.stderr.write(
         f"{passed_over or 'MNIST is not on disk'}, and it cannot be downloaded: "
-        "using the 1,797 smaller digits that come with scikit-learn"
+        "using the 1,797 smaller digits that come with scikit-learn\n"
     )
     return _embedded()
 
@@ -247,11 +244,6 @@ def _passed_over(named: Mapping[str, str | Path | None]) -> str | None:
         if place:
             return None if _mnist.folder_in(place) else f"{name} is {place}, where MNIST is not"
     return None
-
-
-def _say(sentence: str | None) -> None:
-    if sentence:
-        sys.stderr.write(f"{sentence}\n")
 
 
 def _from_mnist(folder: Path) -> Digits:
