@@ -73,24 +73,12 @@ def _newnet() -> Network:
     return Network(features=nn.Sequential(*layers), flatten=nn.Flatten())
 
 
-def _mlp() -> Network:
-    return Network(
-        flatten=nn.Flatten(),
-        linear1=nn.Linear(784, 256),
-        relu1=nn.ReLU(),
-        linear2=nn.Linear(256, 64),
-        relu2=nn.ReLU(),
-        linear3=nn.Linear(64, 10),
-    )
-
-
-def _one_hidden_layer(width: int) -> Network:
-    return Network(
-        flatten=nn.Flatten(),
-        fc1=nn.Linear(784, width),
-        relu1=nn.ReLU(),
-        fc2=nn.Linear(width, 10),
-    )
+def _fully_connected(name: str, *widths: int) -> Network:
+    layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+    for n, (inputs, outputs) in enumerate(pairwise((784, *widths, 10)), start=1):
+        layers |= {f"{name}{n}": nn.Linear(inputs, outputs), f"relu{n}": nn.ReLU()}
+    layers.popitem()  # none after the scores
+    return Network(**layers)
 
 
 def _cnn() -> Network:
@@ -145,13 +133,15 @@ def _features_and_classifier(features: list[nn.Module], classifier: list[nn.Modu
     )
 
 
+def _every_other_with_stride_2(*channels: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for n, (inputs, outputs) in enumerate(pairwise(channels)):
+        layers += [nn.Conv2d(inputs, outputs, 3, stride=1 + n % 2), nn.ReLU()]
+    return layers
+
+
 def _mynetv1() -> Network:
-    features = [
-        *(nn.Conv2d(1, 10, 3), nn.ReLU()),
-        *(nn.Conv2d(10, 48, 3, stride=2), nn.ReLU()),
-        *(nn.Conv2d(48, 128, 3), nn.ReLU()),
-        *(nn.Conv2d(128, 512, 3, stride=2), nn.ReLU()),
-    ]
+    features = _every_other_with_stride_2(1, 10, 48, 128, 512)
     classifier = [
         *(nn.Dropout(), nn.Linear(8192, 1024), nn.ReLU()),
         *(nn.Dropout(), nn.Linear(1024, 128), nn.ReLU()),
@@ -161,13 +151,7 @@ def _mynetv1() -> Network:
 
 
 def _mynetv2() -> Network:
-    features = [
-        *(nn.Conv2d(1, 10, 3), nn.ReLU()),
-        *(nn.Conv2d(10, 20, 3, stride=2), nn.ReLU()),
-        *(nn.Conv2d(20, 40, 3), nn.ReLU()),
-        *(nn.Conv2d(40, 80, 3, stride=2), nn.ReLU()),
-        *(nn.Conv2d(80, 40, 3), nn.ReLU()),
-    ]
+    features = _every_other_with_stride_2(1, 10, 20, 40, 80, 40)
     classifier = [nn.Dropout(), nn.Linear(160, 48), nn.ReLU(), nn.Linear(48, 10)]
     return _features_and_classifier(features, classifier)
 
@@ -201,9 +185,9 @@ def _arithmetic() -> Network:
 _NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "lenet": _lenet,
     "newnet": _newnet,
-    "mlp": _mlp,
-    "mlp500": partial(_one_hidden_layer, 500),
-    "mlp256": partial(_one_hidden_layer, 256),
+    "mlp": partial(_fully_connected, "linear", 256, 64),
+    "mlp500": partial(_fully_connected, "fc", 500),
+    "mlp256": partial(_fully_connected, "fc", 256),
     "cnn": _cnn,
     "defaultnet": _defaultnet,
     "myfullconvnet": _myfullconvnet,
