@@ -61,8 +61,11 @@ def test_any_torch_schedule_by_name():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "sdg"}, "no optimizer is called 'sdg'; choose from .*adamw.*sgd"),
-        ({"schedule": "cosin"}, "no schedule is called 'cosin'; choose from onecycle, cosine"),
+        (
+            {"optimizer": "sdg"},
+            r"no optimizer is called 'sdg'; did you mean 'sgd'\? choose from .*adamw.*sgd",
+        ),
+        ({"schedule": "cosin"}, r"'cosin'; did you mean 'cosine'\? choose from onecycle, cosine"),
         (
             {"optimizer": "lbfgs"},
             "no optimizer is called 'lbfgs'; choose from (?!.*(lbfgs|sparse|_))",

@@ -305,7 +305,9 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(mlp, embedded):
 
 
 def test_a_setting_that_does_not_exist_is_named(mlp, embedded):
-    with pytest.raises(ValueError, match="fit has no setting lr; a recipe has epochs, batch_size"):
+    with pytest.raises(
+        ValueError, match="no setting of fit is called 'lr'; choose from epochs, batch_size"
+    ):
         run(mlp, embedded, lr=0.1)
 
 

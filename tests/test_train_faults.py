@@ -174,7 +174,7 @@ def test_digits_that_teach_nothing_are_told_in_one_sentence(case, few):
     ("settings", "error", "words"),
     [
         ({"steps_per_epoch": 0}, ValueError, "steps_per_epoch must be at least 1, or None for all"),
-        ({"steps_per_epoch": -1}, ValueError, "at least 1, or None for all of them, but was -1"),
+        ({"steps_per_epoch": -1}, ValueError, "at least 1, or None for all, but was -1"),
         ({"snapshot_every": -2}, ValueError, "snapshot_every must be at least 0, but was -2"),
         ({"seed": 10**23}, ValueError, "seed must be a whole number from 0 to 2"),
         ({"seed": -1}, ValueError, "but was -1"),

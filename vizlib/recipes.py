@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
+from vizlib import words
 from vizlib.data import Affine, Augment
 
 _MANY = 2**31  # more epochs, or images in a batch, than anybody has
@@ -72,9 +73,7 @@ class Recipe:
         kinds = _classes(optim, optim.Optimizer, but=("lbfgs", "sparseadam"))
         kind = kinds.get(self.optimizer.lower())
         if kind is None:
-            raise ValueError(
-                f"no optimizer is called {self.optimizer!r}; choose from {', '.join(sorted(kinds))}"
-            )
+            raise ValueError(words.unknown("optimizer", self.optimizer, sorted(kinds)))
         # One pass over each parameter in place of one for each operation: up to four times as fast.
         fused = {"fused": True} if "fused" in inspect.signature(kind).parameters else {}
         return kind(model.parameters(), lr=self.learning_rate, **fused | self.optimizer_options)
@@ -96,8 +95,8 @@ class Recipe:
             return lr_scheduler.ConstantLR(optimizer, factor=1.0, **options)
         kinds = _classes(lr_scheduler, lr_scheduler.LRScheduler, but=("reducelronplateau",))
         if name not in kinds:
-            known = ", ".join([*SCHEDULES, *sorted(kinds)])
-            raise ValueError(f"no schedule is called {self.schedule!r}; choose from {known}")
+            known = [*SCHEDULES, *sorted(kinds)]
+            raise ValueError(words.unknown("schedule", self.schedule, known))
         try:
             return kinds[name](optimizer, **options)
         except TypeError as error:

@@ -118,12 +118,9 @@ def load_into(model: nn.Module, path: str | Path) -> nn.Module:
     """
     path = Path(path)
     ours, theirs = model.state_dict(), _read(path)
-    misfits = _misfits(ours, theirs)
-    if misfits:
-        raise ValueError(
-            f"{path.name} does not fit {getattr(model, 'name', type(model).__name__)}: "
-            + "; ".join(misfits)
-        )
+    if misfits := _misfits(ours, theirs):
+        name = getattr(model, "name", type(model).__name__)
+        raise ValueError(f"{path.name} does not fit {name}: {'; '.join(misfits)}")
     theirs = {key: value.to(ours[key].dtype) for key, value in theirs.items()}
     broken = [key for key, value in theirs.items() if value.isnan().any()]
     broken += [key for key, _ in model.named_parameters() if theirs[key].isinf().any()]

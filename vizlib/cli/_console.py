@@ -74,18 +74,9 @@ def _must_be_png(path: Path | None) -> Path | None:
 
 
 Model = Annotated[str, Option("--model", "-m", help="The network; vizlib info lists them.")]
-Weights = Annotated[
-    Path | None,
-    Option("--weights", "-w", help="Weights from a file, not those that come with vizlib."),
-]
-DataSet = Annotated[
-    str,
-    Option(
-        "--data",
-        help="mnist; digits, 1,797 small ones that are here already; auto: mnist if it can be had.",
-    ),
-]
-Device = Annotated[str, Option("--device", help="auto, cpu, cuda, cuda:1, mps, …")]
+Weights = Annotated[Path | None, Option("--weights", "-w", help="A file of weights of your own.")]
+DataSet = Annotated[str, Option(help="mnist; digits, 1,797 small ones; auto: mnist, or digits.")]
+Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1, mps, …")]
 NoGpu = Annotated[bool, Option("--no-gpu", help="Compute on the CPU, whatever there is.")]
 TestBatch = Annotated[int, Option(min=1, max=_MOST, help="Images at once while testing.")]
 Folder = Annotated[Path | None, Option("--out", "-o", help="The folder; else one in runs.")]

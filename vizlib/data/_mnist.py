@@ -52,11 +52,7 @@ def folder_in(place: str | Path) -> Path | None:
     """
     below = ("MNIST/raw", "raw", ".")
     folders = (Path(os.path.expanduser(place), each) for each in below)  # noqa: PTH111 - a place without a home is no error
-    return next((folder for folder in folders if all(map(_file, _paths(folder)))), None)
-
-
-def _paths(folder: Path) -> list[Path]:
-    return [folder / name for name in _SHA256]
+    return next((each for each in folders if all(_file(each / name) for name in _SHA256)), None)
 
 
 def _file(path: Path) -> Path | None:

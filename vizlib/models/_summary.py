@@ -82,9 +82,7 @@ def summary(model: nn.Module, input_shape: tuple[int, ...] | None = None) -> Sum
     name = getattr(model, "name", type(model).__name__)
     shape = input_shape or getattr(model, "input_shape", None)
     if shape is None:
-        raise ValueError(
-            f"{name} does not say what it expects: give input_shape, such as (1, 28, 28)"
-        )
+        raise ValueError(f"{name} does not say what it expects: give input_shape, as (1, 28, 28)")
     zeros = as_input(model, torch.zeros(1, *shape))
     try:
         with eval_mode(model), undisturbed(model):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from vizlib import recipes
+from vizlib import recipes, words
 from vizlib.data import Digits
 from vizlib.history import History
 from vizlib.models import checked_seed
@@ -134,10 +134,9 @@ def _checkpoint_path(checkpoint: str | Path | None, *, resume: bool) -> Path | N
 
 
 def _plan(model: nn.Module, recipe: Recipe | None, changes: dict[str, Any]) -> Recipe:
-    unknown = set(changes) - set(Recipe.__dataclass_fields__)
-    if unknown:
-        known = ", ".join(Recipe.__dataclass_fields__)
-        raise ValueError(f"fit has no setting {', '.join(sorted(unknown))}; a recipe has {known}")
+    known = list(Recipe.__dataclass_fields__)
+    for name in changes.keys() - known:
+        raise ValueError(words.unknown("setting of fit", name, known))
     return replace(recipe or recipes.recipe(getattr(model, "name", "")), **changes)
 
 

@@ -18,9 +18,7 @@ from vizlib.models import eval_mode
 def check_numbers(*, steps: int | None, snapshot_every: int) -> None:
     """Raise ValueError for numbers that mean nothing."""
     if steps is not None and steps < 1:
-        raise ValueError(
-            f"steps_per_epoch must be at least 1, or None for all of them, but was {steps}"
-        )
+        raise ValueError(f"steps_per_epoch must be at least 1, or None for all, but was {steps}")
     if snapshot_every < 0:
         raise ValueError(f"snapshot_every must be at least 0, but was {snapshot_every}")
 
@@ -96,10 +94,7 @@ def _complaints(parameters: list[nn.Parameter]) -> Iterator[str]:
     if not parameters:
         yield "has no parameters: there is nothing to train"
     if any(isinstance(p, UninitializedParameter) for p in parameters):
-        yield (
-            "has lazy layers, whose size is not known yet: "
-            "run it once before, model(torch.zeros(1, 1, 28, 28))"
-        )
+        yield "has lazy layers without a size: run it once before, model(torch.zeros(1, 1, 28, 28))"
     if any(p.is_meta for p in parameters):
         yield "is on the device 'meta' and has no values: build it on the CPU"
     if any(p.is_inference() for p in parameters):

@@ -175,9 +175,7 @@ class Run:
         if not len(broken):
             return
         step, rate = len(self.history.step_loss) + int(broken[0]) + 1, self.plan.learning_rate
-        reason = (
-            f"with a learning rate of up to {rate:g}: it was probably too large, try {rate / 10:g}"
-        )
+        reason = f"with a learning rate of {rate:g}: it was probably too large, try {rate / 10:g}"
         if step == 1:
             reason = "before anything was learnt: look at what the network does when it trains"
         raise FloatingPointError(f"the loss was no longer a number at step {step}, {reason}")
