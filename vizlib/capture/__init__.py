@@ -59,7 +59,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -134,10 +133,7 @@ def record(
     """
     everything = layers is None and samples is None and not keywords
     if everything and not isinstance(x, tuple) and (chain := layers_of_chain(model)):
-        recording = Recording()
-        with _telling(recording), torch.no_grad():
-            _run_chain(model, chain, _moved(x, model), recording)
-        return recording
+        return _record_chain(model, chain, _moved(x, model))
     watch, recording = _recorder(model, layers, samples)
     with _telling(recording):
         _run(watch, x, keywords)
@@ -261,21 +257,20 @@ def edit(model: nn.Module, changes: Mapping[str, Mapping[int, float]]) -> Iterat
     ...     int((model(torch.ones(1, 2)) != 0).sum()) <= 1
     True
     """
-    watch = Watch(model, partial(_changed, changes), list(changes), edits=True)
+
+    def change(call: Call) -> Tensor:
+        axis, changed = channel_axis(call), call.output.clone()
+        for channel, factor in changes[call.name].items():
+            refuse_number(f"channel {channel} of {call.name!r}", channel, "it", changed.shape[axis])
+            changed.select(axis, channel).mul_(factor)
+        return changed
+
+    watch = Watch(model, change, list(changes), edits=True)
     watch.names.refuse_unknown()
     with watch:
         yield watch.model
     if watch.names.seen:
         watch.names.refuse_unmatched()
-
-
-def _changed(changes: Mapping[str, Mapping[int, float]], call: Call) -> Tensor:
-    axis = channel_axis(call)
-    changed = call.output.clone()
-    for channel, factor in changes[call.name].items():
-        refuse_number(f"channel {channel} of {call.name!r}", channel, "it", changed.shape[axis])
-        changed.select(axis, channel).mul_(factor)
-    return changed
 
 
 # --- Running a model -----------------------------------------------------------------------
@@ -312,19 +307,21 @@ def _moved(value: Any, model: nn.Module) -> Any:
     return mapped(move, value)
 
 
-def _run_chain(
-    model: nn.Module, layers: dict[str, nn.Module], x: Tensor, recording: Recording
-) -> None:
+@torch.no_grad()
+def _record_chain(model: nn.Module, layers: dict[str, nn.Module], x: Tensor) -> Recording:
     """Call the layers of a chain one by one, and record each."""
-    if check := getattr(model, "check", None):
-        check(x)
-    read = INPUT
-    for name, layer in layers.items():
-        given, x = x, layer(x)
-        word = PLAIN[type(layer)]
-        step = Step(name, word, (Value(read),), {}, x.shape)
-        recording.add(Call(name, KINDS[word], x, given, layer), step)
-        read = name
+    steps: dict[str, Step] = {}
+    recording = Recording(steps)
+    with _telling(recording):
+        if check := getattr(model, "check", None):
+            check(x)
+        for name, layer in layers.items():
+            given, x = x, layer(x)
+            word = PLAIN[type(layer)]
+            read = Value(next(reversed(steps), INPUT))
+            steps[name] = Step(name, word, (read,), {}, x.shape)
+            recording.add(Call(name, KINDS[word], x, given, layer))
+    return recording
 
 
 # --- Questions -----------------------------------------------------------------------------
@@ -387,25 +384,17 @@ def top_images(
 
 def _excitation(model: nn.Module, x: Tensor, stage: str, channel: int) -> Tensor:
     """Return a channel's greatest value on each image, (N,)."""
-    found: list[Tensor] = []
-
-    def measure(call: Call) -> None:
-        axis, output = channel_axis(call), call.output
-        refuse_number(f"channel {channel} of {stage!r}", channel, "it", output.shape[axis])
-        if len(output) != len(x) or output.numel() == 0:
-            shape = tuple(output.shape)
-            raise ValueError(f"{stage!r} gave {shape}: no values for each of {len(x)} images")
-        values = real(output).select(axis, channel)
-        found.append(values.reshape(len(x), -1).amax(1).cpu())
-
-    watch = Watch(model, measure, [stage])
     try:
-        _run(watch, x, {})
+        found = record(model, x, layers=stage)[stage]
     except RuntimeError as error:
         shape = tuple(x.shape)
         raise ValueError(f"the model cannot take images {shape}: {error}") from error
-    watch.names.refuse_unmatched()
-    return found[0]
+    axis, output = channel_axis(found), found.output
+    refuse_number(f"channel {channel} of {stage!r}", channel, "it", output.shape[axis])
+    if len(output) != len(x) or output.numel() == 0:
+        shape = tuple(output.shape)
+        raise ValueError(f"{stage!r} gave {shape}: no values for each of {len(x)} images")
+    return real(output).select(axis, channel).reshape(len(x), -1).amax(1)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 from weakref import ref
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Value(str):
@@ -69,16 +68,7 @@ class Step(NamedTuple):
     def inputs(self) -> tuple[str, ...]:
         """The tensors that it read, in order: all but parameters and buffers."""
         read = _leaves((self.arguments, self.options))
-        return tuple(
-            str(leaf) for leaf in read if isinstance(leaf, Value) and not isinstance(leaf, Constant)
-        )
-
-
-_PLAIN = (
-    *(type(None), type(...), slice, str, bool, int, float, complex),
-    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
-)
-_UNCOUNTED = -1
+        return tuple(str(leaf) for leaf in read if type(leaf) is Value)
 
 
 class Flow:
@@ -88,10 +78,8 @@ class Flow:
     own count of writes whether it still holds what the step gave.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._known: dict[int, tuple[ref[Tensor], int, Value]] = {}
-        self._constants: dict[int, Constant] | None = None
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ref[Tensor], int | None, Value]] = {}
         self.steps: dict[str, Step] = {}
         # The tensors that were read and that no step gave.
         self.tensors: dict[str, Tensor] = {}
@@ -105,70 +93,43 @@ class Flow:
         self.gave(name, output)
 
     def gave(self, name: str, output: Any, kind: type[Value] = Value) -> None:
-        """Note that a step gave these tensors."""
-        if type(output) is Tensor and kind is Value:  # nearly always, and quicker
-            self._known[id(output)] = ref(output), _writes(output), Value(name)
-            return
+        """Note where these tensors come from; a constant keeps its name whoever writes on it."""
         # Of a tensor that stands there twice, the first place counts.
         for count, tensor in reversed([*enumerate(tensors(output))]):
+            writes = None if kind is Constant else _writes(tensor)
             value = kind(f"{name}[{count}]" if count else name)
-            self._known[id(tensor)] = ref(tensor), _writes(tensor), value
-            if kind is Constant:
-                self._keep(value, tensor)
-
-    def read_call(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """Return the arguments of a call with the names of tensors in their places."""
-        if len(args) == 1 and type(args[0]) is Tensor and not kwargs:  # nearly always, and quicker
-            return (self.origin(args[0]),), {}
-        return self.read(args), self.read(kwargs)
+            self._known[id(tensor)] = ref(tensor), writes, value
 
     def read(self, given: Any) -> Any:
-        """Return arguments with the names of tensors in their places."""
-        return mapped(self._read, given, plain=True)
-
-    def _read(self, leaf: Any) -> Any:
-        if isinstance(leaf, Tensor):
-            return self.origin(leaf)
-        return leaf if isinstance(leaf, _PLAIN) else f"<{type(leaf).__name__}>"
+        """Return the arguments of a call with the names of tensors in their places."""
+        return mapped(lambda a: self.origin(a) if isinstance(a, Tensor) else a, given, plain=True)
 
     def find(self, tensor: Tensor) -> Value | None:
-        """Return the name of a tensor that some step gave and nobody has written on."""
+        """Return the name of a tensor; None where nobody saw where it comes from."""
         known = self._known.get(id(tensor))
-        if known is None or known[0]() is not tensor or known[1] != _writes(tensor):
+        if known is None or known[0]() is not tensor or known[1] not in {None, _writes(tensor)}:
             return None
         return known[2]
 
     def origin(self, tensor: Tensor) -> Value:
-        """Return the name of any tensor."""
-        known = self._known.get(id(tensor))
-        if known is not None and known[0]() is tensor:
-            return known[2] if known[1] == _writes(tensor) else self._unknown(tensor)
-        return self._constant(tensor)
-
-    def _constant(self, tensor: Tensor) -> Value:
-        if self._constants is None:
-            named = [*self._model.named_parameters(), *self._model.named_buffers()]
-            self._constants = {id(tensor): Constant(name) for name, tensor in named}
-        name = self._constants.get(id(tensor))
-        return self._unknown(tensor) if name is None else self._keep(name, tensor)
-
-    def _unknown(self, tensor: Tensor) -> Value:
-        count = 1 + sum(name.startswith(UNKNOWN) for name in self.tensors)
-        name = numbered(UNKNOWN, count)
-        self.gave(name, tensor)
-        return self._keep(Value(name), tensor)
-
-    def _keep(self, name: Value, tensor: Tensor) -> Value:
-        self.tensors[str(name)] = tensor
+        """Return the name of any tensor, and keep those that no step gave."""
+        name = self.find(tensor)
+        if name is None:
+            count = 1 + sum(name.startswith(UNKNOWN) for name in self.tensors)
+            name = Value(numbered(UNKNOWN, count))
+            self.gave(name, tensor)
+            self.tensors[name] = tensor
+        elif isinstance(name, Constant):
+            self.tensors[name] = tensor
         return name
 
 
-def _writes(tensor: Tensor) -> int:
+def _writes(tensor: Tensor) -> int | None:
     """Return how often a tensor was written on; in inference mode nobody counts."""
     try:
         return tensor._version  # noqa: SLF001 - torch's only name for it
     except RuntimeError:
-        return _UNCOUNTED
+        return None
 
 
 def numbered(name: str, count: int) -> str:
@@ -178,21 +139,12 @@ def numbered(name: str, count: int) -> str:
 
 def first_tensor(value: Any) -> Tensor | None:
     """Return the first tensor in what a layer took or gave: a tensor, tuple, dict, dataclass."""
-    first = value
-    while type(first) is tuple and first:
-        first = first[0]
-    # Nearly always this is it; the search is several times as slow.
-    return first if isinstance(first, Tensor) else next(iter(tensors(value)), None)
+    return next(iter(tensors(value)), None)
 
 
 def tensors(value: Any) -> list[Tensor]:
     """Return every tensor in what a layer took or gave."""
     return [leaf for leaf in _leaves(value) if isinstance(leaf, Tensor)]
-
-
-def replaced(value: Any, old: Tensor, new: Tensor) -> Any:
-    """Return what a layer gave with another tensor in the place of one."""
-    return mapped(lambda leaf: new if leaf is old else leaf, value)
 
 
 def _leaves(value: Any) -> list[Any]:
@@ -207,17 +159,15 @@ def mapped(change: Callable[[Any], Any], value: Any, *, plain: bool = False) -> 
     These stay of their own classes, or become `tuple`, `list` and `dict` with `plain`.
     """
     if isinstance(value, tuple | list):
-        parts = [mapped(change, part, plain=plain) for part in value]
+        row = [mapped(change, part, plain=plain) for part in value]
         if plain:
-            return tuple(parts) if isinstance(value, tuple) else parts
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+            return tuple(row) if isinstance(value, tuple) else row
+        return type(value)(*row) if hasattr(value, "_fields") else type(value)(row)
     is_record = is_dataclass(value) and not isinstance(value, type)
     if not is_record and not isinstance(value, Mapping):
         return change(value)
-    held = (
-        {field.name: getattr(value, field.name) for field in fields(value)} if is_record else value
-    )
-    held = {name: mapped(change, part, plain=plain) for name, part in held.items()}
+    parts = {f.name: getattr(value, f.name) for f in fields(value)} if is_record else value
+    held = {name: mapped(change, part, plain=plain) for name, part in parts.items()}
     if plain or type(value) is dict:
         return held
     ours = copy(value)

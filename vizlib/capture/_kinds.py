@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 # What computes a weight is no stage, and neither is what it calls.
 HIDDEN = "hidden"
-SCRIPTED = "scripted"
 
 # The kinds, and the operations of each: # stands for 1d, 2d and 3d.
 _TABLE = {
@@ -41,15 +41,15 @@ _TABLE = {
     "pad": "pad zero_pad constant_pad reflection_pad replication_pad circular_pad",
     "identity": "identity",
 }
+_SIZES = ("1d", "2d", "3d")
 KINDS = {
     word.replace("#", size): kind
     for kind, words in _TABLE.items()
     for word in words.split()
-    for size in (("1d", "2d", "3d") if "#" in word else ("",))
+    for size in (_SIZES if "#" in word else ("",))
 }
 # A class is found by its name in small letters: MaxPool2d is max_pool2d.
 _OPERATIONS = {word.replace("_", ""): word for word in KINDS}
-_SIZES = ("1d", "2d", "3d")
 
 # Functions that torch and Python spell in several ways.
 _SAME = {
@@ -79,43 +79,33 @@ def function(name: str) -> tuple[str, str | None]:
 
 
 @cache
-def word_of_class(name: str) -> str | None:
+def _word_of(name: str) -> str | None:
     """Return the operation that a class is named after: "BatchNorm2d" after "batch_norm"."""
     name = name.lower()
-    short = name[:-2] if name.endswith(_SIZES) else name
-    return _OPERATIONS.get(name) or _OPERATIONS.get(short)
+    return _OPERATIONS.get(name) or _OPERATIONS.get(re.sub("[123]d$", "", name))
 
 
-def torchs(cls: type) -> str | None:
-    """Return the operation of a layer of torch's own; None for any other class."""
-    return word_of_class(cls.__name__) if is_torchs(cls) else None
+def _torchs(cls: type) -> str | None:
+    """Return the operation of a layer of torch's own, rather than of one derived from these."""
+    return _word_of(cls.__name__) if cls.__module__.startswith("torch.nn.modules") else None
 
 
-def describe(module: nn.Module, *, is_root: bool) -> tuple[str, str | None]:
+def _describe(module: nn.Module, *, is_root: bool) -> tuple[str, str | None]:
     """Return a module's operation and kind; the kind is None where it only calls others."""
-    word = next(filter(None, map(torchs, type(module).__mro__)), None)
-    if word is None:
-        return _describe_foreign(module, is_root=is_root)
-    calls_others = not is_torchs(type(module)) and any(map(_is_part, module.children()))
-    return word, None if calls_others else KINDS[word]
-
-
-def _describe_foreign(module: nn.Module, *, is_root: bool) -> tuple[str, str | None]:
     if isinstance(module, ParametrizationList):
         return HIDDEN, HIDDEN
     if isinstance(module, torch.jit.ScriptModule):
-        return SCRIPTED, SCRIPTED  # it runs beyond the reach of hooks, whatever it has inside
-    own = type(module).__name__.lower()
-    has_parts = is_root or next(module.children(), None) is not None
+        return "scripted", "scripted"  # beyond the reach of hooks, whatever it has inside
+    own, *bases = map(_torchs, type(module).__mro__)
+    if word := own or next(filter(None, bases), None):
+        calls_others = not own and any(map(_is_part, module.children()))
+        return word, None if calls_others else KINDS[word]
+    name = type(module).__name__.lower()
+    has_parts = is_root or any(True for _ in module.children())
     if isinstance(module, _CONTAINERS) or (has_parts and not _is_quantized(module)):
-        return own, None
-    word = word_of_class(type(module).__name__)
-    return (word, KINDS[word]) if word else (own, own)
-
-
-def is_torchs(cls: type) -> bool:
-    """Say whether a class is torch's own, rather than derived from one of these."""
-    return cls.__module__.startswith("torch.nn.modules")
+        return name, None
+    word = _word_of(name) or name
+    return word, KINDS.get(word, word)
 
 
 def _is_part(child: nn.Module) -> bool:
@@ -145,7 +135,7 @@ def layers(model: nn.Module) -> dict[nn.Module, Layer]:
     found: dict[nn.Module, Layer] = {}
     for path, module in _named(model):
         if module not in found:
-            operation, kind = describe(module, is_root=not path)
+            operation, kind = _describe(module, is_root=not path)
             found[module] = Layer(path or (operation if kind else ""), operation, kind)
     return found
 
@@ -154,11 +144,8 @@ def _named(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]
     """Yield every module with its path, which leaves out what only wraps others."""
     module = unwrapped(module)
     yield path, module
-    # Scripted modules keep theirs elsewhere; of all others this is the quickest way.
-    children = vars(module).get("_modules")
-    for name, child in module.named_children() if children is None else children.items():
-        if child is not None:
-            yield from _named(child, f"{path}.{name}" if path else name)
+    for name, child in module.named_children():
+        yield from _named(child, f"{path}.{name}" if path else name)
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -181,7 +168,7 @@ _OTHERS = ("rnn", "lstm", "gru", "multihead", "embedding", "fractional")
 PLAIN = {
     cls: word
     for cls in vars(nn).values()
-    if isinstance(cls, type) and (word := torchs(cls)) and not word.startswith(_OTHERS)
+    if isinstance(cls, type) and (word := _torchs(cls)) and not word.startswith(_OTHERS)
 }
 
 
@@ -197,19 +184,11 @@ def layers_of_chain(model: nn.Module) -> dict[str, nn.Module]:
     is_derived = isinstance(model, nn.Sequential) and vars(type(model)).get("is_chain", False)
     if is_watched or not (is_derived or type(model) is nn.Sequential):
         return {}
-    parts = dict(_parts(model))
-    layers = {path: part for path, part in parts.items() if type(part) is not nn.Sequential}
-    is_plain = PLAIN.keys() >= {*map(type, layers.values())}
-    is_single = len({*layers.values()}) == len(layers)
-    is_as_built = is_plain and all(map(_is_as_built, (model, *parts.values())))
-    return layers if is_single and is_as_built else {}
-
-
-def _parts(chain: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
-    for name, part in vars(chain)["_modules"].items():
-        yield f"{path}{name}", part
-        if type(part) is nn.Sequential:
-            yield from _parts(part, f"{path}{name}.")
+    parts = dict(model.named_modules(remove_duplicate=False))
+    found = {path: part for path, part in parts.items() if path and type(part) is not nn.Sequential}
+    is_single = len({*found.values()}) == len(found)
+    is_plain = PLAIN.keys() >= {*map(type, found.values())}
+    return found if is_single and is_plain and all(map(_is_as_built, parts.values())) else {}
 
 
 def _is_as_built(module: nn.Module) -> bool:

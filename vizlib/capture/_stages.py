@@ -51,9 +51,7 @@ class Stage:
       a convolution, (N, F) after a linear layer; of several outputs the first
     - `input_shape`: the shape of the first input
     - `module`: the layer itself, None for a function
-    - `inputs`: the names of what it read: stages, steps between stages (see `Recording.steps`),
-      "input", or "unknown" where that cannot be said; see `Value`
-    - `operation`: "conv2d", "relu", "add", …: one word for a module and the function that it calls
+    - `step`: what was called, and what it was given; see `Step`
     """
 
     name: str
@@ -61,8 +59,21 @@ class Stage:
     output: Tensor
     input_shape: tuple[int, ...]
     module: nn.Module | None
-    inputs: tuple[str, ...] = ()
-    operation: str = ""
+    step: Step | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what it read.
+
+        These are stages, steps between stages (see `Recording.steps`), "input", or "unknown" where
+        that cannot be said; see `Value`.
+        """
+        return self.step.inputs if self.step else ()
+
+    @property
+    def operation(self) -> str:
+        """One word, "conv2d" or "add", for a module as for the function that it calls."""
+        return self.step.operation if self.step else ""
 
     def __repr__(self) -> str:
         """Return one line: name, kind, and the shapes in and out."""
@@ -144,13 +155,11 @@ class Call(NamedTuple):
 class Recording(Mapping[str, Stage]):
     """The stages of one forward pass, by name, in the order in which they were called."""
 
-    def __init__(self, steps: dict[str, Step] | None = None) -> None:
+    def __init__(self, steps: dict[str, Step]) -> None:
         """Start empty; `record` and `listen` fill it."""
-        # A network runs faster than stages are made: that waits for a reader.
-        self._rows: list[tuple[str, str, Tensor, tuple[int, ...], nn.Module | None]] = []
+        self._stages: dict[str, Stage] = {}
+        self._steps = steps
         self._devices: set[torch.device] = set()
-        self._made: dict[str, Stage] = {}
-        self._steps = {} if steps is None else steps
 
     @property
     def steps(self) -> Mapping[str, Step]:
@@ -160,43 +169,34 @@ class Recording(Mapping[str, Stage]):
         """
         return MappingProxyType(self._steps)
 
-    def add(self, call: Call, step: Step | None = None) -> None:
+    def add(self, call: Call) -> None:
         """Add a stage, with a copy of what the layer gave and the shape of what it was given."""
-        if step is not None:
-            self._steps[call.name] = step
-        given = call.given
-        shape = () if given is None or given.is_nested else given.shape
-        if call.output.is_cuda:
-            self._devices.add(call.output.device)
-        self._rows.append((call.name, call.kind, _copied(call.output), shape, call.module))
+        name, kind, output, given, module, _ = call
+        shape = () if given is None or given.is_nested else tuple(given.shape)
+        if output.is_cuda:
+            self._devices.add(output.device)
+        step = self._steps[name]
+        self._stages[name] = Stage(name, kind, _copied(output), shape, module, step)
 
     def wait(self) -> None:
         """Wait for the copies that are under way from a GPU."""
         while self._devices:
             torch.cuda.synchronize(self._devices.pop())
 
-    def _stages(self) -> dict[str, Stage]:
-        self.wait()
-        for name, kind, output, shape, module in self._rows[len(self._made) :]:
-            step = self._steps[name]
-            inputs, operation = step.inputs, step.operation
-            self._made[name] = Stage(name, kind, output, tuple(shape), module, inputs, operation)
-        return self._made
-
     def __getitem__(self, name: str) -> Stage:
         """Return the stage called `name`; raise KeyError with the names that there are."""
-        stages = self._stages()
-        if name not in stages:
-            raise UnknownStageError(words.unknown("stage", name, list(stages), "this model has"))
-        return stages[name]
+        self.wait()
+        if name not in self._stages:
+            raise UnknownStageError(words.unknown("stage", name, list(self), "this model has"))
+        return self._stages[name]
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
-        return iter(self._stages())
+        return iter(self._stages)
 
     def __len__(self) -> int:
         """Return the number of stages."""
-        return len(self._rows)
+        return len(self._stages)
 
     def __repr__(self) -> str:
         """Return one line a stage."""
@@ -211,7 +211,7 @@ def _copied(output: Tensor) -> Tensor:
     if _functorch.is_functorch_wrapped_tensor(output):
         with temporarily_clear_interpreter_stack():
             return _copied(_whole(output))
-    output = output.detach() if output.requires_grad else output
+    output = output.detach()
     if output.is_cuda:
         # Nobody waits for this copy before somebody reads it.
         copy = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
@@ -239,7 +239,7 @@ class Names:
 
     def __init__(self, layers: Iterable[Layer], wanted: list[str] | None, *, exact: bool) -> None:
         self._layers = list(layers)
-        self.wanted, self._exact = wanted, exact
+        self._wanted, self._exact = wanted, exact
         # The stages so far, asked for or not, with their kinds.
         self.seen: dict[str, str] = {}
         self.restart()
@@ -259,31 +259,30 @@ class Names:
 
     def wants(self, name: str, kind: str) -> bool:
         """Say whether a stage is asked for."""
-        return self.wanted is None or any(self._asks(e, name, kind) for e in self.wanted)
+        return self._wanted is None or any(self._asks(e, name, kind) for e in self._wanted)
 
     def _asks(self, entry: str, name: str, kind: str) -> bool:
         return entry == name if self._exact else kind == entry or fnmatchcase(name, entry)
 
     def refuse_unmatched(self) -> None:
-        """Raise where an entry matched no stage at all."""
-        for entry in self.wanted or []:
+        """Raise where an entry of `wanted` matched no stage at all."""
+        for entry in self._wanted or []:
             if not any(self._asks(entry, *stage) for stage in self.seen.items()):
                 self._refuse(entry)
 
     def refuse_unknown(self) -> None:
         """Raise where an entry can only be a module and there is none of that name."""
-        for entry in self.wanted or []:
+        for entry in self._wanted or []:
             base = entry.partition(":")[0]
             if base not in self._modules() and function(base.rpartition(".")[2])[1] is None:
                 self._refuse(entry)
 
     def _refuse(self, entry: str) -> None:
-        names = [*dict.fromkeys([*self._modules(), *self.seen])]
+        names = [*dict.fromkeys([*self.seen, *self._modules()])]
         if entry.partition(":")[0] in names:
             called = words.listed(self.seen)
             raise UnknownStageError(f"this forward pass did not call {entry!r}, only {called}")
-        in_order = [*self.seen] if len(self.seen) == len(names) else names
-        raise UnknownStageError(words.unknown("stage", entry, in_order, "this model has"))
+        raise UnknownStageError(words.unknown("stage", entry, names, "this model has"))
 
     def _modules(self) -> list[str]:
         """Return the names of the stages that the modules can be."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from vizlib.capture import _kinds
-from vizlib.capture._flow import INPUT, Constant, Flow, first_tensor, replaced
+from vizlib.capture._flow import INPUT, Constant, Flow, Value, first_tensor, mapped
 from vizlib.capture._kinds import HIDDEN, Layer
 from vizlib.capture._stages import Call, Names
 
@@ -53,7 +53,7 @@ class Watch:
         self.model = _kinds.unwrapped(model)
         self.layers = _kinds.layers(self.model)
         self.names = Names(self.layers.values(), wanted, exact=edits)
-        self.flow = Flow(self.model)
+        self.flow = Flow()
         self.edits, self.inside = edits, inside
         # The step that gave each stage's output: its own, or one inside of the layer.
         self.origins: dict[str, str] = {}
@@ -69,6 +69,8 @@ class Watch:
         self._mode = vars(_here).setdefault("mode", _Functions())
         self._mode.watches.append(self)
         self._mode.watches.sort(key=lambda watch: not watch.edits)
+        for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]:
+            self.flow.gave(name, tensor, Constant)
         self._hang()
         return self
 
@@ -83,9 +85,8 @@ class Watch:
         for module in self.layers:
             # Scripted modules refuse hooks by methods of their own, and call them all the same.
             enter = before(module, self._enter, prepend=True, with_kwargs=True)
-            leave = behind(module, self._leave, **how)
-            self._hooks.callback(enter.remove)
-            self._hooks.callback(leave.remove)
+            self._hooks.enter_context(enter)
+            self._hooks.enter_context(behind(module, self._leave, **how))
         for module in self.model.modules():
             if isinstance(module, nn.DataParallel):
                 # Copies on other devices run in other threads, where nobody would see them.
@@ -113,12 +114,12 @@ class Watch:
         around = self._running[-1].kind if self._running else None
         if around is not None:
             kind = HIDDEN if HIDDEN in {layer.kind, around} else _INSIDE
-            layer = Layer(layer.path, layer.operation, kind)
+            layer = layer._replace(kind=kind)
         self._running.append(layer)
         self._mode.switch()
-        is_stage = layer.kind not in _NO_STAGE
         # Read now: the layer may write on it.
-        self._given.append((args, self.flow.read_call(args, kwargs) if is_stage else None))
+        given = None if layer.kind in _NO_STAGE else self.flow.read((args, kwargs))
+        self._given.append((args, given))
 
     def _leave(self, module: nn.Module, args: Any, *kwargs_and_output: Any) -> Any:
         if get_ident() != self._thread or not self._running:
@@ -133,7 +134,7 @@ class Watch:
             if layer.kind in _NO_STAGE:
                 return None
             if args is not entered:  # a hook of somebody's changed them
-                given = self.flow.read_call(args, kwargs)
+                given = self.flow.read((args, kwargs))
             return self._note(layer, module, first_tensor((args, kwargs)), given, output)
         finally:
             self._mode.switch()
@@ -188,15 +189,17 @@ class Watch:
         module = called if isinstance(called, nn.Module) else None
         name = self.names.of(layer.path, module)
         self.names.seen[name] = layer.kind
-        made = self.flow.find(tensor) if self.inside and module else None
-        if made is None:
+        is_opened = self.inside and module and type(self.flow.find(tensor)) is Value
+        if not is_opened:
             self.flow.step(name, layer.operation, None if module else called, given, output)
-        self.origins[name] = made or name
+        self.origins[name] = self.flow.origin(tensor)
         if not self.names.wants(name, layer.kind):
             return None
         with torch._C.DisableTorchFunction():  # noqa: SLF001 - torch's documented name for it
             changed = self._meet(Call(name, layer.kind, tensor, first, module, self._batch))
-        return None if changed is None else replaced(output, tensor, changed)
+        if changed is None:
+            return None
+        return mapped(lambda leaf: changed if leaf is tensor else leaf, output)
 
 
 def _refuse_others(model: Any) -> None:
@@ -233,7 +236,7 @@ class _Functions(TorchFunctionMode):
         """Let torch compute `func`, and show what it was given and gave."""
         kwargs = kwargs or {}
         watches = [watch for watch in self.watches if watch.hears()]
-        given = [watch.flow.read_call(args, kwargs) for watch in watches]
+        given = [watch.flow.read((args, kwargs)) for watch in watches]
         output = func(*args, **kwargs)
         for watch, names in zip(watches, given, strict=True):
             output = watch.function(func, args, kwargs, names, output)
