@@ -67,10 +67,10 @@ def box_of_gradient(model, shape, stage, place):
 def test_receptive_fields_equal_those_of_gradients(name):
     model, x = built(name)
     chain = arithmetic.Chain(model, x)
-    shapes = {stage.name: stage.output.shape[1:] for stage in chain.stages}
+    shapes = {stage.name: stage.output.shape[1:] for stage in chain.recording.values()}
     model = positive(copy.deepcopy(model))
     maps = [stage for stage, shape in shapes.items() if len(shape) == 3]
-    for number, stage in enumerate([*maps, chain.names[-1]]):
+    for number, stage in enumerate([*maps, list(shapes)[-1]]):
         place = pick(shapes[stage], number + 1)
         box = box_of_gradient(model, model.input_shape, stage, place)
         if len(place) == 3:
@@ -104,8 +104,8 @@ def chain_of(drawn):
 def test_receptive_fields_of_any_chain(drawn, seed):
     model = positive(chain_of(drawn))
     chain = arithmetic.Chain(model, torch.ones(1, 2, 11, 9))
-    for number, stage in enumerate(chain.names):
-        place = pick(chain.stages[number].output.shape[1:], seed + number)
+    for number, stage in enumerate(chain.recording):
+        place = pick(chain.recording[stage].output.shape[1:], seed + number)
         box = box_of_gradient(model, (2, 11, 9), stage, place)
         assert chain.receptive_field(stage, *place[1:]) == box
 
@@ -158,10 +158,12 @@ def test_each_step_equals_what_ran(name):
     model, x = built(name)
     recording = capture.record(model, x)
     chain = arithmetic.Chain(model, x)
-    for number, stage in enumerate(chain.names):
+    for number, stage in enumerate(chain.recording):
         place = pick(recording[stage].output.shape[1:], number + 1)
         way = chain.trace(stage, *place)
-        assert [step.stage for step in way] == ["input", *chain.names][number + 1 :: -1][: len(way)]
+        assert [step.stage for step in way] == ["input", *chain.recording][number + 1 :: -1][
+            : len(way)
+        ]
         for step in way[: number + 1]:
             assert step.value == recording[step.stage].output[(0, *step.place)].item()
             assert abs(step.difference) < 1e-9
@@ -347,7 +349,7 @@ def test_sums_of_two_outputs_are_followed_back_to_the_larger():
     model, x = residual()
     recording = capture.record(model, x)
     chain, turns = arithmetic.Chain(model, x), set()
-    assert chain.names == list(READ)
+    assert list(chain.recording) == list(READ)
     for number, stage in enumerate(READ):
         for extra in range(6):
             place = pick(recording[stage].output.shape[1:], number + 17 * extra + 1)
@@ -370,7 +372,7 @@ def test_sums_of_two_outputs_are_followed_back_to_the_larger():
 def test_a_sum_sees_what_both_see():
     model, x = residual()
     chain = arithmetic.Chain(model, x)
-    shapes = {stage.name: stage.output.shape[1:] for stage in chain.stages}
+    shapes = {stage.name: stage.output.shape[1:] for stage in chain.recording.values()}
     model, image = positive(copy.deepcopy(model)), torch.ones_like(x).requires_grad_()
     for name, output in model_sums(model, image).items():
         for extra in range(8):
@@ -431,8 +433,8 @@ def test_every_stage_of_resnet18_is_followed_back():
     model, x = torchvision.models.resnet18(weights=None).eval(), torch.randn(1, 3, 64, 64)
     chain = arithmetic.Chain(model, x)
     recording = capture.record(model, x)
-    assert chain.names == list(recording)
-    for number, stage in enumerate(chain.names):
+    assert list(chain.recording) == list(recording)
+    for number, stage in enumerate(chain.recording):
         way = chain.trace(stage, *pick(recording[stage].output.shape[1:], number + 1))
         for one in way:
             assert abs(one.difference) < 1e-4 * max(1, abs(one.value))
@@ -660,18 +662,24 @@ def test_a_layer_at_rest_gives_back_what_it_read():
 
 def test_a_layer_may_be_called_as_the_image_is():
     class Named(nn.Module):
-        def __init__(self):
+        """Goes from the image to its sum in two ways, of which a bias makes one the larger."""
+
+        def __init__(self, bias):
             super().__init__()
-            self.input, self.relu = nn.Conv2d(1, 2, 3), nn.ReLU()
+            self.input, self.relu = nn.Conv2d(1, 1, 3, padding=1), nn.ReLU()
+            self.input.bias.data[:] = bias
 
         def forward(self, x):
-            return self.relu(self.input(x))
+            return self.relu(self.input(x) + x)
 
-    torch.manual_seed(0)
-    model, x = Named(), torch.randn(1, 1, 5, 5)
-    way = arithmetic.trace(model, x, "relu", 1, 2, 1)
-    assert [one.kind for one in way] == ["relu", "conv", "input"]
-    assert way[1].value == model.input(x)[0, 1, 2, 1].item()
+    for bias, kinds in ((9.0, ["relu", "add", "conv", "input"]), (0.0, ["relu", "add", "input"])):
+        torch.manual_seed(0)
+        model, x = Named(bias), torch.full((1, 1, 5, 5), 3.0)
+        way = arithmetic.trace(model, x, "relu", 0, 2, 1)
+        assert [one.kind for one in way] == kinds
+        assert way[-2].source == (0, 2, 1) or bias
+        assert way[1].value == (model.input(x) + x)[0, 0, 2, 1].item()
+        assert way[0].field == (1, 0, 4, 3)
 
 
 # --- What is no chain ----------------------------------------------------------------------
@@ -695,6 +703,15 @@ class Outside(nn.Module):
 
     def forward(self, x):
         return torch.relu(x + torch.from_numpy(np.ones((8, 8), np.float32)))
+
+
+class FarOutside(nn.Module):
+    """Adds two of them."""
+
+    def forward(self, x):
+        for _ in range(2):
+            x = x + torch.from_numpy(np.ones((8, 8), np.float32))
+        return torch.relu(x)
 
 
 class Opaque(nn.Conv2d):
@@ -735,6 +752,7 @@ class Loose(nn.Module):
         ),
         (Scaled(), "conv", "div is of the kind 'div'; what is"),
         (Outside(), "relu", "add reads what no layer gave, such as numbers from outside of torch"),
+        (FarOutside(), "relu", "add:2 reads what no layer gave"),
         (Loose(), "conv2d", "conv2d is called as a function, which keeps its weights to itself"),
         (
             nn.Sequential(nn.Conv2d(1, 1, 3), nn.Upsample(scale_factor=2, mode="bilinear")),
@@ -837,7 +855,7 @@ def test_an_image_without_a_batch_axis_is_told_so():
 
 def test_a_trace_may_end_early():
     model, x = built("lenet")
-    chain = arithmetic.Chain(model, x, "pool2")
+    chain = arithmetic.Chain(model, x)
     whole, part = (chain.trace("pool2", 3, 1, 2, until=name) for name in (None, "conv2"))
     assert [one.stage for one in part] == ["pool2", "relu2", "conv2"]
     assert [repr(one) for one in part] == [repr(one) for one in whole[:3]]

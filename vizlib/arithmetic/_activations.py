@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vizlib import words
-from vizlib.arithmetic._readers import Node, NoReaderError, Reader
+from vizlib.arithmetic._readers import Node, Reader
 from vizlib.arithmetic._steps import Place, Step
 from vizlib.arithmetic._windows import float64
 from vizlib.words import counted, short
@@ -159,10 +159,10 @@ class Activation(Reader):
         super().__init__(node)
         name = node.operation
         if name not in _FORMULAS:
-            raise NoReaderError(f"is {name}, which has no formula here")
+            raise node.refusal(f"is {name}, which has no formula here")
         for setting, usual in _USUAL.get(name, {}).items():
             if node.setting(setting, usual) != usual:
-                raise NoReaderError(
+                raise node.refusal(
                     f"is {name} with {setting}={node.setting(setting)!r}; only {usual!r} is taken "
                     "apart"
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,17 +15,13 @@ from vizlib.arithmetic._linear import Linear
 from vizlib.arithmetic._moves import Mean, Moves, Sum, only_moves
 from vizlib.arithmetic._norms import Norm
 from vizlib.arithmetic._pooling import Pooling
-from vizlib.arithmetic._readers import Node, NoReaderError, Reader, Seen
+from vizlib.arithmetic._readers import IMAGE, Node, NoReaderError, Reader, Seen
 from vizlib.arithmetic._softmax import Softmax
 from vizlib.arithmetic._steps import Box, Place, Trace, Traced
 from vizlib.arithmetic._windows import refuse_outside
-from vizlib.models import eval_mode
+from vizlib.models import as_input, eval_mode
 from vizlib.words import times
 
-INPUT = "input"
-UNKNOWN = "unknown"
-# The image among the names of steps, one of which may be "input" as well.
-_IMAGE = ""
 # How far a value may be from the network's own, as a share of the layer's largest.
 _NEAR = 1e-3
 
@@ -51,32 +46,21 @@ class Chain:
     When it has learnt something since, make another.
     """
 
-    def __init__(self, model: nn.Module, x: Any, stage: str | None = None) -> None:
-        """Run the model on the first image of x (N, C, H, W).
-
-        `stage` is the last layer that is needed, or None for all. Raises KeyError with the names
-        that there are for another.
-        """
+    def __init__(self, model: nn.Module, x: Any) -> None:
+        """Run the model on the first image of x (N, C, H, W)."""
         with eval_mode(model):
             x = _first_image(model, x)
-            recording = capture.record(model, x)
-        names = list(recording)
-        last = len(names) if stage is None else names.index(recording[stage].name) + 1
-        self.names = names[:last]
-        self.stages = [recording[name] for name in self.names]
+            self.recording = capture.record(model, x)
         self.image = x[0].detach().cpu().double()
-        self._recording = recording
         self._constants = dict([*model.named_parameters(), *model.named_buffers()])
-        self._order = {name: number for number, name in enumerate(recording.steps)}
-        self._values = {_IMAGE: self.image[None]}
+        self._values = {IMAGE: self.image[None]}
         self._readers: dict[str, Reader] = {}
 
     def receptive_field(self, stage: str, row: int = 0, col: int = 0) -> Box:
         """Return what `receptive_field` does, without running the model again."""
-        at = self._start(stage, 0, row, col)
-        seen = [{position} for position in at]
-        channels = self._recording[stage].output.dim() - len(self._sizes(stage))
-        seen[channels] = set(range(self._sizes(stage)[0]))
+        sizes = self._sizes(stage)
+        seen = [{position} for position in self._start(stage, 0, row, col)]
+        seen[-len(sizes)] = set(range(sizes[0]))
         return self._field(stage, seen)
 
     def trace(
@@ -89,52 +73,45 @@ class Chain:
         found = []
         name = stage
         at: Place | None = self._start(stage, channel, row, col)
-        while at is not None and name != _IMAGE:
+        while at is not None and name != IMAGE:
             traced, name, at = self._back(name, at)
             found += [] if traced is None else [traced]
             if traced and traced.stage == until:
                 return Trace(found)
         if at is not None:
             value, box = self.image[at[1:]].item(), self._box([{position} for position in at])
-            found.append(Traced(INPUT, INPUT, at[1:], value, value, None, box, None))
+            found.append(Traced("input", "input", at[1:], value, value, None, box, None))
         return Trace(found)
 
     def _start(self, stage: str, channel: int, row: int, col: int) -> Place:
         """Return a place in all that a stage gave; the batch's axis is first, if there is one."""
         place = _place(stage, self._sizes(stage), channel, row, col)
-        return (0,) * (self._recording[stage].output.dim() - len(place)) + place
+        return (0,) * (self.recording[stage].output.dim() - len(place)) + place
 
     def _sizes(self, stage: str) -> tuple[int, ...]:
         """Return the sizes of a stage's axes, without the batch's; refuse what is no map."""
-        if stage not in self.names:
-            raise capture.UnknownStageError(
-                f"no stage is called {stage!r}; this chain has {', '.join(self.names)}"
-            )
-        shape = tuple(self._recording[stage].output.shape)
-        sizes = _without_batch(self._recording[stage].output).shape
+        output = self.recording[stage].output
+        shape, sizes = tuple(output.shape), tuple(_without_batch(output).shape)
         if not 1 <= len(sizes) <= len("CHW") or 0 in shape:
             what = f"has the shape {shape}" if shape else "is a single number"
             raise NoReaderError(
                 f"{stage} {what}; only the values of maps (N, C, H, W), signals (N, C, L) and "
                 "vectors (N, F) are followed back: choose another stage"
             )
-        return tuple(sizes)
+        return sizes
 
     def _back(self, name: str, at: Place) -> tuple[Traced | None, str, Place | None]:
         """Return one value of a step, and where the way goes on: None in padding."""
         reader = self._reader(name)
-        try:
-            step = reader.step(at)
-        except NoReaderError as error:
-            raise NoReaderError(_sentence(reader.node, str(error))) from None
+        step = reader.step(at)
         which, source = reader.source(at, step) or (0, None)
         before, traced = reader.node.befores[which], None
         moved = before[source].item() if source else 0.0
         total = step.total if step else moved
-        if name in self._recording:
+        if name in self.recording:
             traced = Traced(
                 stage=name,
-                kind=self._recording[name].kind,
+                kind=self.recording[name].kind,
                 place=_in_maps(at, self._value(name)),
                 value=self._checked(name, at, total),
                 total=total,
@@ -158,66 +135,57 @@ class Chain:
     def _reader(self, name: str) -> Reader:
         """Return what reads for a step; raise NoReaderError where there is no such thing."""
         if name not in self._readers:
-            node = self._node(name)
-            try:
-                self._readers[name] = self._taken_apart(node, name)
-            except NoReaderError as error:
-                raise NoReaderError(_sentence(node, str(error))) from None
+            self._readers[name] = self._taken_apart(self._node(name))
         return self._readers[name]
 
-    def _taken_apart(self, node: Node, name: str) -> Reader:
+    def _taken_apart(self, node: Node) -> Reader:
         if only_moves(node):
-            return Moves(node, output=_number(name))
+            return Moves(node)
         if node.kind in READERS:
             return READERS[node.kind](node)
         # Such as a layer that skips blocks at random while it learns, and rests otherwise.
-        if name in self._recording and _are_equal(self._value(name), node.befores):
+        is_one = node.name in self.recording and len(node.befores) == len(node.names) == 1
+        if is_one and torch.equal(self._value(node.name), node.befores[0]):
             return Moves(replace(node, kind="identity"))
-        raise NoReaderError(f"is of the kind {node.kind!r}")
+        raise node.refusal(f"is of the kind {node.kind!r}")
 
     def _node(self, name: str) -> Node:
-        step = self._recording.steps[_base(name)]
-        stage = self._recording.get(name)
+        steps, stage = self.recording.steps, self.recording.get(name)
+        step = steps[_base(name)]
         kind = step.operation if stage is None else stage.kind
         # Of a function that multiplies by weights, the rest are those.
-        given = step.inputs[:1] if kind in {"conv", "linear"} else step.inputs
-        names = tuple(self._called(read, name) for read in given)
+        given = step.values[:1] if kind in {"conv", "linear"} else step.values
+        names = tuple(IMAGE if isinstance(read, capture.Input) else str(read) for read in given)
         return Node(
             name=name,
             kind=kind,
             module=None if stage is None else stage.module,
             step=step,
             names=names,
-            befores=tuple(self._value(read) for read in names if read != UNKNOWN),
+            befores=tuple(self._value(n) for n in names if n == IMAGE or _base(n) in steps),
             constants=self._constants,
         )
-
-    def _called(self, read: str, reader: str) -> str:
-        """Return what a step reads, where a layer may have the image's name."""
-        made = self._order.get(read, len(self._order))
-        return _IMAGE if read == INPUT and made >= self._order[_base(reader)] else read
 
     def _value(self, name: str) -> Tensor:
         """Return all that a step gave, in float64, with the batch's axis."""
         if name not in self._values:
-            stage = self._recording.get(name)
             # What lies between two stages is not kept, but made again of what it moves.
-            moved = self._reader(name) if stage is None else None
-            values = moved.values if isinstance(moved, Moves) else _float64(self._recording[name])
+            moved = None if name in self.recording else self._reader(name)
+            values = moved.values if isinstance(moved, Moves) else _float64(self.recording[name])
             self._values[name] = values
         return self._values[name]
 
     def _field(self, stage: str, seen: Seen) -> Box:
         # Where ways part and meet again, a step is asked once for all that was seen of it.
         asked = {stage: seen}
-        for base in reversed(list(self._recording.steps)):
-            for name in [name for name in asked if name != _IMAGE and _base(name) == base]:
+        for base in reversed(list(self.recording.steps)):
+            for name in [name for name in asked if name != IMAGE and _base(name) == base]:
                 reader = self._reader(name)
                 befores = reader.seen(asked.pop(name))
                 for source, before in zip(reader.node.names, befores, strict=True):
                     if all(before):
                         asked[source] = _united(asked.get(source), before)
-        return self._box(asked.get(_IMAGE, [set()]))
+        return self._box(asked.get(IMAGE, [set()]))
 
     def _box(self, seen: Seen) -> Box:
         if not all(seen):
@@ -249,7 +217,7 @@ def receptive_field(model: nn.Module, x: Any, stage: str, row: int = 0, col: int
     >>> receptive_field(lenet, torch.zeros(1, 1, 28, 28), "pool2", 0, 0)
     Box(top=0, left=0, bottom=16, right=16)
     """
-    return Chain(model, x, stage).receptive_field(stage, row, col)
+    return Chain(model, x).receptive_field(stage, row, col)
 
 
 def trace(model: nn.Module, x: Any, stage: str, channel: int, row: int = 0, col: int = 0) -> Trace:
@@ -282,26 +250,12 @@ def trace(model: nn.Module, x: Any, stage: str, channel: int, row: int = 0, col:
     conv[0, 2, 0] = 28  sees rows 2–4, columns 0–2
     input[0, 3, 0] = 4  sees rows 3–3, columns 0–0
     """
-    return Chain(model, x, stage).trace(stage, channel, row, col)
+    return Chain(model, x).trace(stage, channel, row, col)
 
 
 def _base(name: str) -> str:
     """Return the step that a name stands for: `chunk` for `chunk[1]`, its second output."""
     return name.partition("[")[0]
-
-
-def _number(name: str) -> int:
-    return int(name.partition("[")[2].rstrip("]") or 0)
-
-
-def _sentence(node: Node, reason: str) -> str:
-    before = [name for name in node.names if name != _IMAGE]
-    choice = f"a stage up to {before[-1]!r}" if before else "another stage"
-    return f"{node.name} {reason}; what is not taken apart cannot be followed back: choose {choice}"
-
-
-def _are_equal(values: Tensor, befores: Sequence[Tensor]) -> bool:
-    return len(befores) == 1 and torch.equal(values, befores[0])
 
 
 def _float64(stage: capture.Stage) -> Tensor:
@@ -333,9 +287,7 @@ def _first_image(model: nn.Module, x: Any) -> Tensor:
     x = data.as_tensor(x)
     if x.dim() < 2 or not x.numel():  # noqa: PLR2004 - the batch axis and one more
         raise ValueError(f"x must be a batch (N, C, H, W), but had the shape {tuple(x.shape)}")
-    # The first parameter may be an integer or complex, which no image is.
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), x.dtype)
-    return x[:1].to(dtype if x.is_floating_point() else torch.float32)
+    return as_input(model, x[:1] if x.is_floating_point() else x[:1].float())
 
 
 def _place(

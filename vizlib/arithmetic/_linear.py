@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vizlib.arithmetic._readers import Node, NoReaderError, Reader, Source, whole
+from vizlib.arithmetic._readers import Node, Reader, Source, whole
 from vizlib.arithmetic._steps import Parts, Place, WeightedSum, largest_place
 from vizlib.arithmetic._windows import float64, refuse_outside
 
@@ -82,7 +82,7 @@ class Linear(Reader):
     def __init__(self, node: Node) -> None:
         """Refuse products of two outputs, which have no weights."""
         if node.operation != "linear":
-            raise NoReaderError(f"is {node.operation}, which has no weights of its own")
+            raise node.refusal(f"is {node.operation}, which has no weights of its own")
         self.weights = node.weights()
         super().__init__(node)
         self.reach = [*self.reach[:-1], whole(self.before.shape[-1])]

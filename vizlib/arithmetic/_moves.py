@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vizlib.arithmetic._pooling import PoolStep
-from vizlib.arithmetic._readers import Node, NoReaderError, Reader, Seen, Source
+from vizlib.arithmetic._readers import Node, Reader, Seen, Source
 from vizlib.arithmetic._steps import Place, Step, equation, named_term, place_in
 from vizlib.capture import Constant, Value
 
@@ -38,27 +38,28 @@ def only_moves(node: Node) -> bool:
 class Moves(Reader):
     """A layer that makes no new values: each of its values is one that it read, or padding."""
 
-    def __init__(self, node: Node, output: int = 0) -> None:
-        """Move numbers as the layer moves values; `output` is which of its outputs is meant."""
+    def __init__(self, node: Node) -> None:
+        """Move numbers as the layer moves values; of several outputs `chunk[1]` is the second."""
         super().__init__(node)
         self._refuse()
         self.sizes = [before.numel() for before in node.befores]
         numbers = torch.arange(1, sum(self.sizes) + 1, dtype=torch.float64).split(self.sizes)
         shaped = [n.view(b.shape) for n, b in zip(numbers, node.befores, strict=True)]
         moved = self._moved(shaped)
-        moved = moved if isinstance(moved, Tensor) else moved[output]
+        if not isinstance(moved, Tensor):
+            moved = moved[int(node.name.partition("[")[2].rstrip("]") or 0)]
         self.numbers = moved.long()
         if not torch.equal(self.numbers.double(), moved):
-            raise NoReaderError(f"is {node.operation}, which does more than to move values")
+            raise node.refusal(f"is {node.operation}, which does more than to move values")
 
     def _refuse(self) -> None:
         node = self.node
         if node.operation == "getitem" and len(node.befores) > 1:
-            raise NoReaderError("chooses values by what is in another output")
+            raise node.refusal("chooses values by what is in another output")
         if node.kind == "resize" and node.setting("mode", "nearest") not in _NEAREST:
-            raise NoReaderError(f"resizes by {node.setting('mode')!r}")
+            raise node.refusal(f"resizes by {node.setting('mode')!r}")
         if node.kind == "pad" and (node.setting("value") or 0) != 0:
-            raise NoReaderError(f"pads with {node.setting('value')}")
+            raise node.refusal(f"pads with {node.setting('value')}")
 
     @torch.no_grad()
     def _moved(self, tensors: list[Tensor]) -> Any:
@@ -178,7 +179,7 @@ class Sum(Reader):
         """Refuse a sum in which one term is multiplied first."""
         super().__init__(node)
         if node.setting("alpha", 1) != 1:
-            raise NoReaderError(f"multiplies what it adds by {node.setting('alpha')}")
+            raise node.refusal(f"multiplies what it adds by {node.setting('alpha')}")
         befores = iter(enumerate(node.befores))
         given = node.step.arguments[:2]
         self.names = tuple(str(one) if isinstance(one, Value) else "constant" for one in given)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vizlib.arithmetic._readers import Node, NoReaderError, Reach, Reader, same, shared, whole
+from vizlib.arithmetic._readers import Node, Reach, Reader, same, shared, whole
 from vizlib.arithmetic._steps import Place, Step, added, equation
 from vizlib.arithmetic._windows import float64
 from vizlib.words import short
@@ -97,7 +97,7 @@ class Norm(Reader):
         """Find out which values mean and variance are taken from."""
         super().__init__(node)
         if node.module is None:
-            raise NoReaderError("is called as a function, which keeps its weights to itself")
+            raise node.refusal("is called as a function, which keeps its weights to itself")
         self.is_running = getattr(node.module, "running_mean", None) is not None
         if not self.is_running:
             self.reach = self._reach(node.module, self.before.shape)
@@ -123,7 +123,7 @@ class Norm(Reader):
         """Return the normalization of one value."""
         layer: Any = self.node.module
         if not hasattr(layer, "bias"):
-            raise NoReaderError(f"is {type(layer).__name__}")
+            raise self.node.refusal(f"is {type(layer).__name__}")
         own = place[-len(layer.normalized_shape) :] if isinstance(layer, nn.LayerNorm) else place[1]
         if self.is_running:
             mean, variance = layer.running_mean[own], layer.running_var[own]

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vizlib.arithmetic._readers import Node, NoReaderError, Source, Windowed, same
+from vizlib.arithmetic._readers import Node, Source, Windowed, same
 from vizlib.arithmetic._steps import Parts, Place, Step, added, largest_place, place_in
 from vizlib.arithmetic._windows import (
     SIDES,
@@ -211,7 +211,7 @@ class Pooling(Windowed):
         name = node.operation.removeprefix("adaptive_")
         if not name.startswith(("max_pool", "avg_pool")):
             called = node.operation if node.module is None else type(node.module).__name__
-            raise NoReaderError(f"is {called}, neither max nor average pooling")
+            raise node.refusal(f"is {called}, neither max nor average pooling")
         self.kind, rank = name[:3], int(name[-2])
         size = self.before.shape[-rank:]
         if name != node.operation:

@@ -22,26 +22,23 @@ Reach = Callable[[set[int]], set[int]]
 Source = tuple[int, Place]
 
 # The arguments of functions by position, as torch calls them.
-_CONV = ("input", "weight", "bias", "stride", "padding")
-_POOL = ("input", "kernel_size", "stride", "padding")
 _ARGUMENTS = {
-    "conv": (*_CONV, "dilation", "groups"),
-    "conv_transpose": (*_CONV, "output_padding", "groups", "dilation"),
-    "linear": ("input", "weight", "bias"),
-    "max_pool": (*_POOL, "dilation", "ceil_mode"),
-    "avg_pool": (*_POOL, "ceil_mode", "count_include_pad", "divisor_override"),
-    "softmax": ("input", "dim"),
-    "log_softmax": ("input", "dim"),
-    "mean": ("input", "dim", "keepdim"),
-    "cat": ("tensors", "dim"),
-    "concat": ("tensors", "dim"),
-    "concatenate": ("tensors", "dim"),
-    "prelu": ("input", "weight"),
-    "leaky_relu": ("input", "negative_slope"),
-    "elu": ("input", "alpha"),
-    "hardtanh": ("input", "min_val", "max_val"),
-    "softplus": ("input", "beta", "threshold"),
+    "conv": "input weight bias stride padding dilation groups",
+    "conv_transpose": "input weight bias stride padding output_padding groups dilation",
+    "linear": "input weight bias",
+    "max_pool": "input kernel_size stride padding dilation ceil_mode",
+    "avg_pool": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
+    "softmax": "input dim",
+    "log_softmax": "input dim",
+    "mean": "input dim keepdim",
+    "prelu": "input weight",
+    "leaky_relu": "input negative_slope",
+    "elu": "input alpha",
+    "hardtanh": "input min_val max_val",
+    "softplus": "input beta threshold",
 }
+# How the image is called among the steps, one of which may be called "input".
+IMAGE = ""
 
 
 class NoReaderError(ValueError):
@@ -54,7 +51,8 @@ class Node:
 
     - `name`, `kind`, `module`: as of a `capture.Stage`.
     - `step`: what was called, and with which arguments.
-    - `names`, `befores`: what it read, and the values there, with the batch's axis.
+    - `names`, `befores`: what it read, and the values there, with the batch's axis; those that no
+      layer gave have none.
     - `constants`: the parameters and buffers of the model, by name.
     """
 
@@ -79,19 +77,30 @@ class Node:
 
     @cached_property
     def _given(self) -> dict[str, Any]:
-        names = _ARGUMENTS.get(self.operation.rstrip("123d"), ())
+        names = _ARGUMENTS.get(self.operation.rstrip("123d"), "").split()
         named = {**dict(zip(names, self.step.arguments, strict=False)), **self.step.options}
-        return {name: self._tensor(value) for name, value in named.items()}
-
-    def _tensor(self, value: Any) -> Any:
-        return self.constants.get(value) if isinstance(value, Constant) else value
+        constants = {
+            name: self.constants.get(value)
+            for name, value in named.items()
+            if isinstance(value, Constant)
+        }
+        return named | constants
 
     def weights(self) -> Tensor:
         """Return the layer's weights; refuse those that nobody knows."""
         weight = self.setting("weight")
         if weight is None or isinstance(weight, Value):
-            raise NoReaderError("is called as a function, which keeps its weights to itself")
+            raise self.refusal("is called as a function, which keeps its weights to itself")
         return weight.detach().cpu()
+
+    def refusal(self, reason: str) -> NoReaderError:
+        """Return the error that says why the step is not followed back."""
+        before = [name for name in self.names if name != IMAGE]
+        choice = f"a stage up to {before[-1]!r}" if before else "another stage"
+        return NoReaderError(
+            f"{self.name} {reason}; what is not taken apart cannot be followed back: "
+            f"choose {choice}"
+        )
 
 
 class Reader:
@@ -99,8 +108,8 @@ class Reader:
 
     def __init__(self, node: Node) -> None:
         """Look at a step of the network; raise NoReaderError where it is not taken apart."""
-        if "unknown" in node.names or not node.names:
-            raise NoReaderError("reads what no layer gave, such as numbers from outside of torch")
+        if not node.befores or len(node.befores) < len(node.names):
+            raise node.refusal("reads what no layer gave, such as numbers from outside of torch")
         self.node, self.before = node, node.befores[0]
         # For each axis of `before`, what a position after the layer depends on.
         self.reach: list[Reach] = [same] * self.before.dim()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vizlib.arithmetic._linear import vector
-from vizlib.arithmetic._readers import Node, NoReaderError, Reader, whole
+from vizlib.arithmetic._readers import Node, Reader, whole
 from vizlib.arithmetic._steps import Place, Step, factor
 from vizlib.arithmetic._windows import refuse_outside
 from vizlib.words import short
@@ -130,7 +130,7 @@ class Softmax(Reader):
         """Find the axis of the scores."""
         super().__init__(node)
         if node.operation not in {"softmax", "log_softmax"}:
-            raise NoReaderError(f"is {node.operation}")
+            raise node.refusal(f"is {node.operation}")
         rank, given = self.before.dim(), node.setting("dim")
         # What torch takes for granted where nobody says it.
         usual = 0 if rank in {0, 1, 3} else 1

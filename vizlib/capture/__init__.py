@@ -67,7 +67,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from vizlib.capture._flow import INPUT, Constant, Step, Value, mapped, tensors
+from vizlib.capture._flow import INPUT, Constant, Input, Step, Value, mapped, tensors
 from vizlib.capture._kinds import KINDS, PLAIN, layers_of_chain
 from vizlib.capture._stages import (
     Call,
@@ -88,6 +88,7 @@ __all__ = [
     "Channels",
     "Constant",
     "Contributions",
+    "Input",
     "Program",
     "Recording",
     "Stage",
@@ -315,12 +316,13 @@ def _record_chain(model: nn.Module, layers: dict[str, nn.Module], x: Tensor) -> 
     with _telling(recording):
         if check := getattr(model, "check", None):
             check(x)
+        read: Value = Input(INPUT)
         for name, layer in layers.items():
             given, x = x, layer(x)
             word = PLAIN[type(layer)]
-            read = Value(next(reversed(steps), INPUT))
             steps[name] = Step(name, word, (read,), {}, x.shape)
             recording.add(Call(name, KINDS[word], x, given, layer))
+            read = Value(name)
     return recording
 
 

@@ -38,6 +38,12 @@ class Constant(Value):
     __slots__ = ()
 
 
+class Input(Value):
+    """The name of a tensor that the model was given: `input`, `input[1]`."""
+
+    __slots__ = ()
+
+
 INPUT = "input"
 UNKNOWN = "unknown"
 
@@ -65,10 +71,15 @@ class Step(NamedTuple):
     function: Callable | None = None
 
     @property
-    def inputs(self) -> tuple[str, ...]:
+    def values(self) -> tuple[Value, ...]:
         """The tensors that it read, in order: all but parameters and buffers."""
         read = _leaves((self.arguments, self.options))
-        return tuple(str(leaf) for leaf in read if type(leaf) is Value)
+        return tuple(leaf for leaf in read if type(leaf) in {Value, Input})
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of these."""
+        return tuple(map(str, self.values))
 
 
 class Flow:

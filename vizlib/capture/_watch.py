@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from vizlib.capture import _kinds
-from vizlib.capture._flow import INPUT, Constant, Flow, Value, first_tensor, mapped
+from vizlib.capture._flow import INPUT, Constant, Flow, Input, Value, first_tensor, mapped
 from vizlib.capture._kinds import HIDDEN, Layer
 from vizlib.capture._stages import Call, Names
 
@@ -101,7 +101,7 @@ class Watch:
         """Begin a forward pass."""
         first = first_tensor((args, kwargs))
         self._batch = len(first) if first is not None and first.dim() else 0
-        self.flow.gave(INPUT, (args, kwargs))
+        self.flow.gave(INPUT, (args, kwargs), Input)
         if self.edits:
             self.names.restart()  # each forward pass has a first call of its own
 
@@ -189,7 +189,7 @@ class Watch:
         module = called if isinstance(called, nn.Module) else None
         name = self.names.of(layer.path, module)
         self.names.seen[name] = layer.kind
-        is_opened = self.inside and module and type(self.flow.find(tensor)) is Value
+        is_opened = self.inside and module and type(self.flow.find(tensor)) in {Value, Input}
         if not is_opened:
             self.flow.step(name, layer.operation, None if module else called, given, output)
         self.origins[name] = self.flow.origin(tensor)

@@ -213,7 +213,7 @@ def _after(
     if not names:
         return ()
     try:
-        chain = arithmetic.Chain(recordings.model, recordings.inputs[image : image + 1], names[-1])
+        chain = arithmetic.Chain(recordings.model, recordings.inputs[image : image + 1])
         way = chain.trace(names[-1], *place, until=name)
     except (ValueError, IndexError):  # what is not followed back is shown all the same
         return ()
