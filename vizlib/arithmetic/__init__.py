@@ -27,7 +27,7 @@ from vizlib.arithmetic._norms import NormStep, norm_step
 from vizlib.arithmetic._pooling import PoolStep, pool_step
 from vizlib.arithmetic._readers import NoReaderError
 from vizlib.arithmetic._softmax import ProbabilityStep, SoftmaxSteps, softmax_steps
-from vizlib.arithmetic._steps import Box, Parts, Step, Trace, Traced
+from vizlib.arithmetic._steps import Box, Step, Trace, Traced
 from vizlib.arithmetic._windows import per_axis, sliding, whole_number
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
     "NoReaderError",
     "NormStep",
     "Parameters",
-    "Parts",
     "PoolStep",
     "ProbabilityStep",
     "SoftmaxSteps",

@@ -93,11 +93,7 @@ class ActivationStep(Step):
         formula = f"{self.name}(x) = {self.formula}"
         if self.x.numel() != 1:
             return f"{formula} for {counted(self.x.numel(), 'value')}"
-        return f"{self.in_short()}, where {formula}"
-
-    def in_short(self) -> str:
-        """Return what the function makes of x."""
-        return f"{self.name}({short(self.x.item(), 4)}) = {short(self.total, 4)}"
+        return f"{self.name}({short(self.x.item(), 4)}) = {short(self.total, 4)}, where {formula}"
 
     def made_of(self) -> str:
         """Return the function and its x."""
@@ -126,7 +122,8 @@ def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
     with torch.enable_grad():
         y = function(values, **parameters)
         (slope,) = torch.autograd.grad(y.sum(), values)
-    formula = _filled(formula, {**_defaults(function), **parameters})
+    for setting, number in (_defaults(function) | parameters).items():
+        formula = formula.replace(setting, f"{float(number):.4g}".replace("-", "−"))
     return ActivationStep(name, formula, values.detach(), y.detach(), slope)
 
 
@@ -134,14 +131,6 @@ def _defaults(function: Callable[..., Tensor]) -> dict[str, float]:
     """Return a formula's settings with their usual values."""
     known = inspect.signature(function).parameters.values()
     return {one.name: one.default for one in known if one.default is not one.empty}
-
-
-def _filled(formula: str, parameters: dict[str, Any]) -> str:
-    """Replace the name of each setting by its number, if there is one number for all values."""
-    for name, value in parameters.items():
-        if not torch.is_tensor(value) or value.numel() == 1:
-            formula = formula.replace(name, f"{float(value):.4g}".replace("-", "−"))
-    return formula
 
 
 # What a formula takes for granted.

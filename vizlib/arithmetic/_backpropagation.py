@@ -163,16 +163,11 @@ def backpropagation(
 def _backwards(linear: LinearStep, output: float, slope: float, arriving: float) -> NeuronStep:
     delta = arriving * slope
     return NeuronStep(
-        linear.inputs,
-        linear.weights,
-        linear.products,
-        linear.bias,
-        linear.total,
-        linear.channel,
-        output,
-        arriving,
-        slope,
-        delta,
+        **vars(linear),
+        output=output,
+        arriving=arriving,
+        slope=slope,
+        delta=delta,
         weight_gradient=delta * linear.inputs,
         bias_gradient=delta,
         input_gradient=delta * linear.weights,

@@ -183,8 +183,9 @@ class Chain:
                 reader = self._reader(name)
                 befores = reader.seen(asked.pop(name))
                 for source, before in zip(reader.node.names, befores, strict=True):
+                    known = asked.get(source, before)
                     if all(before):
-                        asked[source] = _united(asked.get(source), before)
+                        asked[source] = [a | b for a, b in zip(known, before, strict=True)]
         return self._box(asked.get(IMAGE, [set()]))
 
     def _box(self, seen: Seen) -> Box:
@@ -272,10 +273,6 @@ def _without_batch(values: Tensor) -> Tensor:
 
 def _in_maps(at: Place, values: Tensor) -> Place:
     return at[values.dim() - _without_batch(values).dim() :]
-
-
-def _united(one: Seen | None, other: Seen) -> Seen:
-    return other if one is None else [a | b for a, b in zip(one, other, strict=True)]
 
 
 def _first_image(model: nn.Module, x: Any) -> Tensor:

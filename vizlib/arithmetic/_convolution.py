@@ -9,13 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from vizlib.arithmetic._readers import Node, Source, Windowed, shared
-from vizlib.arithmetic._steps import WRITTEN_OUT, Parts, Place, WeightedSum, largest_place
+from vizlib.arithmetic._steps import WRITTEN_OUT, Place, WeightedSum, largest_place
 from vizlib.arithmetic._windows import (
     PADDING_MODES,
     SIDES,
     Axis,
     Sources,
-    as_grid,
     float64,
     gather,
     one_image,
@@ -75,14 +74,6 @@ class ConvStep(WeightedSum):
 
     def _input(self, number: int) -> int:
         return self.channels[number]
-
-    def parts(self, source: Place | None = None) -> Parts:
-        """Return patch × kernel = products of one input channel."""
-        sums = self.channel_sums.abs()
-        number = int(sums.argmax()) if source is None else source[0] - self.channels[0]
-        whole = {"patch": self.patch, "kernel": self.kernel, "products": self.products}
-        numbers = {name: as_grid(values[number]) for name, values in whole.items()}
-        return Parts(numbers, as_grid(self.is_padding), channel=self.channels[number])
 
 
 def conv2d_step(
@@ -165,7 +156,8 @@ def conv_transpose2d_step(
     """
     maps, kernels = one_image(x), as_kernels(weight)
     size, window = maps.shape[1:], kernels.shape[2:]
-    axes = transposed_axes(size, window, stride, padding, output_padding, dilation)
+    settings = {"stride": stride, "padding": padding, "output_padding": output_padding}
+    axes = transposed_axes(size, window, **settings, dilation=dilation)
     kernels = read_backwards(kernels, groups)
     return conv_step(maps, kernels, bias, axes, (channel, row, col), groups)
 
@@ -190,19 +182,14 @@ def conv_axes(
     return [sliding(*row, mode=mode) for row in rows]
 
 
-def transposed_axes(
-    size: Sequence[int],
-    kernel: Sequence[int],
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    dilation: Any,
-) -> list[Axis]:
-    """Return how the kernel of a transposed convolution reaches each axis of its output."""
-    names = ("stride", "padding", "output_padding", "dilation")
-    values = zip(names, (stride, padding, output_padding, dilation), strict=True)
-    columns = [per_axis(name, value, len(size)) for name, value in values]
-    return [transposed(*row) for row in zip(size, kernel, *columns, strict=True)]
+def transposed_axes(size: Sequence[int], kernel: Sequence[int], **settings: Any) -> list[Axis]:
+    """Return how the kernel of a transposed convolution reaches each axis of its output.
+
+    `settings` are stride, padding, output_padding and dilation.
+    """
+    columns = [per_axis(name, value, len(size)) for name, value in settings.items()]
+    rows = zip(size, kernel, *columns, strict=True)
+    return [transposed(n, k, **dict(zip(settings, row, strict=True))) for n, k, *row in rows]
 
 
 def _ends(
@@ -230,7 +217,7 @@ def conv_step(
 ) -> ConvStep:
     """Return the value at `place` (channel, row, column), in any number of dimensions."""
     outputs, depth = kernels.shape[:2]
-    _check_groups(len(maps), outputs, groups)
+    _refuse_uneven(outputs, "kernels", groups)
     if depth * groups != len(maps):
         raise ValueError(
             f"the input has {len(maps)} channels, but the kernels are {depth} deep"
@@ -260,20 +247,18 @@ def conv_step(
     )
 
 
-def _check_groups(inputs: int, outputs: int, groups: int) -> None:
-    """Raise ValueError where the channels cannot be shared evenly."""
-    whole_number("groups", groups, 1)
-    for what, count in {"input": inputs, "output": outputs}.items():
-        if count % groups:
-            raise ValueError(
-                f"{count} {what} channels cannot be shared by {groups} groups: "
-                f"{count} / {groups} leaves {count % groups}"
-            )
+def _refuse_uneven(count: int, what: str, groups: int) -> None:
+    """Raise ValueError where groups cannot share so many evenly."""
+    if count % whole_number("groups", groups, 1):
+        raise ValueError(
+            f"{count} {what} cannot be shared by {groups} groups: "
+            f"{count} / {groups} leaves {count % groups}"
+        )
 
 
 def read_backwards(kernels: Tensor, groups: int) -> Tensor:
     """Return the kernels (C, O / groups, …) of a transposed convolution as (O, C / groups, …)."""
-    _check_groups(len(kernels), groups, groups)
+    _refuse_uneven(len(kernels), "input channels", groups)
     return kernels.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
 
 
@@ -299,15 +284,14 @@ class Convolution(Windowed):
         super().__init__(node)
         window = self.kernels.shape[2:]
         size = self.before.shape[-len(window) :]
-        stride, padding = node.setting("stride", 1), node.setting("padding", 0)
-        dilation = node.setting("dilation", 1)
+        settings = {"stride": node.setting("stride", 1), "padding": node.setting("padding", 0)}
+        settings["dilation"] = node.setting("dilation", 1)
         if "transpose" in node.operation:
-            more = node.setting("output_padding", 0)
-            axes = transposed_axes(size, window, stride, padding, more, dilation)
+            settings["output_padding"] = node.setting("output_padding", 0)
+            axes = transposed_axes(size, window, **settings)
             self.kernels = read_backwards(self.kernels, self.groups)
         else:
-            mode = node.setting("padding_mode", "zeros")
-            axes = conv_axes(size, window, stride, padding, dilation, mode)
+            axes = conv_axes(size, window, **settings, mode=node.setting("padding_mode", "zeros"))
         filters, depth = self.kernels.shape[:2]
         self._slide(axes, shared(filters // self.groups, depth))
 

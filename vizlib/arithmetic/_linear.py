@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vizlib.arithmetic._readers import Node, Reader, Source, whole
-from vizlib.arithmetic._steps import Parts, Place, WeightedSum, largest_place
+from vizlib.arithmetic._steps import Place, WeightedSum
 from vizlib.arithmetic._windows import float64, refuse_outside
 
 
@@ -31,11 +31,6 @@ class LinearStep(WeightedSum):
         −8...(input...1) + 3.5...(2...others) =...−4.5
         """
         return self.by_size(self.products, most)
-
-    def parts(self, _source: Place | None = None) -> Parts:
-        """Return inputs × weights = products, with the largest product."""
-        numbers = {"inputs": self.inputs, "weights": self.weights, "products": self.products}
-        return Parts(numbers, chosen=largest_place(self.products))
 
 
 def linear_step(x: Any, weight: Any, bias: Any = None, *, channel: int = 0) -> LinearStep:

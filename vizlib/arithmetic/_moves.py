@@ -65,8 +65,9 @@ class Moves(Reader):
     def _moved(self, tensors: list[Tensor]) -> Any:
         """Do to other tensors what the layer did to its own."""
         node, given = self.node, iter(tensors)
-        arguments = _filled(node.step.arguments, given)
-        options = _filled(dict(node.step.options), given)
+        arguments, options = node.step.filled(
+            lambda name: node.constants[name] if isinstance(name, Constant) else next(given)
+        )
         if node.kind in {"dropout", "identity"} or node.operation in _STAYS:
             return arguments[0]
         if node.step.function is not None:
@@ -107,17 +108,6 @@ class Moves(Reader):
             found.append([set(axis.unique().tolist()) for axis in places])
             numbers = numbers[numbers >= size] - size
         return found
-
-
-def _filled(given: Any, tensors: Iterator[Tensor]) -> Any:
-    """Put the next tensor in the place of each name of one."""
-    if isinstance(given, Value) and not isinstance(given, Constant):
-        return next(tensors)
-    if isinstance(given, dict):
-        return {name: _filled(value, tensors) for name, value in given.items()}
-    if isinstance(given, list | tuple) and not isinstance(given, torch.Size):
-        return type(given)(_filled(value, tensors) for value in given)
-    return given
 
 
 class Mean(Moves):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, nan, prod
+from math import inf, prod
 from typing import Any
 
 from torch import Tensor
 
 from vizlib.arithmetic._readers import Node, Source, Windowed, same
-from vizlib.arithmetic._steps import Parts, Place, Step, added, largest_place, place_in
+from vizlib.arithmetic._steps import Place, Step, added, largest_place, place_in
 from vizlib.arithmetic._windows import (
     SIDES,
     Axis,
     Sources,
     adaptive,
-    as_grid,
     gather,
     one_image,
     outside,
@@ -84,12 +83,6 @@ class PoolStep(Step):
         """Return how many values the window holds."""
         return f"{'largest' if self.kind == 'max' else 'mean'} of {len(self._values())}"
 
-    def parts(self, _source: Place | None = None) -> Parts:
-        """Return the window, with the winner."""
-        winner = self.winner and (0, *self.winner)[-2:]
-        window = as_grid(self.patch.masked_fill(self.is_padding, nan))
-        return Parts({"window": window}, as_grid(self.is_padding), winner)
-
 
 def pool_step(
     x: Any,
@@ -104,15 +97,14 @@ def pool_step(
     ceil_mode: bool = False,
     kind: str = "max",
     count_include_pad: bool = True,
-    divisor_override: int | None = None,
 ) -> PoolStep:
     """Return which values of channel `channel` make the pooled value at `row`, `col`, and how.
 
     - `x`: one image's maps (C, H, W), or a map (H, W).
     - `kind`: "max" or "avg".
     - `stride`: None for the kernel's size.
-    - `padding`, `dilation`, `ceil_mode`, `count_include_pad`, `divisor_override`: as in
-      `torch.nn.MaxPool2d` and `torch.nn.AvgPool2d`, and so is the result.
+    - `padding`, `dilation`, `ceil_mode`, `count_include_pad`: as in `torch.nn.MaxPool2d` and
+      `torch.nn.AvgPool2d`, and so is the result.
 
     Raises ValueError for a window that does not fit, and IndexError for a place that the output
     does not have.
@@ -125,8 +117,7 @@ def pool_step(
     """
     maps = one_image(x)
     axes = pool_axes(maps.shape[1:], kernel, stride, padding, dilation, ceil_mode, kind)
-    place = (channel, row, col)
-    return _step(maps, axes, place, kind, count_include_pad, divisor_override)
+    return _step(maps, axes, (channel, row, col), kind, count_include_pad=count_include_pad)
 
 
 def pool_axes(
@@ -162,8 +153,8 @@ def _step(
     axes: Sequence[Axis],
     place: Place,
     kind: str,
-    count_include_pad: bool,  # noqa: FBT001 - as torch has it
-    divisor_override: int | None,
+    *,
+    count_include_pad: bool,
 ) -> PoolStep:
     """Return one pooled value, in any number of dimensions."""
     channel, *where = place
@@ -173,7 +164,7 @@ def _step(
     missing = outside(sources, maps.shape[1:])
     winner = source = divisor = None
     if kind == "avg":
-        divisor = _divisor(axes, places, missing, count_include_pad, divisor_override)
+        divisor = _padded(axes, places) if count_include_pad else int((~missing).sum())
         total = patch.sum().item() / divisor
     else:
         # As in torch, what is no number wins, and of equals the first.
@@ -186,18 +177,11 @@ def _step(
     )
 
 
-def _divisor(
-    axes: Sequence[Axis],
-    places: Sources,
-    missing: Tensor,
-    count_include_pad: bool,  # noqa: FBT001 - as torch has it
-    divisor_override: int | None,
-) -> int:
-    if divisor_override is not None:
-        return whole_number("divisor_override", divisor_override, 1)
-    if not count_include_pad:
-        return int((~missing).sum())
-    # With ceil_mode a window may reach beyond the padding, where nothing is counted.
+def _padded(axes: Sequence[Axis], places: Sources) -> int:
+    """Return how many places of a window lie in the input or its padding.
+
+    With `ceil_mode` a window may reach beyond the padding, where nothing is counted.
+    """
     pairs = zip(axes, places, strict=True)
     return prod(sum(tap is not None and tap < axis.end for tap in taps) for axis, taps in pairs)
 
@@ -228,8 +212,7 @@ class Pooling(Windowed):
         """Return the choice or the mean behind one value."""
         maps, place = self._maps(place)
         padded = self.node.setting("count_include_pad", usual=True)
-        override = self.node.setting("divisor_override")
-        return _step(maps, self.axes, place, self.kind, padded, override)
+        return _step(maps, self.axes, place, self.kind, count_include_pad=padded)
 
     def source(self, place: Place, step: PoolStep) -> Source | None:
         """Return the winner, or the largest share of a mean, of either sign."""

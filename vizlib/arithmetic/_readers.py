@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ _ARGUMENTS = {
     "conv_transpose": "input weight bias stride padding output_padding groups dilation",
     "linear": "input weight bias",
     "max_pool": "input kernel_size stride padding dilation ceil_mode",
-    "avg_pool": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
+    "avg_pool": "input kernel_size stride padding ceil_mode count_include_pad",
     "softmax": "input dim",
     "log_softmax": "input dim",
     "mean": "input dim keepdim",
@@ -73,18 +72,10 @@ class Node:
         """Return what a module is set to, or what a function was given."""
         if self.module is not None:
             return getattr(self.module, name, usual)
-        return self._given.get(name, usual)
-
-    @cached_property
-    def _given(self) -> dict[str, Any]:
         names = _ARGUMENTS.get(self.operation.rstrip("123d"), "").split()
-        named = {**dict(zip(names, self.step.arguments, strict=False)), **self.step.options}
-        constants = {
-            name: self.constants.get(value)
-            for name, value in named.items()
-            if isinstance(value, Constant)
-        }
-        return named | constants
+        given = {**dict(zip(names, self.step.arguments, strict=False)), **self.step.options}
+        value = given.get(name, usual)
+        return self.constants.get(value) if isinstance(value, Constant) else value
 
     def weights(self) -> Tensor:
         """Return the layer's weights; refuse those that nobody knows."""

@@ -5,14 +5,13 @@ No picture needs to know the kinds of layers: it asks the steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vizlib import words
 from vizlib.words import short
 
 # (channel, row, column) of maps, (channel, position) of a signal, (index,) of a vector.
@@ -22,24 +21,6 @@ Place = tuple[int, ...]
 WRITTEN_OUT = 9
 # A line may break between two terms, but not between a term and its name.
 NBSP = "\u00a0"
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """The numbers behind a value as they are laid out in a picture.
-
-    - `numbers`: by name, (kh, kw) under a window or (F,) of a vector. Where there are three, they
-      are values × weights = products.
-    - `is_padding`: bool (kh, kw), the cells that lie outside the input; None where none can.
-    - `chosen`: the place in `numbers` of the value that won, or that adds most; None where there
-      is none.
-    - `channel`: the input channel that they belong to; None where there are no channels.
-    """
-
-    numbers: Mapping[str, Tensor]
-    is_padding: Tensor | None = None
-    chosen: Place | None = None
-    channel: int | None = None
 
 
 class Step:
@@ -64,21 +45,9 @@ class Step:
         """
         raise NotImplementedError
 
-    def in_short(self) -> str:
-        """Return the same with few numbers, for a line among others."""
-        return self.in_words()
-
     def made_of(self) -> str:
         """Return in three words what the value is made of."""
         raise NotImplementedError
-
-    def parts(self, source: Place | None = None) -> Parts | None:  # noqa: ARG002 - most have none
-        """Return the numbers that the value is made of, or None where there is only one.
-
-        `source` is a place in what the layer reads: of many input channels its channel is shown,
-        without it the one that adds most.
-        """
-        return None
 
 
 class WeightedSum(Step):
@@ -87,12 +56,6 @@ class WeightedSum(Step):
     products: Tensor
     bias: float
     mixes = True
-
-    def in_short(self) -> str:
-        """Return how many products there are, their sum with the bias, and the largest."""
-        largest = self.products.flatten()[self.products.abs().argmax()].item()
-        made = f"{words.counted(self.products.numel(), 'product')}{' + bias' * bool(self.bias)}"
-        return f"{made} = {short(self.total, 4)}, the largest {short(largest, 4)}"
 
     def made_of(self) -> str:
         """Return how many terms there are."""

@@ -223,11 +223,6 @@ def pixels_at(sources: Sources, taps: Place) -> Place:
     return tuple(pixel for pixel in pixels if pixel is not None)
 
 
-def as_grid(values: Tensor) -> Tensor:
-    """Return a patch (kh, kw) as it is, and one of a signal (k,) as one row."""
-    return values.reshape(-1, values.shape[-1])
-
-
 def float64(values: Any) -> Tensor:
     """Return values as float64 on the CPU, in which every sum of the course is made."""
     return data.as_tensor(values).detach().cpu().double()

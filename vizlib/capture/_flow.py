@@ -81,6 +81,11 @@ class Step(NamedTuple):
         """The names of these."""
         return tuple(map(str, self.values))
 
+    def filled(self, find: Callable[[Value], Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return arguments and options with what `find` returns in the places of the names."""
+        given = (self.arguments, self.options)
+        return mapped(lambda a: find(a) if isinstance(a, Value) else a, given, plain=True)
+
 
 class Flow:
     """Knows tensors by identity, for as long as they live and nobody writes on them unseen.
