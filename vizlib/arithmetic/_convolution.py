@@ -11,19 +11,16 @@ from torch import Tensor
 from vizlib.arithmetic._readers import Node, Source, Windowed, shared
 from vizlib.arithmetic._steps import WRITTEN_OUT, Place, WeightedSum, largest_place
 from vizlib.arithmetic._windows import (
-    PADDING_MODES,
-    SIDES,
     Axis,
     Sources,
+    conv_axes,
     float64,
     gather,
     one_image,
     outside,
-    per_axis,
     pixels_at,
     refuse_outside,
-    sliding,
-    transposed,
+    transposed_axes,
     whole_number,
     window_at,
 )
@@ -160,56 +157,6 @@ def conv_transpose2d_step(
     axes = transposed_axes(size, window, **settings, dilation=dilation)
     kernels = read_backwards(kernels, groups)
     return conv_step(maps, kernels, bias, axes, (channel, row, col), groups)
-
-
-def conv_axes(
-    size: Sequence[int],
-    kernel: Sequence[int],
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    mode: str = "zeros",
-) -> list[Axis]:
-    """Return how the kernel slides along each axis."""
-    if mode not in PADDING_MODES:
-        raise ValueError(
-            f"padding_mode must be one of {', '.join(PADDING_MODES)}, but was {mode!r}"
-        )
-    count = len(size)
-    strides, dilations = per_axis("stride", stride, count), per_axis("dilation", dilation, count)
-    ends = _ends(padding, kernel, strides, dilations)
-    rows = zip(size, kernel, strides, *ends, dilations, SIDES[count], strict=True)
-    return [sliding(*row, mode=mode) for row in rows]
-
-
-def transposed_axes(size: Sequence[int], kernel: Sequence[int], **settings: Any) -> list[Axis]:
-    """Return how the kernel of a transposed convolution reaches each axis of its output.
-
-    `settings` are stride, padding, output_padding and dilation.
-    """
-    columns = [per_axis(name, value, len(size)) for name, value in settings.items()]
-    rows = zip(size, kernel, *columns, strict=True)
-    return [transposed(n, k, **dict(zip(settings, row, strict=True))) for n, k, *row in rows]
-
-
-def _ends(
-    padding: Any, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
-) -> tuple[Sequence[int], Sequence[int]]:
-    """Return the padding before and after the input, for each axis."""
-    if padding == "valid":
-        padding = 0
-    if not isinstance(padding, str):
-        both = per_axis("padding", padding, len(kernel))
-        return both, both
-    if padding != "same":
-        raise ValueError(f'padding must be numbers, "same" or "valid", but was {padding!r}')
-    if any(stride != 1 for stride in strides):
-        raise ValueError(
-            'padding="same" keeps the size, which only stride 1 can; '
-            f"the stride was {', '.join(map(str, strides))}"
-        )
-    totals = [apart * (k - 1) for k, apart in zip(kernel, dilations, strict=True)]
-    return [total // 2 for total in totals], [total - total // 2 for total in totals]
 
 
 def conv_step(

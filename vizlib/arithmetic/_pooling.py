@@ -12,18 +12,15 @@ from torch import Tensor
 from vizlib.arithmetic._readers import Node, Source, Windowed, same
 from vizlib.arithmetic._steps import Place, Step, added, largest_place, place_in
 from vizlib.arithmetic._windows import (
-    SIDES,
     Axis,
     Sources,
     adaptive,
     gather,
     one_image,
     outside,
-    per_axis,
     pixels_at,
+    pool_axes,
     refuse_outside,
-    sliding,
-    whole_number,
     window_at,
 )
 from vizlib.words import short
@@ -118,34 +115,6 @@ def pool_step(
     maps = one_image(x)
     axes = pool_axes(maps.shape[1:], kernel, stride, padding, dilation, ceil_mode, kind)
     return _step(maps, axes, (channel, row, col), kind, count_include_pad=count_include_pad)
-
-
-def pool_axes(
-    size: Sequence[int],
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: Any,
-    kind: str,
-) -> list[Axis]:
-    """Return how the window slides along each axis."""
-    if kind not in {"max", "avg"}:
-        raise ValueError(f'kind must be "max" or "avg", but was {kind!r}')
-    names = ("kernel", "stride", "padding", "dilation")
-    values = (kernel, kernel if stride is None else stride, padding, dilation)
-    columns = [per_axis(n, value, len(size)) for n, value in zip(names, values, strict=True)]
-    if kind == "avg" and set(columns[-1]) != {1}:
-        raise ValueError("average pooling has no dilation; leave it at 1")
-    found = []
-    for n, k, step, pad, apart, side in zip(size, *columns, SIDES[len(size)], strict=True):
-        if pad > whole_number("kernel", k, 1) // 2:
-            raise ValueError(
-                f"a padding of {pad} is more than half of the kernel of {k}; pooling takes at "
-                f"most {k // 2}"
-            )
-        found.append(sliding(n, k, step, pad, pad, apart, side, ceil_mode=bool(ceil_mode)))
-    return found
 
 
 def _step(

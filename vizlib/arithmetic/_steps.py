@@ -185,12 +185,11 @@ def equation(terms: Sequence[str], total: float, digits: int = 6) -> str:
     return f"{added(terms)} ={NBSP}{short(total, digits)}"
 
 
-def largest_place(values: Tensor, missing: Tensor | None = None) -> Place | None:
+def largest_place(values: Tensor, missing: Tensor) -> Place | None:
     """Return the place of the largest value of either sign; None where all are missing."""
-    size = values.abs() if missing is None else values.abs().masked_fill(missing, -1)
-    if missing is not None and missing.all():
+    if missing.all():
         return None
-    return place_in(values, int(size.argmax()))
+    return place_in(values, int(values.abs().masked_fill(missing, -1).argmax()))
 
 
 def place_in(values: Tensor, number: int) -> Place:

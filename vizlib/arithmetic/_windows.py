@@ -13,8 +13,8 @@ from torch import Tensor
 from vizlib import data
 from vizlib.arithmetic._steps import Place
 
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
-SIDES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+_PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+_SIDES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 
 # One entry for each tap of a window along an axis; and the same for each axis.
 Taps = Sequence[int | None]
@@ -98,7 +98,7 @@ def sliding(
     return Axis(size, last + 1, places, size + after, mode)
 
 
-def transposed(
+def _transposed(
     size: int,
     kernel: int,
     stride: int = 1,
@@ -133,6 +133,84 @@ def transposed(
         return [place if rest == 0 else None for place, rest in steps]
 
     return Axis(size, full - 2 * padding, places, size)
+
+
+def conv_axes(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    mode: str = "zeros",
+) -> list[Axis]:
+    """Return how the kernel slides along each axis."""
+    if mode not in _PADDING_MODES:
+        raise ValueError(
+            f"padding_mode must be one of {', '.join(_PADDING_MODES)}, but was {mode!r}"
+        )
+    count = len(size)
+    strides, dilations = per_axis("stride", stride, count), per_axis("dilation", dilation, count)
+    ends = _ends(padding, kernel, strides, dilations)
+    rows = zip(size, kernel, strides, *ends, dilations, _SIDES[count], strict=True)
+    return [sliding(*row, mode=mode) for row in rows]
+
+
+def transposed_axes(size: Sequence[int], kernel: Sequence[int], **settings: Any) -> list[Axis]:
+    """Return how the kernel of a transposed convolution reaches each axis of its output.
+
+    `settings` are stride, padding, output_padding and dilation.
+    """
+    columns = [per_axis(name, value, len(size)) for name, value in settings.items()]
+    rows = zip(size, kernel, *columns, strict=True)
+    return [_transposed(n, k, **dict(zip(settings, row, strict=True))) for n, k, *row in rows]
+
+
+def _ends(
+    padding: Any, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the padding before and after the input, for each axis."""
+    if padding == "valid":
+        padding = 0
+    if not isinstance(padding, str):
+        both = per_axis("padding", padding, len(kernel))
+        return both, both
+    if padding != "same":
+        raise ValueError(f'padding must be numbers, "same" or "valid", but was {padding!r}')
+    if any(stride != 1 for stride in strides):
+        raise ValueError(
+            'padding="same" keeps the size, which only stride 1 can; '
+            f"the stride was {', '.join(map(str, strides))}"
+        )
+    totals = [apart * (k - 1) for k, apart in zip(kernel, dilations, strict=True)]
+    return [total // 2 for total in totals], [total - total // 2 for total in totals]
+
+
+def pool_axes(
+    size: Sequence[int],
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: Any,
+    kind: str,
+) -> list[Axis]:
+    """Return how the window slides along each axis."""
+    if kind not in {"max", "avg"}:
+        raise ValueError(f'kind must be "max" or "avg", but was {kind!r}')
+    names = ("kernel", "stride", "padding", "dilation")
+    values = (kernel, kernel if stride is None else stride, padding, dilation)
+    columns = [per_axis(n, value, len(size)) for n, value in zip(names, values, strict=True)]
+    if kind == "avg" and set(columns[-1]) != {1}:
+        raise ValueError("average pooling has no dilation; leave it at 1")
+    found = []
+    for n, k, step, pad, apart, side in zip(size, *columns, _SIDES[len(size)], strict=True):
+        if pad > whole_number("kernel", k, 1) // 2:
+            raise ValueError(
+                f"a padding of {pad} is more than half of the kernel of {k}; pooling takes at "
+                f"most {k // 2}"
+            )
+        found.append(sliding(n, k, step, pad, pad, apart, side, ceil_mode=bool(ceil_mode)))
+    return found
 
 
 def adaptive(size: int, count: int) -> Axis:
@@ -177,7 +255,7 @@ def per_axis(name: str, value: Any, count: int) -> tuple[int, ...]:
     numbers = tuple(value) if isinstance(value, Sequence | Tensor) else (value,) * count
     if len(numbers) != count:
         raise ValueError(
-            f"{name} must be one number, or {count} for {' and '.join(SIDES[count])}, "
+            f"{name} must be one number, or {count} for {' and '.join(_SIDES[count])}, "
             f"but was {value!r}"
         )
     return tuple(operator.index(n) if hasattr(n, "__index__") else n for n in numbers)

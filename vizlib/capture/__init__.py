@@ -296,14 +296,11 @@ def _refuse_lazy(modules: Iterable[nn.Module]) -> None:
 
 def _moved(value: Any, model: nn.Module) -> Any:
     """Return inputs on the device of a model's first parameter; arrays become tensors."""
-    parameter = next(model.parameters(), None)
+    device = next((parameter.device for parameter in model.parameters()), None)
 
     def move(part: Any) -> Any:
-        if isinstance(part, np.ndarray):
-            part = as_tensor(part)
-        if parameter is None or not isinstance(part, Tensor):
-            return part
-        return part.to(parameter.device)
+        part = as_tensor(part) if isinstance(part, np.ndarray) else part
+        return part.to(device=device) if isinstance(part, Tensor) else part
 
     return mapped(move, value)
 
