@@ -339,3 +339,19 @@ def test_steps_cannot_be_changed_from_outside():
     recording = capture.record(block_model(), IMAGE)
     with pytest.raises(TypeError):
         recording.steps["x"] = None
+
+
+def test_what_writes_on_a_buffer_is_a_step():
+    def forward(self, x):
+        self.count -= 1
+        return F.relu(x - self.count)
+
+    model = Calls(forward)
+    model.register_buffer("count", torch.full((3,), 5.0))
+    steps = capture.record(model, torch.ones(2, 3)).steps
+    read = [("count",), ("input", "sub"), ("sub:2",)]
+    assert [tuple(filter(is_name, step.arguments)) for step in steps.values()] == read
+
+
+def is_name(argument):
+    return isinstance(argument, capture.Value)

@@ -67,10 +67,7 @@ class ConvStep(WeightedSum):
         """
         if len(self.channels) == 1 and self.products.numel() <= WRITTEN_OUT:
             return self.written_out(self.patch, self.kernel)
-        return self.by_size(self.channel_sums, most)
-
-    def _input(self, number: int) -> int:
-        return self.channels[number]
+        return self.by_size(self.channel_sums, self.channels, most)
 
 
 def conv2d_step(

@@ -30,7 +30,7 @@ class LinearStep(WeightedSum):
         >>> print(linear_step([1.0, 2.0, 3.0], [0.5, -4.0, 1.0]).in_words(most=1))
         −8...(input...1) + 3.5...(2...others) =...−4.5
         """
-        return self.by_size(self.products, most)
+        return self.by_size(self.products, range(len(self.products)), most)
 
 
 def linear_step(x: Any, weight: Any, bias: Any = None, *, channel: int = 0) -> LinearStep:

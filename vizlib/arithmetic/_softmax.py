@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
@@ -18,47 +18,28 @@ from vizlib.words import short
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SoftmaxSteps:
-    """From scores to probabilities, their logarithms and the loss of a label; all (K,) float64."""
+    """From scores to probabilities, their logarithms and the loss of a label; all (K,) float64.
+
+    - `shifted`: scores − the largest: nothing changes but that no exponential can overflow
+    - `exponentials`: their powers of e
+    - `total`: the sum of these
+    - `probabilities`: exponentials / total
+    - `log_probabilities`: shifted − log(total)
+    - `loss`: the negative log-likelihood of the label, as CrossEntropyLoss makes it of the scores
+    - `gradient`: how the loss changes with each score: probabilities, less 1 at the label
+
+    `loss` and `gradient` are None where no label is given.
+    """
 
     scores: Tensor
     label: int | None
-
-    @property
-    def shifted(self) -> Tensor:
-        """Scores − the largest: nothing changes but that no exponential can overflow."""
-        return self.scores - self.scores.max()
-
-    @property
-    def exponentials(self) -> Tensor:
-        """Their powers of e."""
-        return self.shifted.exp()
-
-    @property
-    def total(self) -> float:
-        """The sum of the exponentials."""
-        return self.exponentials.sum().item()
-
-    @property
-    def probabilities(self) -> Tensor:
-        """Exponentials / total."""
-        return self.exponentials / self.total
-
-    @property
-    def log_probabilities(self) -> Tensor:
-        """Shifted − log(total): a probability may be rounded to 0, which has no logarithm."""
-        return self.shifted - log(self.total)
-
-    @property
-    def loss(self) -> float | None:
-        """The negative log-likelihood of the label, as CrossEntropyLoss makes it of the scores."""
-        return None if self.label is None else -self.log_probabilities[self.label].item()
-
-    @property
-    def gradient(self) -> Tensor | None:
-        """How the loss changes with each score: probabilities, less 1 at the label."""
-        if self.label is None:
-            return None
-        return self.probabilities - torch.eye(len(self.scores))[self.label]
+    shifted: Tensor
+    exponentials: Tensor
+    total: float
+    probabilities: Tensor
+    log_probabilities: Tensor
+    loss: float | None = None
+    gradient: Tensor | None = None
 
     def __repr__(self) -> str:
         """Return how the label's probability comes about, or the winner's."""
@@ -97,9 +78,16 @@ def softmax_steps(logits: Any, label: int | None = None) -> SoftmaxSteps:
     ([0.665, 0.245, 0.09], 0.4076)
     """
     scores = vector(logits, "logits")
-    if label is not None:
-        refuse_outside("label", label, len(scores), f"there are {len(scores)} scores")
-    return SoftmaxSteps(scores, label)
+    shifted = scores - scores.max()
+    exponentials = shifted.exp()
+    total = exponentials.sum().item()
+    probabilities, logs = exponentials / total, shifted - log(total)
+    steps = SoftmaxSteps(scores, label, shifted, exponentials, total, probabilities, logs)
+    if label is None:
+        return steps
+    refuse_outside("label", label, len(scores), f"there are {len(scores)} scores")
+    gradient = probabilities - torch.eye(len(scores))[label]
+    return replace(steps, loss=-logs[label].item(), gradient=gradient)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -66,10 +66,10 @@ class WeightedSum(Step):
         pairs = zip(values.flatten().tolist(), weights.flatten().tolist(), strict=True)
         return self._sum([f"{factor(value)}·{factor(weight)}" for value, weight in pairs])
 
-    def by_size(self, terms: Tensor, most: int) -> str:
+    def by_size(self, terms: Tensor, inputs: Sequence[int], most: int) -> str:
         """Return the sum with the `most` largest terms, named after inputs, and the rest as one."""
         largest = terms.abs().argsort(descending=True, stable=True)[:most].tolist()
-        told = [named_term(terms[k].item(), f"input {self._input(k)}") for k in largest]
+        told = [named_term(terms[k].item(), f"input {inputs[k]}") for k in largest]
         if rest := len(terms) - len(largest):
             others = terms.sum() - terms[largest].sum()
             told.append(named_term(others.item(), f"{rest} other{'s' * (rest > 1)}"))
@@ -79,10 +79,6 @@ class WeightedSum(Step):
         """Return the terms with the bias, where there is one, and the total."""
         bias = [named_term(self.bias, "bias", 3)] if self.bias else []
         return equation([*terms, *bias], self.total)
-
-    def _input(self, number: int) -> int:
-        """Return what the input of a term is called."""
-        return number
 
 
 class Box(NamedTuple):

@@ -121,7 +121,11 @@ class Flow:
         return mapped(lambda a: self.origin(a) if isinstance(a, Tensor) else a, given, plain=True)
 
     def find(self, tensor: Tensor) -> Value | None:
-        """Return the name of a tensor; None where nobody saw where it comes from."""
+        """Return the name of a tensor that a step gave, or the model was given."""
+        name = self._name(tensor)
+        return None if isinstance(name, Constant) else name
+
+    def _name(self, tensor: Tensor) -> Value | None:
         known = self._known.get(id(tensor))
         if known is None or known[0]() is not tensor or known[1] not in {None, _writes(tensor)}:
             return None
@@ -129,7 +133,7 @@ class Flow:
 
     def origin(self, tensor: Tensor) -> Value:
         """Return the name of any tensor, and keep those that no step gave."""
-        name = self.find(tensor)
+        name = self._name(tensor)
         if name is None:
             count = 1 + sum(name.startswith(UNKNOWN) for name in self.tensors)
             name = Value(numbered(UNKNOWN, count))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from vizlib.capture import _kinds
-from vizlib.capture._flow import INPUT, Constant, Flow, Input, Value, first_tensor, mapped
+from vizlib.capture._flow import INPUT, Constant, Flow, Input, first_tensor, mapped
 from vizlib.capture._kinds import HIDDEN, Layer
 from vizlib.capture._stages import Call, Names
 
@@ -189,7 +189,7 @@ class Watch:
         module = called if isinstance(called, nn.Module) else None
         name = self.names.of(layer.path, module)
         self.names.seen[name] = layer.kind
-        is_opened = self.inside and module and type(self.flow.find(tensor)) in {Value, Input}
+        is_opened = self.inside and module and self.flow.find(tensor)
         if not is_opened:
             self.flow.step(name, layer.operation, None if module else called, given, output)
         self.origins[name] = self.flow.origin(tensor)
