@@ -296,9 +296,10 @@ def test_the_lines_of_the_neurons_are_drawn():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"predictions": np.zeros(9)}, r"predictions must be a grid \(H, W\) of classes"),
+        ({"predictions": np.zeros(9)}, r"must have .* \(H, W\), but had \(9,\); give classes"),
         ({"extent": (1, -1, -1, 1)}, r"extent must be \(left, right, bottom, top\), but was"),
-        ({"points": [[0.0, 0.0]], "labels": [0, 1]}, r"points must be \(N, 2\) with N labels"),
+        ({"points": [[0.0], [1.0]]}, r"points must have the shape \(N, 2\), but had \(2, 1\)"),
+        ({"points": [[0.0, 0.0]], "labels": [0, 1]}, "there are 1 points, but 2 labels"),
     ],
 )
 def test_bad_regions_are_told_so(arguments, sentence):

@@ -335,7 +335,7 @@ def test_the_largest_of_many_layers():
 @pytest.mark.parametrize(
     ("maps", "how", "message"),
     [
-        (np.zeros((2, 3, 4, 4)), {}, r"\(C, H, W\).*the maps had \(2, 3, 4, 4\).*maps\[0\]"),
+        (np.zeros((2, 3, 4, 4)), {}, r"the maps must .*\(C, H, W\).*had \(2, 3, 4, 4\).*maps\[0\]"),
         (np.zeros((5, 5)), {}, r"had \(5, 5\).*maps\[None\]"),
         (np.zeros((0, 4, 4)), {}, r"had \(0, 4, 4\)"),
         (3.0, {}, r"had \(\)"),
@@ -359,7 +359,7 @@ def test_what_is_no_feature_map_is_told(maps, how, message):
 
 def test_a_stage_is_named_in_the_error():
     stage = capture.Stage("conv7", "conv", torch.zeros(2, 3, 4, 4), (2, 1, 6, 6), None)
-    with pytest.raises(ValueError, match=r"but conv7 had \(2, 3, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"conv7 must have .* but had \(2, 3, 4, 4\)"):
         plots.feature_maps(stage)
 
 
@@ -581,7 +581,7 @@ def test_too_many_images_are_cut_and_counted():
     [
         (np.zeros((2, 2, 5, 5)), {}, r"\(N, H, W\).*had \(2, 2, 5, 5\)"),
         (np.zeros(5), {}, r"had \(5,\)"),
-        (np.zeros((0, 5, 5)), {}, r"no image.*\(0, 5, 5\)"),
+        (np.zeros((0, 5, 5)), {}, r"had \(0, 5, 5\)"),
         (np.zeros((2, 5, 5)), {"titles": [1]}, "2 images, but 1 title"),
         (np.zeros((2, 5, 5)), {"boxes": [(0, 0, 1, 1)]}, "2 images, but 1 boxes"),
         (np.full((1, 2, 2), np.inf), {}, "values of the images are nan or infinite"),
@@ -623,7 +623,7 @@ def test_the_winner_is_marked_by_word_and_by_darkness(winner):
 
 def test_the_label_is_marked_by_word():
     right = plots.probabilities([0.1, 0.9], label=1)
-    wrong = plots.probabilities([0.1, 0.9], label=0, names=["cat", "dog"])
+    wrong = plots.probabilities([0.1, 0.9], label=0, classes=["cat", "dog"])
     assert [t.get_text() for t in right.axes[0].get_xticklabels()] == ["P0", "P1\nlabel"]
     assert [t.get_text() for t in wrong.axes[0].get_xticklabels()] == ["cat\nlabel", "dog"]
     assert right.get_suptitle() == "right: the answer is 1, the label 1"
@@ -667,7 +667,7 @@ def test_of_many_classes_the_likeliest_are_drawn():
         ([], {}, r"had \(0,\)"),
         ([np.nan, 1.0], {}, "1 of the 2 values of the probabilities"),
         ([0.5, 0.5], {"label": 2}, "label must be a class from 0 to 1, but was 2"),
-        ([0.5, 0.5], {"names": ["a"]}, "2 classes, but 1 name"),
+        ([0.5, 0.5], {"classes": ["a"]}, "2 classes, but 1 name"),
     ],
 )
 def test_what_is_no_probability_is_told(p, how, message):
@@ -880,9 +880,16 @@ def test_mistakes_show_and_the_diagonal_does_not():
     assert [t.get_text() for t in picture.axes.get_xticklabels()] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("matrix", [np.zeros((2, 3)), np.zeros(4), [[1, -1], [0, 1]]])
-def test_what_is_no_confusion_is_told(matrix):
-    with pytest.raises(ValueError, match=r"\(K, K\) and holds counts"):
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.zeros((2, 3)), r"\(K, K\), but had \(2, 3\)"),
+        (np.zeros(4), r"\(K, K\), but had \(4,\)"),
+        ([[1, -1], [0, 1]], "holds counts, but this one holds -1"),
+    ],
+)
+def test_what_is_no_confusion_is_told(matrix, message):
+    with pytest.raises(ValueError, match=message):
         plots.confusion(matrix)
 
 

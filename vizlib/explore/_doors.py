@@ -215,7 +215,7 @@ def _image(view: Network) -> plots.Figure:
 
 def _bars(view: Network) -> list[plots.Figure]:
     """Return the probabilities, those of the whole network first where it is changed."""
-    names = view.recordings.classes or None
+    classes = view.recordings.classes or None
     label = view.labels[view.where.image] if view.labels and not view.is_drawn else None
     after = view.probabilities
     if after is None:
@@ -225,7 +225,7 @@ def _bars(view: Network) -> list[plots.Figure]:
         {"whole network": probabilities(whole), "changed network": after} if whole else {"": after}
     )
     return [
-        plots.probabilities(chances, label=label, names=names, title=title or None)
+        plots.probabilities(chances, label=label, classes=classes, title=title or None)
         for title, chances in bars.items()
     ]
 

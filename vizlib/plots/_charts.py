@@ -10,11 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
-from vizlib.plots import _style
 from vizlib.plots._board import print_cells
 from vizlib.plots._figure import WIDTH, Figure, bare, sheet, styled
 from vizlib.plots._lines import in_percent, name_at_the_right
-from vizlib.plots._style import BLUE, GREY, LIGHT
+from vizlib.plots._style import BLUE, COUNTS, GREY, LIGHT, array, line, shaped
 from vizlib.words import percent, share, short
 
 # Of more classes than the first number, as many as the second are drawn.
@@ -30,7 +29,6 @@ def probabilities(
     scores: Any = None,
     label: int | None = None,
     classes: Sequence[str] | None = None,
-    names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw the probability of each class as a bar, with its value above it.
@@ -39,24 +37,23 @@ def probabilities(
       classes only the ten likeliest are drawn, the likeliest first.
     - `scores`: (K,) or (1, K), what softmax read; they stand below the names.
     - `label`: the true class, if it is known.
-    - `classes`, or `names`: written instead of P0, P1, …
+    - `classes`: written instead of P0, P1, …
     - `title`: without one, the title says whether answer and label agree.
 
     The winner is the dark bar with "answer" above it; the true class has "label" below its name.
 
     Raises ValueError for another shape, for scores that did not go through softmax, and for a
-    label or names that do not fit.
+    label or classes that do not fit.
 
     >>> probabilities([0.1, 0.7, 0.2], label=1)
     <Figure size 840x385 with 1 Axes>
     """
-    values, names = _as_probabilities(p), classes or names
-    verdict = _verdict(_as_names(names, "", len(values)), int(values.argmax()), label)
-    names = _as_names(names, "P", len(values))
+    values = _as_probabilities(p)
+    verdict = _verdict(_as_names(classes, "", len(values)), int(values.argmax()), label)
+    names = _as_names(classes, "P", len(values))
     drawn = _drawn(values)
-    few = len(drawn) == len(values)
     if scores is not None:
-        given = np.ravel(_style.array(scores))
+        given = np.ravel(array(scores))
         names = [f"{name}\n{short(score)}" for name, score in zip(names, given, strict=True)]
     height = 2.4 if scores is None else 2.6
     figure, axes = sheet(WIDTH - 0.1, height, title=verdict if title is None else title)
@@ -64,8 +61,8 @@ def probabilities(
     marked = [f"{names[k]}\nlabel" if k == label else names[k] for k in drawn]
     axes.set_xticks(range(len(drawn)), marked)
     axes.set(ylim=(0, 1.3), yticks=[0, 0.5, 1], ylabel="probability")
-    which = "" if few else f"the {_LIKELIEST} likeliest of {len(values):,}"
-    axes.set_xlabel(", ".join(filter(None, [which, "" if scores is None else "with its score"])))
+    which = [f"the {_LIKELIEST} likeliest of {len(values):,}"] * (len(drawn) < len(values))
+    axes.set_xlabel(", ".join(which + ["with its score"] * (scores is not None)))
     axes.grid(visible=False, axis="x")
     return figure
 
@@ -89,15 +86,8 @@ def _bars(axes: Axes, values: np.ndarray, drawn: np.ndarray) -> None:
 
 
 def _as_probabilities(p: Any) -> np.ndarray:
-    values = np.asarray(_style.array(p), np.float64)
-    shape = values.shape
-    values = values[0] if len(shape) > 1 and shape[0] == 1 else values
-    if values.ndim != 1 or not values.size:
-        raise ValueError(
-            f"probabilities have the shape (K,), one for each class, but had {shape}; "
-            "choose one image with p[0]"
-        )
-    _style.finite(values, "the probabilities")
+    hint = "; choose one image with p[0]"
+    values = shaped(p, "the probabilities", "(K,) or (1, K)", hint).ravel().astype(float)
     if values.min() < 0 or abs(values.sum() - 1) > 0.01:  # noqa: PLR2004 - room for 16-bit floats
         raise ValueError(
             f"probabilities lie in 0…1 and add up to 1, but these lie in {values.min():.3g}…"
@@ -147,22 +137,19 @@ def answers(
     >>> answers({"LeNet": [0.1, 0.7, 0.2], "MLP": [0.5, 0.4, 0.1]}, label=1)
     <Figure size 742x192 with 2 Axes>
     """
-    columns = {
-        name: np.asarray(_style.array(p), float).ravel() for name, p in probabilities.items()
-    }
+    columns = {name: np.asarray(array(p), float).ravel() for name, p in probabilities.items()}
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
             "answers need one probability for each of the same classes from every network, but "
             f"had {', '.join(f'{len(v)} from {n}' for n, v in columns.items()) or 'no network'}"
         )
-    shown = _drawn(next(iter(columns.values())))
+    first = next(iter(columns.values()))
+    shown, names = _drawn(first), classes or range(len(first))
     width = min(WIDTH - 0.1, 2.6 * len(columns))
     figure, axes = sheet(width, 0.7 + 0.19 * len(shown), columns=len(columns))
-    numbers = range(len(next(iter(columns.values()))))
     rows = [classes[k] if classes else f"P{k}" for k in shown]
-    winners = [(classes or numbers)[int(values.argmax())] for values in columns.values()]
-    headings = headings or [f"{name}: {each}" for name, each in zip(columns, winners, strict=True)]
+    headings = headings or [f"{name}: {names[int(p.argmax())]}" for name, p in columns.items()]
     for own, heading, values in zip(np.atleast_1d(axes), headings, columns.values(), strict=True):
         _column(own, heading, values, shown)
         _name_rows(own, rows, [k == label for k in shown])
@@ -243,7 +230,7 @@ def _accuracy_over_cost(
     figure, axes = sheet(WIDTH - 0.1, 3.3, title=title)
     axes.set_xscale("log")
     for number, (name, accuracy) in enumerate(shares.items()):
-        look, called = _style.line(number), f"{name} {percent(accuracy)}"
+        look, called = line(number), f"{name} {percent(accuracy)}"
         axes.plot([costs[name]], [accuracy], label=called, **{**look, "markersize": 9})
     name_at_the_right(axes)
     # Whole powers of ten at both ends, so that there are always two to read the axis by.
@@ -284,7 +271,7 @@ def confusion(
     bare(axes)
     edges = np.arange(len(counts) + 1) - 0.5
     shown = np.ma.MaskedArray(wrong, mask=is_right)
-    image = axes.pcolormesh(edges, edges, shown, cmap=_style.COUNTS, vmin=0, vmax=wrong.max() or 1)
+    image = axes.pcolormesh(edges, edges, shown, cmap=COUNTS, vmin=0, vmax=wrong.max() or 1)
     image.set(edgecolor=LIGHT, linewidth=0.6)
     axes.invert_yaxis()
     axes.set_xticks(range(len(names)), names)
@@ -296,11 +283,7 @@ def confusion(
 
 
 def _as_counts(matrix: Any) -> np.ndarray:
-    counts = _style.array(getattr(matrix, "confusion", matrix))
-    square = counts.ndim == 2 and counts.shape[0] == counts.shape[1] > 0  # noqa: PLR2004 - K × K
-    if not square or counts.min() < 0:
-        raise ValueError(
-            "a confusion matrix has the shape (K, K) and holds counts, but this had "
-            f"{counts.shape}" + (f" and a count of {counts.min()}" if square else "")
-        )
+    counts = shaped(getattr(matrix, "confusion", matrix), "a confusion matrix", "(K, K)")
+    if counts.min() < 0:
+        raise ValueError(f"a confusion matrix holds counts, but this one holds {counts.min()}")
     return counts

@@ -11,12 +11,10 @@ import numpy as np
 from matplotlib.cbook import get_sample_data
 from matplotlib.image import imread
 
-from vizlib.plots import _style
 from vizlib.plots._figure import BOX, LETTER, LINE, WIDTH, Figure, bare, sheet, styled
 from vizlib.plots._mosaic import Mosaic, longest
-from vizlib.plots._style import LIGHT
+from vizlib.plots._style import LIGHT, array, at_least_one, shaped
 
-_VOLUME = 3  # axes of (N, H, W)
 # Steps side by side, and letters that the name of one may have in a line.
 _COLUMNS = 4
 _LETTERS = 16
@@ -49,15 +47,13 @@ def images(
     >>> images(np.zeros((28, 28), np.uint8), boxes=[(9, 9, 14, 14)])
     <Figure size 420x418 with 1 Axes>
     """
-    values = _as_images(images)
-    _style.at_least_one("limit", limit)
-    texts = [str(title) for title in _one_each(titles, len(values), "titles")][:limit]
-    frames = _one_each(boxes, len(values), "boxes")[:limit]
-    shown = _as_colours(values)[:limit]
+    colours = _as_colours(images)
+    shown, count = colours[: at_least_one("limit", limit)], len(colours)
+    texts = [str(title) for title in _one_each(titles, count, "titles")][:limit]
+    frames = _one_each(boxes, count, "boxes")[:limit]
     mosaic = _with_room(len(shown), shown.shape[1:3], columns, longest(texts))
-    part = f"the first {limit} of {len(values):,} images" if len(values) > limit else None
-    figure, axes = mosaic.sheet(part)
-    axes.imshow(mosaic.build(shown).data)
+    figure, axes = mosaic.sheet(f"the first {limit} of {count:,} images" if count > limit else None)
+    axes.imshow(mosaic.build(shown).filled(255))
     mosaic.write(axes, texts)
     for tile, box in enumerate(frames):
         mosaic.mark(axes, tile, box)
@@ -75,29 +71,17 @@ def _with_room(count: int, shape: tuple[int, ...], columns: int | None, letters:
     return Mosaic(count, shape, columns, letters=letters, box=(BOX[0], max(BOX[1], height)))
 
 
-def _as_images(images: Any) -> np.ndarray:
-    """Return the images as (N, H, W) or (N, H, W, 3)."""
-    values = _style.array(images)
-    shape = values.shape
-    if values.ndim == _VOLUME + 1 and shape[1] in {1, 3}:
-        values = values[:, 0] if shape[1] == 1 else np.moveaxis(values, 1, -1)
-    elif values.ndim == _VOLUME - 1:
-        values = values[None]
-    elif values.ndim != _VOLUME:
-        raise ValueError(f"images have the shape (N, H, W) or (N, 1, H, W), but these had {shape}")
-    if 0 in shape:
-        raise ValueError(f"there is no image to draw: their shape is {shape}")
-    return _style.finite(values, "the images")
-
-
-def _as_colours(values: np.ndarray) -> np.ndarray:
-    """Return images as uint8 (N, H, W, 4); the last is opacity, which the gaps lack."""
+def _as_colours(images: Any) -> np.ndarray:
+    """Return the images as uint8 (N, H, W, 3)."""
+    axes = "(H, W) or (N, H, W) or (N, 1, H, W) or (N, 3, H, W)"
+    values = shaped(images, "the images", axes)
+    if values.ndim < len("NCHW"):
+        values = values.reshape(-1, 1, *values.shape[-2:])
     if values.dtype != np.uint8:
         low, high = float(values.min()), float(values.max())
         values = np.round((values - low) / (high - low or 1.0) * 255).astype(np.uint8)
-    if values.ndim == _VOLUME:
-        values = values[..., None].repeat(3, axis=-1)
-    return np.concatenate([values, np.full_like(values[..., :1], 255)], axis=-1)
+    last = np.moveaxis(values, 1, -1)
+    return np.broadcast_to(last, (*last.shape[:-1], 3))
 
 
 def _one_each(given: Sequence[Any] | None, count: int, what: str) -> list[Any]:
@@ -138,7 +122,7 @@ def steps(pictures: Mapping[str, Any], *, title: str | None = None) -> Figure:
 
 
 def _as_picture(name: str, picture: Any) -> np.ndarray:
-    values = _style.array(picture)
+    values = array(picture)
     if values.dtype != np.uint8 or len(values.shape) != len("HW") or not values.size:
         raise ValueError(
             f"each picture must be uint8 (H, W), but {name!r} is {values.dtype} {values.shape}"
@@ -158,7 +142,7 @@ def photograph(shrink: int = 4) -> np.ndarray:
     >>> photograph().shape
     (150, 128, 3)
     """
-    _style.at_least_one("shrink", shrink)
+    at_least_one("shrink", shrink)
     whole = imread(get_sample_data("grace_hopper.jpg", asfileobj=False))
     height, width = (side // shrink for side in whole.shape[:2])
     cut = whole[: height * shrink, : width * shrink]

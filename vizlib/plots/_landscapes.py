@@ -13,9 +13,8 @@ from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.ticker import MaxNLocator
 
 from vizlib import arithmetic
-from vizlib.plots import _style
 from vizlib.plots._figure import WIDTH, Figure, sheet, styled
-from vizlib.plots._style import BLUE, GREY, INK, ORANGE, PALETTE
+from vizlib.plots._style import BLUE, GREY, INK, ORANGE, PALETTE, array, line, shaped
 from vizlib.words import counted, short
 
 _ABREAST = 3  # activations side by side, at most
@@ -26,7 +25,6 @@ _JUMP = 0.3  # a part of the range that no slope rises by from one x to the next
 # Inches of a letter, and of a bold one.
 _LETTER = 0.085
 _HEADING = 0.1
-_PLANE = 2
 _HALF = 0.5
 _ROUNDS = 3
 
@@ -52,7 +50,7 @@ def activation(
     <Figure size 574x448 with 1 Axes>
     """
     steps = [steps] if isinstance(steps, arithmetic.ActivationStep) else list(steps)
-    if not 1 <= len(steps) <= _ABREAST or any(step.x.numel() < _PLANE for step in steps):
+    if not 1 <= len(steps) <= _ABREAST or any(step.x.numel() <= 1 for step in steps):
         raise ValueError(
             f"activation draws one to {_ABREAST} curves, each over several x, such as "
             f'arithmetic.activation("relu", np.linspace(-3, 3, 61)), but got {steps!r}'
@@ -125,20 +123,25 @@ def regions(
     >>> regions(x + y > 0, extent=(-1, 1, -1, 1), points=[[0.5, 0.5], [-0.5, 0]], labels=[1, 0])
     <Figure size 700x490 with 1 Axes>
     """
-    classes = _classes(predictions)
+    hint = "; give classes, such as scores.argmax(1).reshape(H, W)"
+    values = shaped(predictions, "the predictions", "(H, W)", hint).astype(float)
+    classes = np.asarray(values if (values == values.round()).all() else values >= _HALF, int)
     left, right, bottom, top = _as_extent(extent)
     figure, axes = sheet(4.9 if points is not None else 3.7, 3.4, title=title)
     count = int(max(classes.max(), 1, *np.ravel([] if labels is None else labels))) + 1
     tints = ListedColormap([_tint(PALETTE[k % len(PALETTE)]) for k in range(count)])
     box = {"extent": (left, right, bottom, top), "origin": "lower"}
     axes.imshow(classes, cmap=tints, vmin=-0.5, vmax=count - 0.5, aspect="auto", **box)
-    _borders(axes, _style.array(predictions), classes, box)
+    levels = np.arange(classes.min(), classes.max()) + _HALF
+    if levels.size:  # of two classes the line between their probabilities is a smooth one
+        field = values if classes.max() == 1 else classes
+        axes.contour(field, levels, colors=[INK], linewidths=1.2, **box)
     for w1, w2, b in np.reshape([] if lines is None else lines, (-1, 3)):
         if foot := w1**2 + w2**2:
             x, y = -b * w1 / foot, -b * w2 / foot
             axes.axline((x, y), (x - w2, y + w1), linestyle="--", color=GREY, linewidth=1.3)
     if points is not None:
-        _scatter(axes, _style.array(points), labels, classes, extent, names)
+        _scatter(axes, shaped(points, "points", "(N, 2)"), labels, classes, extent, names)
     axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
     axes.grid(visible=False)
     axes.set_box_aspect((top - bottom) / (right - left))
@@ -153,20 +156,6 @@ def _laid_out(figure: Figure) -> Figure:
     return figure
 
 
-def _classes(predictions: Any) -> np.ndarray:
-    hint = " of classes, such as scores.argmax(1).reshape(H, W)"
-    values = _as_grid(predictions, "predictions", hint)
-    is_whole = (values == np.round(values)).all()
-    return np.asarray(values if is_whole else values >= _HALF, dtype=int)
-
-
-def _as_grid(values: Any, what: str, hint: str = "") -> np.ndarray:
-    grid = _style.array(values).astype(float)
-    if grid.ndim != _PLANE or min(grid.shape) < _PLANE:
-        raise ValueError(f"{what} must be a grid (H, W){hint}, but had the shape {grid.shape}")
-    return _style.finite(grid, f"the {what}")
-
-
 def _as_extent(extent: Sequence[float]) -> tuple[float, ...]:
     if len(extent) != 4 or extent[0] >= extent[1] or extent[2] >= extent[3]:  # noqa: PLR2004
         raise ValueError(f"extent must be (left, right, bottom, top), but was {tuple(extent)}")
@@ -175,16 +164,6 @@ def _as_extent(extent: Sequence[float]) -> tuple[float, ...]:
 
 def _tint(colour: str) -> tuple[float, ...]:
     return tuple(1 - _TINT * (1 - part) for part in to_rgb(colour))
-
-
-def _borders(axes: Axes, values: np.ndarray, classes: np.ndarray, box: Mapping[str, Any]) -> None:
-    """Draw the lines between the regions, smooth ones where there are probabilities."""
-    if values.dtype.kind == "f" and classes.max() <= 1:
-        levels = np.array([_HALF])
-    else:
-        values, levels = classes, np.arange(classes.min(), classes.max()) + 0.5
-    if len(levels) and values.min() < levels[0] < values.max():
-        axes.contour(values, levels, colors=[INK], linewidths=1.2, **box)
 
 
 def _scatter(
@@ -196,13 +175,11 @@ def _scatter(
     names: Sequence[str] | None,
 ) -> None:
     found = _classes_at(points, classes, extent)
-    given = found if labels is None else _style.array(labels).astype(int)
-    if points.ndim != _PLANE or points.shape[1] != _PLANE or len(given) != len(points):
-        raise ValueError(
-            f"points must be (N, 2) with N labels, but were {points.shape} with {len(given)}"
-        )
+    given = found if labels is None else array(labels).astype(int)
+    if len(given) != len(points):
+        raise ValueError(f"there are {len(points)} points, but {len(given)} labels")
     for k in np.unique(given):
-        look, called = _style.line(k), names[k] if names else f"class {k}"
+        look, called = line(k), names[k] if names else f"class {k}"
         look |= {"linestyle": "", "markersize": 7, "markeredgecolor": "white"}
         axes.plot(*points[given == k].T, label=called, **look)
     wrong = found != given
@@ -255,7 +232,7 @@ def contours(
     height = 3.4 if len(losses) == 1 else min(3.1, share + 0.7)
     figure, axes = sheet(width, height, title=title, columns=len(losses))
     for own, (heading, loss) in zip(np.atleast_1d(axes), losses.items(), strict=True):
-        _landscape(own, _as_grid(loss, "losses"), extent)
+        _landscape(own, shaped(loss, "the losses", "(H, W)").astype(float), extent)
         steps = _descent(own, paths.get(heading), extent)
         words = ": ".join(filter(None, [heading, steps]))
         own.set_title(textwrap.fill(words, int(share / _HEADING)), size=10)
@@ -281,8 +258,8 @@ def _descent(axes: Axes, path: Any, extent: Sequence[float]) -> str:
     """Draw the way down and return how many steps it had."""
     if path is None:
         return ""
-    path = _style.array(path).astype(float)
-    if path.ndim != _PLANE or path.shape[1] != _PLANE or not len(path):
+    path = array(path).astype(float)  # one that diverged is drawn as far as it is known
+    if path.shape[1:] != (2,) or not len(path):
         raise ValueError(f"a path must be (T, 2), two weights a step, but had {path.shape}")
     left, right, bottom, top = extent
     axes.plot(*path.T, "-", color=BLUE, linewidth=1.5)

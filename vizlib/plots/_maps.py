@@ -10,20 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from vizlib.plots import _style
 from vizlib.plots._board import print_cells, rounded
 from vizlib.plots._figure import BOX, LINE, WIDTH, Figure, bare, sheet, styled
 from vizlib.plots._mosaic import Mosaic, longest
-from vizlib.plots._style import GAP, INK, SIGNED
+from vizlib.plots._style import GAP, INK, LIGHT, SIGNED, array, at_least_one, largest, shaped
 from vizlib.words import short
 
 _KERNELS = (BOX[0] - 0.5, 2.9)  # inches for the kernels of all pairs of channels
 _LEGEND = 0.8  # inches that the legend takes at the right
 _PRINTED = 256  # values that a table has room for
 _WITH_ENDS = 24  # maps that have room for the end of their own scale above them
-# Axes of (C, H, W) and of (N, C, H, W).
-_VOLUME = 3
-_BATCH = 4
 
 
 @styled
@@ -69,7 +65,7 @@ def feature_maps(
     if values.ndim == 1:
         return _table(values, scale, title, highlight)
     ends = _ends(values, scale)
-    texts = _captions(ends, scale)[: _style.at_least_one("limit", limit)]
+    texts = _captions(ends, scale)[: at_least_one("limit", limit)]
     mosaic = Mosaic(len(texts), values.shape[1:], columns, letters=longest(texts))
     heading = _heading(title, len(texts), len(values))
     figure, axes = mosaic.sheet(heading, right=_LEGEND, below=LINE)
@@ -84,17 +80,12 @@ def feature_maps(
 
 
 def _as_maps(maps: Any) -> np.ndarray:
-    values = _style.array(maps)
-    what = getattr(maps, "name", None) or "the maps"
-    shape = values.shape
-    if values.ndim in {_BATCH, _VOLUME - 1} and len(values) == 1:
+    values = array(maps)
+    if values.ndim in {len("FC"), len("NCHW")} and len(values) == 1:
         values = values[0]
-    if values.ndim not in {1, _VOLUME} or 0 in shape:
-        raise ValueError(
-            f"feature maps have the shape (C, H, W), or (F,) after a linear layer, but {what} had "
-            f"{shape}; choose one image with maps[0], or add the channel axis with maps[None]"
-        )
-    return _style.finite(values.astype(np.float64), what)
+    what = getattr(maps, "name", None) or "the maps"
+    hint = "; choose one image with maps[0], or add the channel axis with maps[None]"
+    return shaped(values, what, "(C, H, W) or (F,)", hint).astype(np.float64)
 
 
 def _ends(values: np.ndarray, scale: str | float) -> np.ndarray:
@@ -142,7 +133,7 @@ def _legend(
     number = "own" if own else short(end)
     bar.set_ticks([-end, 0, end], labels=[f"−{number}", "0", f"+{number}"])
     beside.set_ylim(-end if signed else 0, end)
-    bar.outline.set_edgecolor(_style.LIGHT)
+    bar.outline.set_edgecolor(LIGHT)
 
 
 def _channel(highlight: int, count: int) -> int:
@@ -207,7 +198,8 @@ def kernels(weight: Any, *, title: str | None = None, limit: int = 32) -> Figure
     >>> kernels(np.zeros((16, 6, 5, 5)), title="conv2")
     <Figure size 420x514 with 1 Axes>
     """
-    values = _as_kernels(weight)
+    hint = "; give the weight of a two-dimensional convolution, such as model.conv1.weight"
+    values = shaped(getattr(weight, "weight", weight), "the kernels", "(O, I, kh, kw)", hint)
     if values.shape[1] == 1:
         return feature_maps(values[:, 0], title=title, limit=limit)
     shown = values[:limit, :limit]
@@ -216,19 +208,9 @@ def kernels(weight: Any, *, title: str | None = None, limit: int = 32) -> Figure
     part = f"{rows} × {columns} of {len(values)} × {values.shape[1]}"
     heading = [title, part if shown.size < values.size else None]
     figure, axes = mosaic.sheet(": ".join(filter(None, heading)), right=_LEGEND + 0.5, below=0.4)
-    image = _paint(axes, mosaic.build(shown.reshape(-1, *shape)), _style.largest(values) or 1.0)
+    image = _paint(axes, mosaic.build(shown.reshape(-1, *shape)), largest(values) or 1.0)
     mosaic.number_columns(axes)
     mosaic.number_rows(axes, range(rows))
     axes.set(xlabel="input channel", ylabel="output channel")
     _legend(figure, image, mosaic.size[0], signed=True)
     return figure
-
-
-def _as_kernels(weight: Any) -> np.ndarray:
-    values = _style.array(getattr(weight, "weight", weight))
-    if values.ndim != _BATCH or 0 in values.shape:
-        raise ValueError(
-            "kernels are the weight (O, I, kh, kw) of a two-dimensional convolution, such as "
-            f"model.conv1.weight, but this had the shape {values.shape}"
-        )
-    return _style.finite(values.astype(np.float64), "the kernels")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,15 +60,33 @@ def array(values: Any) -> np.ndarray:
     return (values.float() if values.is_floating_point() else values).numpy()
 
 
-def finite(values: np.ndarray, what: str) -> np.ndarray:
-    """Return the values; raise ValueError where some are nan or infinite."""
-    lost = values.size - int(np.isfinite(values).sum())
+def shaped(values: Any, what: str, axes: str, hint: str = "") -> np.ndarray:
+    """Return the values as an array with these axes; raise ValueError where they are no such thing.
+
+    A letter is any size above zero, the same one wherever it stands. No value may be nan or
+    infinite.
+
+    >>> shaped([[1, 2], [3, 4]], "a path", "(T, 2) or (K, K)").shape
+    (2, 2)
+    """
+    found = array(values)
+    if not any(_fits(found.shape, each) for each in axes.split(" or ")):
+        raise ValueError(f"{what} must have the shape {axes}, but had {found.shape}{hint}")
+    lost = found.size - int(np.isfinite(found).sum())
     if lost:
         raise ValueError(
-            f"{lost} of the {values.size} values of {what} are nan or infinite and have no "
+            f"{lost} of the {found.size} values of {what} are nan or infinite and have no "
             "colour; a network that diverged does this: try a smaller learning rate"
         )
-    return values
+    return found
+
+
+def _fits(shape: Sequence[int], axes: str) -> bool:
+    names, sizes = re.findall(r"\w+", axes), dict[str, int]()
+    return len(names) == len(shape) and all(
+        0 < size == (int(name) if name.isdigit() else sizes.setdefault(name, size))
+        for name, size in zip(names, shape, strict=True)
+    )
 
 
 def at_least_one(what: str, value: int | None) -> int | None:
