@@ -389,9 +389,12 @@ def test_each_picture_of_the_steps_has_its_own_greys_and_proportions():
     ("pictures", "words"),
     [
         ({}, "steps needs at least one picture"),
-        ({"a": np.zeros((3, 3))}, r"each picture must be uint8 \(H, W\), but 'a' is float64"),
-        ({"b": np.zeros((0, 3), np.uint8)}, r"but 'b' is uint8 \(0, 3\)"),
-        ({"c": np.zeros((1, 3, 3), np.uint8)}, r"but 'c' is uint8 \(1, 3, 3\)"),
+        ({"a": np.zeros((3, 3))}, "each picture must be uint8, but 'a' is float64"),
+        ({"b": np.zeros((0, 3), np.uint8)}, r"'b' must have the shape \(H, W\), but had \(0, 3\)"),
+        (
+            {"c": np.zeros((1, 3, 3), np.uint8)},
+            r"'c' must have the shape \(H, W\), but had \(1, 3, 3\)",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_named(pictures, words):

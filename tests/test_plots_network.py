@@ -67,7 +67,7 @@ def test_no_words_lie_over_others_or_outside(name):
 
 
 def test_what_is_no_table_is_told():
-    with pytest.raises(TypeError, match=r"what models.summary returned, but got a Network: try"):
+    with pytest.raises(TypeError, match=r"what models.summary returned, but was a Network"):
         plots.network(models.build("lenet"))
 
 

@@ -12,8 +12,7 @@ anything that a word, a number or a shape does not say as well.
 
 from vizlib.plots._charts import answers, compare, confusion, probabilities
 from vizlib.plots._equations import backpropagation, convolution, pooling
-from vizlib.plots._figure import Figure, together, words
-from vizlib.plots._figure import encode as png
+from vizlib.plots._figure import Figure, png, together, words
 from vizlib.plots._images import images, photograph, steps
 from vizlib.plots._landscapes import activation, contours, regions
 from vizlib.plots._lines import curves, lines

@@ -10,12 +10,13 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from math import floor, log10
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from vizlib.plots._figure import DPI, WIDTH, Figure, in_inches
+from vizlib.plots._figure import DPI, LETTER, POINTS, TITLE_LETTERS, WIDTH, Figure, in_inches
 from vizlib.plots._style import GREY, INK, LIGHT, SIGNED, colours, largest, letters_on, symmetric
 from vizlib.words import short
 
@@ -29,13 +30,11 @@ COLOURS = "White is zero, blue positive, orange negative"
 # Inches: below the first a cell has no room for a number, below the second lines would hide it.
 _READABLE = 0.235
 _LINED = 0.1
-# Inches of a letter and of a line, of the sentences and of the caption.
-_LETTER = 0.078
+# Inches of a line, of the title, of the sentences and of the caption; and letters in that.
+_TITLE_LINE = 0.25
 _LINE = 0.215
 _SMALL_LINE = 0.16
-_TITLE_LETTERS = 54
 _CAPTION_LETTERS = 102
-_POINTS = 72  # in an inch
 # Numbers for cells: decimals at most, and where a whole number becomes too long.
 _DECIMALS = 4
 _WHOLE = 10_000
@@ -52,7 +51,7 @@ class Board:
 
     def __init__(self) -> None:
         """Start empty."""
-        self.figure = Figure(figsize=(WIDTH, 1), facecolor="white", layout="none")
+        self.figure = Figure(figsize=(WIDTH, 1), layout="none")
         self.axes: Axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set_axis_off()
 
@@ -64,17 +63,18 @@ class Board:
 
     def heading(self, text: str) -> float:
         """Write the title, and return where it ends."""
-        lines = textwrap.wrap(text, _TITLE_LETTERS)
-        for number, line in enumerate(lines):
-            self.write(line, MARGIN, MARGIN + 0.25 * number, 12, bold=True)
-        return MARGIN + 0.25 * len(lines) + 0.06
+        top = MARGIN
+        for line in textwrap.wrap(text, TITLE_LETTERS):
+            self.write(line, (MARGIN, top), 12, bold=True)
+            top += _TITLE_LINE
+        return top + 0.06
 
     def lines(self, lines: Iterable[str], top: float, width: float = WIDTH) -> float:
         """Write the first line bold and the rest below it, and return where they end."""
         for number, line in enumerate(lines):
-            letter = _LETTER * (1.06 if number else 1.2)
+            letter = LETTER * (1.06 if number else 1.2)
             for piece in textwrap.wrap(line, int(width / letter)):
-                self.write(piece, MARGIN, top, 10.5, bold=not number)
+                self.write(piece, (MARGIN, top), 10.5, bold=not number)
                 top += _LINE
             top += 0.03
         return top
@@ -82,23 +82,16 @@ class Board:
     def caption(self, text: str, top: float) -> float:
         """Write in small letters what colours and marks mean, and return where the sheet ends."""
         for line in textwrap.wrap(text, _CAPTION_LETTERS):
-            self.write(line, MARGIN, top + 0.04, 8, color=GREY)
+            self.write(line, (MARGIN, top + 0.04), 8, color=GREY)
             top += _SMALL_LINE
         return top + 0.12
 
     def write(
-        self,
-        text: str,
-        left: float,
-        top: float,
-        size: float = 10,
-        *,
-        bold: bool = False,
-        color: str = INK,
+        self, text: str, corner: Corner, size: float = 10, *, bold: bool = False, color: str = INK
     ) -> None:
-        """Write a line with its top at `top`."""
+        """Write a line with its top left at the corner."""
         weight = "bold" if bold else "normal"
-        self.axes.text(left, top, text, size=size, weight=weight, color=color, va="top")
+        self.axes.text(*corner, text, size=size, weight=weight, color=color, va="top")
 
     def cells(
         self,
@@ -129,7 +122,7 @@ class Board:
         self._grid(corner, values.shape, side)
         if side >= _READABLE:
             texts = rounded(values.ravel(), end=most)
-            size = min(12.0, side * _POINTS * 0.88 / (0.62 * max(2, *map(len, texts))))
+            size = min(12.0, side * POINTS * 0.88 / (0.62 * max(2, *map(len, texts))))
             print_cells(self.axes, texts, colours(shown.filled(0), end), corner, side, size)
         self.frame(frames, corner, side)
         return box[2]
@@ -227,7 +220,7 @@ def grid(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1, *((1, 1, *values.shape)[-2:]))
 
 
-def end_of(values: np.ndarray) -> float:
+def end_of(values: Any) -> float:
     """Return the value that gets the darkest colour; where all values are zero, 1."""
     return largest(values) or 1.0
 
@@ -258,8 +251,5 @@ def rounded(values: Iterable[float], digits: int = 2, end: float | None = None) 
 
 
 def _decimal(value: float, decimals: int) -> str:
-    if not np.isfinite(value):
-        return "" if np.isnan(value) else "−∞" if value < 0 else "∞"
-    if not round(value, decimals):
-        return "0"
-    return f"{value:.{decimals}f}".replace("-", "−")
+    text = f"{value:.{decimals}f}" if round(value, decimals) else "0"
+    return text.replace("-", "−").replace("inf", "∞").replace("nan", "")

@@ -61,8 +61,8 @@ def probabilities(
     marked = [f"{names[k]}\nlabel" if k == label else names[k] for k in drawn]
     axes.set_xticks(range(len(drawn)), marked)
     axes.set(ylim=(0, 1.3), yticks=[0, 0.5, 1], ylabel="probability")
-    which = [f"the {_LIKELIEST} likeliest of {len(values):,}"] * (len(drawn) < len(values))
-    axes.set_xlabel(", ".join(which + ["with its score"] * (scores is not None)))
+    which = f"the {_LIKELIEST} likeliest of {len(values):,}" if len(drawn) < len(values) else ""
+    axes.set_xlabel(", ".join(filter(None, [which, "" if scores is None else "with its score"])))
     axes.grid(visible=False, axis="x")
     return figure
 
@@ -146,13 +146,15 @@ def answers(
         )
     first = next(iter(columns.values()))
     shown, names = _drawn(first), classes or range(len(first))
+    rows = [("→ " if k == label else "") + (classes[k] if classes else f"P{k}") for k in shown]
     width = min(WIDTH - 0.1, 2.6 * len(columns))
     figure, axes = sheet(width, 0.7 + 0.19 * len(shown), columns=len(columns))
-    rows = [classes[k] if classes else f"P{k}" for k in shown]
     headings = headings or [f"{name}: {names[int(p.argmax())]}" for name, p in columns.items()]
     for own, heading, values in zip(np.atleast_1d(axes), headings, columns.values(), strict=True):
         _column(own, heading, values, shown)
-        _name_rows(own, rows, [k == label for k in shown])
+        own.set_yticks(range(len(rows)), rows, size=9)
+        for row in np.flatnonzero(shown == label):
+            own.get_yticklabels()[row].set_weight("bold")
     return figure
 
 
@@ -166,13 +168,6 @@ def _column(axes: Axes, heading: str, values: np.ndarray, shown: np.ndarray) -> 
     axes.set(xlim=(0, 1.35), ylim=(len(shown) - 0.5, -0.5), xticks=[0, 1])
     axes.set_title(heading, size=10)
     axes.grid(visible=False)
-
-
-def _name_rows(axes: Axes, names: Sequence[str], is_label: Sequence[bool]) -> None:
-    marked = zip(names, is_label, strict=True)
-    axes.set_yticks(range(len(names)), [f"→ {name}" if true else name for name, true in marked])
-    for true, text in zip(is_label, axes.get_yticklabels(), strict=True):
-        text.set(size=9, weight="bold" if true else "normal")
 
 
 @styled

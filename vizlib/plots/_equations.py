@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from vizlib import arithmetic
-from vizlib.plots import _style
 from vizlib.plots._board import COLOURS, GAP, HEAD, MARGIN, THUMB, Board, Box, Thumb, end_of, grid
 from vizlib.plots._figure import WIDTH, Figure, styled
-from vizlib.plots._style import GREY
+from vizlib.plots._style import GREY, array, of_kind
 from vizlib.words import short
 
+_COLUMNS = ("patch", "kernel", "products")
 # Inches: the rows of a convolution together, a cell of them, and a column with its name.
 _ROWS = 3.7
 _CELL = 0.44
@@ -66,26 +66,24 @@ def convolution(
     >>> convolution(step, image=image, expected=68.0)
     <Figure size 840x420 with 1 Axes>
     """
-    own, name, image, expected, after = _known(
-        step, arithmetic.ConvStep, "conv2d_step", image, expected, after
-    )
-    maps, board = _maps(image, own), Board()
+    own, name, before, value, later = _known(step, arithmetic.ConvStep, "conv2d_step")
+    maps, board = _maps(before if image is None else image, own), Board()
     top = board.heading(title or f"{name or 'convolution'}: {_where(own)}")
     top, count = _rows(board, own, maps, top)
-    lines = [own.in_words(count), *_torch_line(own.total, expected), *_follower_lines(after)]
+    expected = value if expected is None else expected
+    lines = [own.in_words(count), *_torch_line(own, expected), *_follower_lines(after or later)]
     bottom = top if output is None else _result(board, output, own, top)
     top = board.lines(lines, top, WIDTH - (0 if output is None else THUMB + GAP))
-    ends = f"patch ±{short(_end(own.patch))}, kernel ±{short(_end(own.kernel))}, products "
-    ends += f"±{short(_end(own.products))}{_hatching(own)}"
-    return board.finish(board.caption(f"{COLOURS}; darkest: {ends}.", max(top, bottom)))
+    ends = ", ".join(f"{name} ±{short(end_of(getattr(own, name)))}" for name in _COLUMNS)
+    caption = f"{COLOURS}; darkest: {ends}{_hatching(own)}."
+    return board.finish(board.caption(caption, max(top, bottom)))
 
 
 def _rows(
     board: Board, step: arithmetic.ConvStep, maps: np.ndarray | None, top: float
 ) -> tuple[float, int]:
     """Draw a row for each input channel; return where they end, and how many there are."""
-    parts = {"patch": step.patch, "kernel": step.kernel, "products": step.products}
-    columns = {name: grid(part.numpy()) for name, part in parts.items()}
+    columns = {name: grid(getattr(step, name).numpy()) for name in _COLUMNS}
     rows, wide = columns["patch"].shape[1:]
     thumb = None if maps is None else Thumb(maps[0], step.places)
     first = MARGIN + (THUMB + GAP if thumb else 0)
@@ -94,13 +92,13 @@ def _rows(
     pitch = max(wide * side, _COLUMN) + GAP
     lefts = {name: first + number * pitch for number, name in enumerate(columns)}
     for name, left in {**({"input": MARGIN} if thumb else {}), **lefts}.items():
-        board.write(_SIGNS.get(name, "") + name, left, top, 10, color=GREY)
+        board.write(_SIGNS.get(name, "") + name, (left, top), color=GREY)
     top += 0.2
     shown = _largest(step.channel_sums, max(1, int(_ROWS / height)))
     for number in shown:
         channel, total = step.channels[number], step.channel_sums[number].item()
         text = f"channel {channel}: products sum to {short(total, 4)}"
-        board.write(text, MARGIN, top + 0.02, bold=True)
+        board.write(text, (MARGIN, top + 0.02), bold=True)
         for name, values in columns.items():
             hatched = grid(step.is_padding.numpy())[0] if name == "patch" else None
             corner, end = (lefts[name], top + HEAD), end_of(values)
@@ -117,10 +115,6 @@ def _largest(sums: Tensor, most: int) -> list[int]:
     if len(sums) <= most:
         return list(range(len(sums)))
     return sums.abs().argsort(descending=True, stable=True)[:most].tolist()
-
-
-def _end(values: Tensor) -> float:
-    return end_of(values.numpy())
 
 
 @styled
@@ -151,47 +145,44 @@ def pooling(
     >>> pooling(arithmetic.pool_step([[1, 5, 0, 2], [3, 4, 9, 1]], row=0, col=1))
     <Figure size 840x367 with 1 Axes>
     """
-    own, name, image, expected, _ = _known(step, arithmetic.PoolStep, "pool_step", image, expected)
-    board = Board()
+    own, name, before, value, _ = _known(step, arithmetic.PoolStep, "pool_step")
+    maps, board = _maps(before if image is None else image, own), Board()
+    expected = value if expected is None else expected
     top = board.heading(title or f"{name or f'{own.kind} pooling'}: {_where(own)}")
-    bottom = _window(board, own, _maps(image, own), output, top)
-    lines = [own.in_words(), *_winner_line(own), *_torch_line(own.total, expected)]
+    bottom = _window(board, own, maps, output, top)
+    lines = [own.in_words(), *_winner_line(own), *_torch_line(own, expected)]
     top = board.lines(lines, bottom)
     return board.finish(board.caption(f"{COLOURS}{_hatching(own)}.", top))
 
 
 def _known(
-    step: Any, kind: type, maker: str, image: Any, expected: float | None, after: Sequence[Any] = ()
-) -> tuple[Any, str, Any, float | None, Sequence[Any]]:
-    """Return the first step of that kind, its stage's name, and what a trace knows of the rest."""
+    step: Any, kind: type, maker: str
+) -> tuple[Any, str, Any, float | None, Sequence[arithmetic.Traced]]:
+    """Return the first step of that kind and what a trace knows of it.
+
+    That is its stage's name, what it reads, its value, and what follows it.
+    """
     if isinstance(step, kind):
-        return step, "", image, expected, after
+        return step, "", None, None, ()
     trace = [step] if isinstance(step, arithmetic.Traced) else step
-    if not isinstance(trace, list | tuple):
-        raise TypeError(
-            f"step must be what arithmetic.{maker} or arithmetic.trace returned, "
-            f"but was a {type(step).__name__}"
-        )
-    places = [number for number, traced in enumerate(trace) if isinstance(traced.step, kind)]
-    if not places:
-        stages = ", ".join(traced.stage for traced in trace)
-        raise ValueError(f"no {kind.__name__} is in this trace: its stages are {stages}")
-    traced = trace[places[0]]
-    image = traced.before if image is None else image
-    expected = traced.value if expected is None else expected
-    return traced.step, traced.stage, image, expected, after or trace[: places[0]][::-1]
+    of_kind(trace, list | tuple, "step", f"arithmetic.{maker} or arithmetic.trace")
+    for number, traced in enumerate(trace):
+        if isinstance(traced.step, kind):
+            return traced.step, traced.stage, traced.before, traced.value, trace[:number][::-1]
+    stages = ", ".join(traced.stage for traced in trace)
+    raise ValueError(f"no {kind.__name__} is in this trace: its stages are {stages}")
 
 
 def _maps(image: Any, step: Any) -> np.ndarray | None:
     """Return what the layer reads as (C, H, W), if it is known."""
     if image is None:
         return None
-    maps = _style.array(image).astype(float)
+    maps = array(image).astype(float)
     if len(step.places) == 1:
         maps = maps[..., None, :]
     maps = maps[None] if maps.ndim == len("HW") else maps
     least = step.channels.stop if isinstance(step, arithmetic.ConvStep) else step.channel + 1
-    if maps.ndim != len("CHW") or (len(maps) < least and len(maps) > 1):
+    if maps.ndim != len("CHW") or 1 < len(maps) < least:
         raise ValueError(
             f"image must be what the layer reads, (C, H, W) with at least {least} channels, "
             f"but had the shape {maps.shape}"
@@ -205,12 +196,12 @@ def _where(step: Any) -> str:
     return f"channel {step.channel}, {places}"
 
 
-def _torch_line(total: float, expected: float | None) -> list[str]:
+def _torch_line(step: Any, expected: float | None) -> list[str]:
     """Return the result beside PyTorch's own, if that is known."""
     if expected is None:
         return []
-    values = f"PyTorch: {short(expected, 8)}, here: {short(total, 8)}"
-    return [f"{values}, difference {short(total - expected, 2)}"]
+    values = f"PyTorch: {short(expected, 8)}, here: {short(step.total, 8)}"
+    return [f"{values}, difference {short(step.total - expected, 2)}"]
 
 
 def _follower_lines(after: Sequence[arithmetic.Traced]) -> list[str]:
@@ -246,15 +237,15 @@ def _window(
     if maps is not None:
         values = maps[step.channel if len(maps) > 1 else 0]
         end = end_of(values)
-        board.write("input", left, top + 0.04, 9, color=GREY)
+        board.write("input", (left, top + 0.04), 9, color=GREY)
         bottom = Thumb(values, step.places).draw(board, (left, top + HEAD), end)
         left += THUMB + GAP
     side = min(_POOL_CELL, _WINDOW / max(patch.shape))
-    board.write("window", left, top + 0.04, 9, color=GREY)
+    board.write("window", (left, top + 0.04), 9, color=GREY)
     winner = [_cell(step.winner)] if step.winner else []
     low = board.cells(patch, (left, top + HEAD), side, end, hatched=hatched, frames=winner)
     left, middle = left + patch.shape[1] * side + GAP, (top + HEAD + low) / 2
-    board.write(f"→ {short(step.total, 4)}", left, middle - 0.11, 16, bold=True)
+    board.write(f"→ {short(step.total, 4)}", (left, middle - 0.11), 16, bold=True)
     if output is not None:
         bottom = max(bottom, _result(board, output, step, top))
     return max(bottom, low) + 0.1
@@ -269,7 +260,7 @@ def _result(board: Board, output: Any, step: Any, top: float) -> float:
     """Draw the map that the layer makes at the right, with a frame around this value."""
     values = grid(np.asarray(output, dtype=float))[0]
     side, corner = THUMB / max(values.shape), (WIDTH - MARGIN - THUMB, top + HEAD)
-    board.write("output", corner[0], top + 0.04, 9, color=GREY)
+    board.write("output", (corner[0], top + 0.04), 9, color=GREY)
     return board.cells(values, corner, side, end_of(values), frames=[_cell(step.place)]) + 0.1
 
 
@@ -293,16 +284,12 @@ def backpropagation(step: arithmetic.Backpropagation, *, title: str | None = Non
     >>> backpropagation(step)
     <Figure size 840x354 with 1 Axes>
     """
-    if not isinstance(step, arithmetic.Backpropagation):
-        raise TypeError(
-            "step must be what arithmetic.backpropagation returned, "
-            f"but was a {type(step).__name__}"
-        )
+    of_kind(step, arithmetic.Backpropagation, "step", "arithmetic.backpropagation")
     board = Board()
     top = board.heading(title or "back-propagation")
     *sums, loss = step.forwards()
     for number, (neuron, text) in enumerate(zip(step.neurons, sums, strict=True), start=1):
-        board.write(text, MARGIN, top + 0.03, bold=True)
+        board.write(text, (MARGIN, top + 0.03), bold=True)
         top = _neuron(board, neuron, number, top + HEAD)
     top = board.lines([loss, *step.backwards()], top)
     return board.finish(board.caption(f"{COLOURS}.", top))
@@ -320,6 +307,6 @@ def _neuron(board: Board, neuron: arithmetic.NeuronStep, number: int, top: float
     side = min(_NEURON_CELL, ((WIDTH - 2 * MARGIN) / len(columns) - GAP) / count)
     for place, (name, values) in enumerate(columns.items()):
         left = MARGIN + place * (max(_NEURON_COLUMN, side * count) + GAP)
-        board.write(_SIGNS.get(name, "") + name, left, top + 0.02, 9, color=GREY)
-        board.cells(values.numpy()[None], (left, top + HEAD), side, _end(values))
+        board.write(_SIGNS.get(name, "") + name, (left, top + 0.02), 9, color=GREY)
+        board.cells(values.numpy()[None], (left, top + HEAD), side, end_of(values))
     return top + HEAD + side + 0.12

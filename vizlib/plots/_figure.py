@@ -39,9 +39,11 @@ BOX = (WIDTH - 0.9, 2.7)
 LETTER = 0.078
 LINE = 0.17
 
-# Letters that a title's line holds, and inches of the narrowest figure.
-_LETTERS = 100  # of a line of text
-_TITLE_LETTERS = 54
+POINTS = 72  # in an inch
+
+# Letters that a line holds, of text and of a title, and inches of the narrowest figure.
+_LETTERS = 100
+TITLE_LETTERS = 54
 _NARROWEST = 3.0
 # Greys for the edges of black letters on white, whatever else a picture is made of.
 _GREYS = np.linspace(0, 255, 16, dtype=np.float32)[:, None].repeat(3, axis=1)
@@ -61,7 +63,6 @@ _OURS = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.8,
     "text.color": INK,
     # A layer's name may have a $ in it, and is no formula.
     "text.parse_math": False,
@@ -85,11 +86,12 @@ class Figure(mpl.figure.Figure):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take what matplotlib's figure takes."""
         super().__init__(*args, **kwargs)
+        FigureCanvasAgg(self)
         _tell_notebook()
 
     def to_png(self) -> bytes:
         """Return the picture as the bytes of a PNG file."""
-        return encode(self.pixels())
+        return png(self.pixels())
 
     def pixels(self) -> np.ndarray:
         """Return the picture as it is drawn, uint8 (height, width, 4) in RGBA."""
@@ -119,7 +121,6 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     def in_style(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with _settings():
             figure = draw(*args, **kwargs)
-            FigureCanvasAgg(figure)
             if figure.get_layout_engine():
                 figure.draw_without_rendering()
                 figure.set_layout_engine("none")
@@ -141,10 +142,10 @@ def sheet(
 
     The title comes on top, and a figure too narrow for it becomes wider.
     """
-    lines = textwrap.wrap(title or "", _TITLE_LETTERS)
+    lines = textwrap.wrap(title or "", TITLE_LETTERS)
     width = max(width + 0.1, 0.105 * max(map(len, lines), default=0) + 0.2, _NARROWEST)
     height = height + 0.1 + 0.25 * len(lines)
-    figure = Figure(figsize=(in_inches(width * DPI), in_inches(height * DPI)), facecolor="white")
+    figure = Figure(figsize=(in_inches(width * DPI), in_inches(height * DPI)))
     axes = figure.subplots(1, columns)
     if lines:
         figure.suptitle("\n".join(lines), x=0.01, ha="left", size=11, weight="bold")
@@ -157,9 +158,9 @@ def in_inches(pixels: float) -> float:
     return (ceil(pixels) + 1e-6) / DPI
 
 
-def bare(axes: Axes, background: str = "white") -> None:
+def bare(axes: Axes) -> None:
     """Take the grid, the frame and the ticks off the axes of an image."""
-    axes.set(xticks=[], yticks=[], facecolor=background)
+    axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
 
@@ -181,9 +182,8 @@ def together(*rows: Sequence[Figure]) -> Figure:
     if not pictures:
         raise ValueError("together needs at least one figure, in a row such as [figure]")
     heights = [max(len(picture) for picture in row) for row in pictures]
-    width, height = max(map(_width, pictures)), sum(heights)
-    size = in_inches(width), in_inches(height)
-    whole = Figure(figsize=size, facecolor="white", layout="none")
+    width, height = max(sum(each.shape[1] for each in row) for row in pictures), sum(heights)
+    whole = Figure(figsize=(in_inches(width), in_inches(height)), layout="none")
     for row, top in zip(pictures, np.cumsum(heights) - heights, strict=True):
         lefts = np.cumsum([0, *(picture.shape[1] for picture in row)])
         for picture, left in zip(row, lefts, strict=False):
@@ -191,18 +191,14 @@ def together(*rows: Sequence[Figure]) -> Figure:
     return whole
 
 
-def _width(row: Sequence[np.ndarray]) -> int:
-    return sum(picture.shape[1] for picture in row)
-
-
-def encode(pixels: np.ndarray) -> bytes:
+def png(pixels: np.ndarray) -> bytes:
     r"""Return the bytes of a PNG file of pixels uint8 (H, W, 3 or more): red, green and blue.
 
     Up to 256 colours are exact. Of more, sixteen greys from black to white and the 48 colours that
     cover most are exact; the other 192 are chosen one by one, each where most pixels are furthest
     from what they would get.
 
-    >>> encode(np.zeros((2, 2, 3), np.uint8))[:8]
+    >>> png(np.zeros((2, 2, 3), np.uint8))[:8]
     b'\x89PNG\r\n\x1a\n'
     """
     colours, indexes = _palette(pixels)
@@ -228,14 +224,11 @@ def _palette(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return at most 256 colours uint8 (P, 3) and the number of each pixel's, uint8 (H, W)."""
     codes = pixels[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     found, which, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    colours = _channels(found)
-    few = len(colours) <= _SIZE
-    palette, nearest = (colours, np.arange(len(colours))) if few else _chosen(colours, counts)
+    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=-1).astype(np.float32)
+    palette, nearest = colours, np.arange(len(colours))
+    if len(colours) > _SIZE:
+        palette, nearest = _chosen(colours, counts)
     return palette.astype(np.uint8), nearest[which].reshape(codes.shape).astype(np.uint8)
-
-
-def _channels(codes: np.ndarray) -> np.ndarray:
-    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1).astype(np.float32)
 
 
 def _chosen(colours: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -244,14 +237,12 @@ def _chosen(colours: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nda
     palette = list(np.concatenate([_GREYS, frequent]))
     nearest = np.zeros(len(colours), np.int64)
     distance = np.full(len(colours), np.inf)
-    number = 0
-    while distance.any() and number < _SIZE:
+    for number in range(_SIZE):
         if number == len(palette):
             palette.append(colours[(distance * counts).argmax()])
         to_this = ((colours - palette[number]) ** 2).sum(axis=1)
         closer = to_this < distance
         nearest[closer], distance[closer] = number, to_this[closer]
-        number += 1
     return np.array(palette), nearest
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.ticker import MaxNLocator
 
@@ -129,7 +128,8 @@ def regions(
     left, right, bottom, top = _as_extent(extent)
     figure, axes = sheet(4.9 if points is not None else 3.7, 3.4, title=title)
     count = int(max(classes.max(), 1, *np.ravel([] if labels is None else labels))) + 1
-    tints = ListedColormap([_tint(PALETTE[k % len(PALETTE)]) for k in range(count)])
+    full = np.array([to_rgb(PALETTE[k % len(PALETTE)]) for k in range(count)])
+    tints = ListedColormap(1 - _TINT * (1 - full))
     box = {"extent": (left, right, bottom, top), "origin": "lower"}
     axes.imshow(classes, cmap=tints, vmin=-0.5, vmax=count - 0.5, aspect="auto", **box)
     levels = np.arange(classes.min(), classes.max()) + _HALF
@@ -141,7 +141,8 @@ def regions(
             x, y = -b * w1 / foot, -b * w2 / foot
             axes.axline((x, y), (x - w2, y + w1), linestyle="--", color=GREY, linewidth=1.3)
     if points is not None:
-        _scatter(axes, shaped(points, "points", "(N, 2)"), labels, classes, extent, names)
+        samples = shaped(points, "points", "(N, 2)")
+        _scatter(axes, samples, labels, _classes_at(samples, classes, extent), names)
     axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
     axes.grid(visible=False)
     axes.set_box_aspect((top - bottom) / (right - left))
@@ -150,7 +151,6 @@ def regions(
 
 def _laid_out(figure: Figure) -> Figure:
     """Lay the figure out until nothing is cut off: axes of a fixed shape need some rounds."""
-    FigureCanvasAgg(figure)
     for _ in range(_ROUNDS):
         figure.draw_without_rendering()
     return figure
@@ -162,19 +162,10 @@ def _as_extent(extent: Sequence[float]) -> tuple[float, ...]:
     return tuple(extent)
 
 
-def _tint(colour: str) -> tuple[float, ...]:
-    return tuple(1 - _TINT * (1 - part) for part in to_rgb(colour))
-
-
 def _scatter(
-    axes: Axes,
-    points: np.ndarray,
-    labels: Any,
-    classes: np.ndarray,
-    extent: Sequence[float],
-    names: Sequence[str] | None,
+    axes: Axes, points: np.ndarray, labels: Any, found: np.ndarray, names: Sequence[str] | None
 ) -> None:
-    found = _classes_at(points, classes, extent)
+    """Draw samples whose points lie in the regions of the classes `found`."""
     given = found if labels is None else array(labels).astype(int)
     if len(given) != len(points):
         raise ValueError(f"there are {len(points)} points, but {len(given)} labels")

@@ -12,14 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, PercentFormatter
 
 from vizlib.history import History
-from vizlib.plots import _style
 from vizlib.plots._figure import WIDTH, Figure, sheet, styled
-from vizlib.plots._style import BLUE, INK, ORANGE
+from vizlib.plots._style import BLUE, INK, ORANGE, array, line
 from vizlib.words import numbered, percent
 
 _BEYOND = 1.25  # how far an axis of factors goes beyond its values
 _POWERS = 3  # of ten; over more of them an axis has no marks between them
 _MARKS = 8  # over more powers not each has a mark, or the numbers would cover each other
+_ABOVE = 0.06  # of an axis that begins at a given share, so much lies above the best share
+_LEAST = 1e-4  # and a little more, or it would have no height where all shares are that
+_ROOM = 0.02  # of an axis, at both its ends
 _MARKED = 60  # of a line with more points they are not marked one by one
 
 
@@ -51,8 +53,12 @@ def curves(
     (<Figure size 840x455 with 2 Axes>, <Figure size 840x511 with 1 Axes>)
     """
     named = _by_name(histories)
-    draw = _one if len(named) == 1 else _several
-    figure = draw(named, title, lowest)
+    (name, first), *others = named.items()
+    figure = _several(named, title) if others else _one(first, title or name or "training")
+    if lowest is not None:
+        # Left to itself, its end would lie as far above as the worst share lies below.
+        best = max(np.max(each.get_ydata()) for each in figure.axes[0].lines)
+        figure.axes[0].set_ylim(lowest, best + _ABOVE * abs(best - lowest) + _LEAST)
     for axes in figure.axes:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel("epoch")
@@ -75,28 +81,24 @@ def _by_name(histories: Any) -> dict[str, History]:
     return dict(histories)
 
 
-def _one(named: Mapping[str, History], title: str | None, lowest: float | None) -> Figure:
-    (name, history), *_ = named.items()
-    heading = f"{title or name or 'training'}: best is epoch {history.best_epoch}, {_best(history)}"
+def _one(history: History, title: str) -> Figure:
+    heading = f"{title}: best is epoch {history.best_epoch}, {_best(history)}"
     figure, (left, right) = sheet(WIDTH - 0.1, 2.9, title=heading, columns=2)
-    _train_and_validation(left, history.train_accuracy, history.val_accuracy, errors=True)
-    _train_and_validation(right, history.train_loss, history.val_loss, errors=False)
+    _train_and_validation(left, "accuracy", history.train_accuracy, history.val_accuracy)
+    _train_and_validation(right, "loss", history.train_loss, history.val_loss)
     _star(left, history, BLUE)
-    _begin_at(left, lowest, [*history.train_accuracy, *history.val_accuracy])
-    left.set_title("accuracy", weight="normal")
     left.legend(loc="lower right", fontsize=9)
-    right.set_title("loss", weight="normal")
     return figure
 
 
 def _train_and_validation(
-    axes: Axes, train: Sequence[float], val: Sequence[float], *, errors: bool
+    axes: Axes, title: str, train: Sequence[float], val: Sequence[float]
 ) -> None:
-    _by_factors(axes, [*train, *val], errors=errors)
-    looks = {"training": (train, "--", ORANGE), "validation": (val, "-", BLUE)}
-    for label, (values, dashes, colour) in looks.items():
-        if values:  # or the legend would name a line that is not there
-            axes.plot(_epochs(values), values, dashes, marker=".", color=colour, label=label)
+    axes.set_title(title, weight="normal")
+    _by_factors(axes, [*train, *val], errors=title == "accuracy")
+    if train:  # or the legend would name a line that is not there
+        axes.plot(_epochs(train), train, "--", marker=".", color=ORANGE, label="training")
+    axes.plot(_epochs(val), val, marker=".", color=BLUE, label="validation")
 
 
 def _epochs(values: Sequence[float]) -> range:
@@ -113,25 +115,17 @@ def _best(history: History) -> str:
     return percent(history.val_accuracy[history.best_epoch - 1])
 
 
-def _several(named: Mapping[str, History], title: str | None, lowest: float | None) -> Figure:
+def _several(named: Mapping[str, History], title: str | None) -> Figure:
     title = title or "validation accuracy, with a star at the best epoch"
     figure, axes = sheet(WIDTH - 0.1, 3.3, title=title)
     for number, (name, history) in enumerate(named.items()):
-        look, called = _style.line(number), f"{name} {_best(history)}"
+        look, called = line(number), f"{name} {_best(history)}"
         axes.plot(_epochs(history.val_accuracy), history.val_accuracy, label=called, **look)
     name_at_the_right(axes)
     for number, history in enumerate(named.values()):
-        _star(axes, history, _style.line(number)["color"])
+        _star(axes, history, line(number)["color"])
     in_percent(axes.yaxis)
-    _begin_at(axes, lowest, [share for own in named.values() for share in own.val_accuracy])
     return figure
-
-
-def _begin_at(axes: Axes, lowest: float | None, shares: Sequence[float]) -> None:
-    """Begin the axis at `lowest`, and end it a little above the best share."""
-    if lowest is not None:
-        # Left to itself, its end would lie as far above as the worst share lies below.
-        axes.set_ylim(lowest, max(shares) + 0.06 * abs(max(shares) - lowest) + 1e-4)
 
 
 def in_percent(axis: Axis) -> None:
@@ -182,14 +176,14 @@ def lines(
     >>> lines({"LeNet": [0.9, 0.99], "MLP": [0.8, 0.97]}, percent=True, at=1)
     <Figure size 840x364 with 1 Axes>
     """
-    values = {name: np.asarray(_style.array(one), float) for name, one in series.items()}
+    values = {name: np.asarray(array(one), float) for name, one in series.items()}
     if not any(np.isfinite(one).any() for one in values.values()):
         raise ValueError(f"there is no number to draw in {', '.join(values) or 'no series at all'}")
     figure, axes = sheet(WIDTH - 0.1, 2.5, title=title)
     for number, (name, one) in enumerate(values.items()):
         [known] = np.isfinite(one).nonzero()
         crowded = {"marker": ""} if len(known) > _MARKED else {}
-        axes.plot(start + step * known, one[known], label=name, **_style.line(number) | crowded)
+        axes.plot(start + step * known, one[known], label=name, **line(number) | crowded)
     if scale != "linear":
         _by_factors(axes, np.concatenate([*values.values()]), errors=scale == "errors")
     name_at_the_right(axes)
@@ -209,7 +203,7 @@ def lines(
 
 
 def _with_room(low: float, high: float) -> tuple[float, float]:
-    return low - 0.02 * (high - low), high + 0.02 * (high - low)
+    return low - _ROOM * (high - low), high + _ROOM * (high - low)
 
 
 def _by_factors(axes: Axes, values: Any, *, errors: bool) -> None:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from vizlib.plots._board import print_cells, rounded
 from vizlib.plots._figure import BOX, LINE, WIDTH, Figure, bare, sheet, styled
-from vizlib.plots._mosaic import Mosaic, longest
+from vizlib.plots._images import Mosaic
 from vizlib.plots._style import GAP, INK, LIGHT, SIGNED, array, at_least_one, largest, shaped
 from vizlib.words import short
 
@@ -66,14 +66,16 @@ def feature_maps(
         return _table(values, scale, title, highlight)
     ends = _ends(values, scale)
     texts = _captions(ends, scale)[: at_least_one("limit", limit)]
-    mosaic = Mosaic(len(texts), values.shape[1:], columns, letters=longest(texts))
-    heading = _heading(title, len(texts), len(values))
+    mosaic = Mosaic(len(texts), values.shape[1:], columns, texts=texts)
+    part = f"the first {limit} of {len(values)} channels" if len(texts) < len(values) else ""
+    heading = ": ".join(filter(None, [title, part]))
     figure, axes = mosaic.sheet(heading, right=_LEGEND, below=LINE)
     painted, end = (values / ends, 1.0) if scale == "map" else (values, float(ends[0, 0, 0]))
     image = _paint(axes, mosaic.build(painted[:limit]), end)
-    mosaic.write(axes, texts) if mosaic.has_room else mosaic.number_rows(axes, mosaic.firsts)
+    mosaic.write(axes) if mosaic.has_room else mosaic.number_rows(axes, mosaic.firsts)
     _legend(figure, image, mosaic.size[0], signed=values.min() < 0, own=scale == "map")
-    axes.set_xlabel(_meaning(scale), loc="right", fontsize=8)
+    meanings = {"map": "each has its own scale (±)", "layer": "one scale for all"}
+    axes.set_xlabel(meanings.get(str(scale), "a given scale"), loc="right", fontsize=8)
     if highlight is not None:
         mosaic.frame(axes, _channel(highlight, len(texts)))
     return figure
@@ -108,19 +110,9 @@ def _captions(ends: np.ndarray, scale: str | float) -> list[str]:
     return [f"{c} ±{short(end, 2)}" if own else str(c) for c, end in enumerate(ends.flat)]
 
 
-def _heading(title: str | None, shown: int, count: int) -> str:
-    part = f"the first {shown} of {count} channels" if shown < count else ""
-    return ": ".join(filter(None, [title, part]))
-
-
 def _paint(axes: Axes, values: np.ndarray, end: float) -> AxesImage:
     axes.set_facecolor(GAP)
     return axes.imshow(values, cmap=SIGNED, vmin=-end, vmax=end)
-
-
-def _meaning(scale: str | float) -> str:
-    own = {"map": "each has its own scale (±)", "layer": "one scale for all"}
-    return own.get(str(scale), "a given scale")
 
 
 def _legend(

@@ -6,18 +6,24 @@ from collections.abc import Iterator, Sequence
 from math import log, log2
 from textwrap import wrap
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from vizlib import models
 from vizlib.plots._figure import WIDTH, Figure, bare, sheet, styled
-from vizlib.plots._style import BLUE, GREY, INK, LIGHT, ORANGE, PALETTE, line
-from vizlib.words import counted
+from vizlib.plots._style import BLUE, GREY, INK, LIGHT, ORANGE, line, of_kind
+from vizlib.words import counted, times
 
-_WORK = ("Conv", "Linear", "Pool")  # kinds that begin a block; the others stand below theirs
+# Kinds of layers that begin a block; the others stand below theirs.
+_COLOURS = {"Conv": BLUE, "Linear": ORANGE, "Pool": GREY}
 _ABREAST = 9  # blocks in a row
 _CELL = WIDTH / _ABREAST  # inches
-_TALL, _CARD, _MOST, _TEXT = 0.95, 0.022, 8, 0.15  # of a block, a card, the cards, a line of text
+# Inches of a block, between two cards, and of a line of text below; and cards at most.
+_TALL = 0.95
+_CARD = 0.022
+_TEXT = 0.15
+_MOST = 8
 _LETTERS = 11  # of a line below a block
 
 Block = tuple[tuple[int, ...], list[str]]
@@ -38,11 +44,7 @@ def network(table: models.Summary, *, title: str | None = None) -> Figure:
     >>> network(models.summary(models.build("lenet")))
     <Figure size 854x244 with 1 Axes>
     """
-    if not isinstance(table, models.Summary):
-        raise TypeError(
-            f"network draws what models.summary returned, but got a {type(table).__name__}: "
-            "try network(models.summary(model))"
-        )
+    of_kind(table, models.Summary, "table", "models.summary")
     blocks = list(_blocks(table))
     rows = [blocks[at : at + _ABREAST] for at in range(0, len(blocks), _ABREAST)]
     heights = [_height(row) for row in rows]
@@ -69,16 +71,12 @@ def _blocks(table: models.Summary) -> Iterator[Block]:
     shape, kinds = table.input_shape, ["input"]
     for layer in table.layers:
         made, kind = layer.output_shape[1:], layer.kind.removesuffix("2d")
-        if any(word in kind for word in _WORK):
+        if any(word in kind for word in _COLOURS):
             yield shape, kinds
             shape, kinds = made, [kind]
         else:
-            kinds.append(kind if made == shape else f"{kind}: {_written(made)}")
+            kinds.append(kind if made == shape else f"{kind}: {times(made)}")
     yield shape, kinds
-
-
-def _written(shape: Sequence[int]) -> str:
-    return "×".join(map(str, shape))
 
 
 def _side(shape: Sequence[int]) -> float:
@@ -90,22 +88,16 @@ def _draw(axes: Axes, block: Block, left: float, bottom: float, tallest: float) 
     shape, kinds = block
     high = 0.78 * _TALL * _side(shape) / tallest
     is_row = len(shape) == 1
+    colour = next((_COLOURS[word] for word in _COLOURS if word in kinds[0]), LIGHT)
     cards = 1 if is_row else min(_MOST, 1 + round(log2(shape[0])))
     wide = 0.1 if is_row else 0.62 * high
     for card in reversed(range(cards)):
         corner = (left + 0.04 + card * _CARD, bottom + card * _CARD)
-        axes.add_patch(Rectangle(corner, wide, high, fc=_colour(kinds[0]), ec="white", lw=0.7))
-    name, words = _written(shape), "\n".join(_lines(kinds))
+        axes.add_patch(Rectangle(corner, wide, high, fc=colour, ec="white", lw=0.7))
+    name, words = times(shape), "\n".join(_lines(kinds))
     size = min(7, 56 / len(name))
     axes.text(left + 0.04, bottom - 0.06, name, va="top", size=size, weight="bold")
     axes.text(left + 0.04, bottom - 0.06 - _TEXT, words, va="top", size=6.5, color=INK)
-
-
-def _colour(kind: str) -> str:
-    found = (
-        colour for word, colour in zip(_WORK, (BLUE, ORANGE, GREY), strict=True) if word in kind
-    )
-    return next(found, LIGHT)
 
 
 @styled
@@ -123,23 +115,19 @@ def connections(inputs: int = 8, patch: int = 3) -> Figure:
     """
     if not 1 <= patch <= inputs:
         raise ValueError(f"a patch of {patch} does not fit {inputs} inputs: take 1 to {inputs}")
-    neurons = inputs - patch + 1
+    middles = np.arange(inputs - patch + 1) + (patch - 1) / 2
+    neurons = len(middles)
     ways = {"full": inputs * neurons, "local": patch * neurons, "shared": patch}
     figure, axes = sheet(WIDTH, 2.5, columns=len(ways))
     for own, (name, weights) in zip(axes, ways.items(), strict=True):
         bare(own)
         own.set_title(f"{name}:\n{counted(weights, 'weight')}", size=11)
-        for neuron in range(neurons):
-            reads = range(inputs) if name == "full" else range(neuron, neuron + patch)
-            for place in reads:
-                look = (
-                    {**line(place - neuron), "marker": ""} if name == "shared" else {"color": GREY}
-                )
-                own.plot([place, neuron + (patch - 1) / 2], [0, 1], **{**look, "linewidth": 1.2})
+        for neuron, middle in enumerate(middles):
+            for place in range(inputs) if name == "full" else range(neuron, neuron + patch):
+                look = line(place - neuron) if name == "shared" else {"color": GREY}
+                own.plot([place, middle], [0, 1], **look | {"marker": "", "linewidth": 1.2})
         own.plot(range(inputs), [0] * inputs, "s", color=INK)
-        own.plot(
-            [n + (patch - 1) / 2 for n in range(neurons)], [1] * neurons, "o", color=PALETTE[1]
-        )
+        own.plot(middles, [1] * neurons, "o", color=ORANGE)
         own.text((inputs - 1) / 2, -0.22, "inputs", ha="center", size=9)
         own.text((inputs - 1) / 2, 1.12, "neurons", ha="center", size=9)
         own.set_ylim(-0.3, 1.3)

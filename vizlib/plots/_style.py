@@ -32,11 +32,11 @@ SIGNED = LinearSegmentedColormap.from_list("signed", [*_MINUS, "#ffffff", *_PLUS
 _COUNTED = LinearSegmentedColormap.from_list("counts", ["#ffffff", *_MINUS[:0:-1]], N=256)
 COUNTS = _COUNTED.with_extremes(bad=GAP)
 
-# What makes a colour light: CIE's weights of linear red, green and blue, where sRGB is a straight
-# line, and the light that a screen throws back.
+# What makes a colour light: CIE's weights of linear red, green and blue, and where sRGB is a
+# straight line. From the last on, black is read better than white.
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 _LINEAR_UP_TO = 0.04045
-_GLARE = 0.05
+_EVEN = 0.179
 
 
 def line(number: int) -> dict[str, Any]:
@@ -96,6 +96,12 @@ def at_least_one(what: str, value: int | None) -> int | None:
     return value
 
 
+def of_kind(value: Any, kind: Any, what: str, maker: str) -> None:
+    """Raise TypeError where a value is not what `maker` returns."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{what} must be what {maker} returned, but was a {type(value).__name__}")
+
+
 def symmetric(limit: float) -> Normalize:
     """Return the scale on which zero is the middle and ±limit the ends; 0 counts as 1."""
     return Normalize(-(limit or 1.0), limit or 1.0)
@@ -124,8 +130,7 @@ def letters_on(colours: np.ndarray) -> np.ndarray:
     """
     share = np.asarray(colours)[..., :3] / 255
     linear = np.where(share <= _LINEAR_UP_TO, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-    luminance = linear @ _LUMINANCE
-    return np.where((luminance + _GLARE) ** 2 > (1 + _GLARE) * _GLARE, "black", "white")
+    return np.where(linear @ _LUMINANCE > _EVEN, "black", "white")
 
 
 def largest(*maps: Any) -> float:
@@ -137,11 +142,8 @@ def largest(*maps: Any) -> float:
     >>> largest([np.array([1.0, -3.0]), np.array([[2.0, np.nan]])])
     3.0
     """
-    return max((_largest(array(one)) for one in _each(maps)), default=0.0)
-
-
-def _largest(values: np.ndarray) -> float:
-    return float(np.abs(values).max(initial=0, where=np.isfinite(values)))
+    values = [array(one) for one in _each(maps)]
+    return max((float(np.abs(v).max(initial=0, where=np.isfinite(v))) for v in values), default=0.0)
 
 
 def _each(maps: Iterable[Any]) -> Iterable[Any]:

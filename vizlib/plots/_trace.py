@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from vizlib import arithmetic
-from vizlib.plots import _style
-from vizlib.plots._board import MARGIN, Board, Places, Thumb, end_of, grid, rows_and_columns
+from vizlib.plots._board import MARGIN, Board, Corner, Places, Thumb, end_of, grid, rows_and_columns
 from vizlib.plots._figure import WIDTH, Figure, styled
-from vizlib.plots._style import GREY
+from vizlib.plots._style import GREY, array, of_kind
 from vizlib.words import short
 
 _IMAGE = "input"
@@ -26,6 +25,7 @@ _MAP = 0.95
 _ABOVE = 0.38
 _BELOW = 0.5
 _ROW = _ABOVE + _MAP + _BELOW
+_ARROW = (_PITCH - _MAP) / 2 + 0.06  # left of the map that it points away from
 _CAPTION = (
     "Each picture is made from the next one. White is zero, blue positive, orange negative, each "
     "map on its own scale; hatched: padding. Small frame: the value that is followed; large frame: "
@@ -61,9 +61,7 @@ def trace(steps: arithmetic.Trace, *, output: Any = None, title: str | None = No
     >>> trace(arithmetic.trace(models.build("arithmetic"), image, "pool", 0, 1, 1))
     <Figure size 840x398 with 1 Axes>
     """
-    if not isinstance(steps, arithmetic.Trace) or not steps:
-        kind = type(steps).__name__
-        raise TypeError(f"steps must be what arithmetic.trace returned, but was a {kind}")
+    of_kind(steps, arithmetic.Trace, "steps", "arithmetic.trace")
     first = steps[0]
     board = Board()
     top = board.heading(title or f"{first.stage}[{_place(first)}] = {short(first.value, 4)}")
@@ -72,7 +70,10 @@ def trace(steps: arithmetic.Trace, *, output: Any = None, title: str | None = No
         panels.append(_padding(steps[-1]))
     for number, panel in enumerate(panels):
         row, column = divmod(number, _COLUMNS)
-        panel.draw(board, MARGIN + column * _PITCH, top + row * _ROW, arrow=column > 0)
+        corner = MARGIN + column * _PITCH, top + row * _ROW
+        panel.draw(board, corner)
+        if column:
+            board.write("←", (corner[0] - _ARROW, corner[1] + _ABOVE + _MAP / 2 - 0.08), 11)
     return board.finish(board.caption(_CAPTION, top + _ROW * ceil(len(panels) / _COLUMNS)))
 
 
@@ -86,20 +87,17 @@ class _Panel:
     window: Places = ((), ())
     is_image: bool = False
 
-    def draw(self, board: Board, left: float, top: float, *, arrow: bool) -> None:
+    def draw(self, board: Board, corner: Corner) -> None:
         """Draw it with two lines above and two below."""
-        name, where, value, made = self.lines
-        board.write(name, left, top, _fitted(name, 8.5, 14), bold=True)
-        board.write(where, left, top + 0.18, _fitted(where, 7, 21))
+        (left, top), (name, where, value, made) = corner, self.lines
+        board.write(name, (left, top), _fitted(name, 8.5, 14), bold=True)
+        board.write(where, (left, top + 0.18), _fitted(where, 7, 21))
         top += _ABOVE
         self._paint(board, (left, top))
-        board.write(value, left, top + _MAP + 0.05, 9.5, bold=True)
-        board.write(made, left, top + _MAP + 0.24, 7.5, color=GREY)
-        if arrow:
-            middle = left - (_PITCH - _MAP) / 2
-            board.write("←", middle - 0.06, top + _MAP / 2 - 0.08, 11)
+        board.write(value, (left, top + _MAP + 0.05), 9.5, bold=True)
+        board.write(made, (left, top + _MAP + 0.24), 7.5, color=GREY)
 
-    def _paint(self, board: Board, corner: tuple[float, float]) -> None:
+    def _paint(self, board: Board, corner: Corner) -> None:
         thumb = Thumb(self.values, self.window, _MAP)
         # First, so that of a window of four the large frame stays whole.
         if self.cell:
@@ -121,10 +119,9 @@ def _first(one: arithmetic.Traced, output: Any) -> _Panel:
     """Return the map that the first value stands in, or the value alone."""
     if output is None:
         return _Panel(_lines(one), np.array([[one.value]]))
-    values = _style.array(output)
+    values = array(output)
     values = values[0] if values.ndim > len(one.place) and len(values) == 1 else values
-    fits = values.ndim == len(one.place)
-    if not fits or any(at >= size for at, size in zip(one.place, values.shape, strict=True)):
+    if values.ndim != len(one.place) or np.greater_equal(one.place, values.shape).any():
         raise ValueError(
             f"output must be all that {one.stage} makes, with a value at [{_place(one)}], "
             f"but had the shape {values.shape}"
@@ -134,7 +131,7 @@ def _first(one: arithmetic.Traced, output: Any) -> _Panel:
 
 def _behind(reader: arithmetic.Traced, one: arithmetic.Traced, field: arithmetic.Box) -> _Panel:
     """Return the map that `reader` reads, in which `one` stands."""
-    before = _style.array(reader.before)
+    before = array(reader.before)
     whole, cell = _map(before, reader.source or ())
     if one.kind != _IMAGE or before.ndim == 1:
         return _Panel(_lines(one), whole, cell, _window(reader))
