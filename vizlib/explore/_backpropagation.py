@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from torch import Tensor
 
 from vizlib import arithmetic, plots
-from vizlib.explore._lifetime import kept
 from vizlib.explore._panels import Frame, Lines, Maps, Panel, Words
 from vizlib.explore._sliders import Slider
 from vizlib.explore._view import View
@@ -59,70 +59,61 @@ def backpropagation(
         raise ValueError(
             f"rate must be above 0 and steps at least 1, but they were {rate:g} and {steps}"
         )
-    learning = _Learning(inputs, neurons, target, activation, rate, steps)
+    rates = sorted({*_RATES, rate})
+
+    @functools.cache
+    def made(at: int) -> list[arithmetic.Backpropagation]:
+        return _steps(inputs, neurons, target, activation, rates[at], steps)
+
+    def show(*, step: int, rate: int) -> Frame:
+        return _frame(made(rate), step, rates[rate])
+
+    def draw(*, step: int, rate: int) -> plots.Figure:
+        at = min(step, len(made(rate)) - 1)
+        title = f"{_after(at)}, rate {rates[rate]:g}"
+        return plots.backpropagation(made(rate)[at], title=title)
+
+    here = rates.index(rate)
+    sliders = [
+        Slider("step", len(made(here)), stepped=True),
+        Slider("rate", [f"{each:g}" for each in rates], here),
+    ]
     name = f"backpropagation({counted(len(neurons), 'neuron')})"
-    return View(name, learning.sliders, learning.show, learning.draw, state=state)
+    return View(name, sliders, show, draw, state=state)
 
 
-class _Learning:
-    """The steps at each learning rate, as a function of where the sliders stand."""
-
-    def __init__(
-        self,
-        inputs: Any,
-        neurons: Sequence[tuple[Any, float]],
-        target: float,
-        activation: str,
-        rate: float,
-        steps: int,
-    ) -> None:
-        self.inputs, self.neurons, self.target = inputs, neurons, target
-        self.activation, self.steps = activation, steps
-        self.rates = sorted({*_RATES, rate})
-        words = [f"{each:g}" for each in self.rates]
-        self.sliders = [
-            Slider("step", len(self.made(rate)), stepped=True),
-            Slider("rate", words, self.rates.index(rate)),
+def _steps(
+    inputs: Any,
+    neurons: Sequence[tuple[Any, float]],
+    target: float,
+    activation: str,
+    rate: float,
+    most: int,
+) -> list[arithmetic.Backpropagation]:
+    """Return the steps at a learning rate, until the loss leaves the map."""
+    made: list[arithmetic.Backpropagation] = []
+    for _ in range(most + 1):
+        step = arithmetic.backpropagation(inputs, neurons, target, activation=activation)
+        if made and not (isfinite(step.loss) and step.loss <= _LOST * max(made[0].loss, 1)):
+            break
+        made.append(step)
+        neurons = [
+            (n.weights - rate * n.weight_gradient, n.bias - rate * n.bias_gradient)
+            for n in step.neurons
         ]
+    return made
 
-    @kept(8)
-    def made(self, rate: float) -> list[arithmetic.Backpropagation]:
-        neurons = self.neurons
-        made: list[arithmetic.Backpropagation] = []
-        for _ in range(self.steps + 1):
-            step = arithmetic.backpropagation(
-                self.inputs, neurons, self.target, activation=self.activation
-            )
-            if made and not (isfinite(step.loss) and step.loss <= _LOST * max(made[0].loss, 1)):
-                break
-            made.append(step)
-            neurons = [
-                (n.weights - rate * n.weight_gradient, n.bias - rate * n.bias_gradient)
-                for n in step.neurons
-            ]
-        return made
 
-    def show(self, *, step: int, rate: int) -> Frame:
-        """Return what is seen of a step."""
-        made, at = self._at(step, rate)
-        now, losses = made[at], [each.loss for each in made]
-        rows = [panel for number in range(len(now.neurons)) for panel in _row(made, at, number)]
-        chart = Lines({"loss": losses}, along="step", scale="log", at=at, height=_CHART, below=True)
-        told = [*now.forwards(), *now.backwards()]
-        loss = f"{_after(at)}: loss {short(now.loss, 4)}"
-        words = Words([*told, _next(now, self.rates[rate])], title=loss, width=_ROOM)
-        says = f"{loss}, rate {self.rates[rate]:g}"
-        return Frame([*rows, chart, words], says, {"step": len(made)})
-
-    def draw(self, *, step: int, rate: int) -> plots.Figure:
-        """Return a step for print."""
-        made, at = self._at(step, rate)
-        return plots.backpropagation(made[at], title=f"{_after(at)}, rate {self.rates[rate]:g}")
-
-    def _at(self, step: int, rate: int) -> tuple[list[arithmetic.Backpropagation], int]:
-        """Return all steps of a rate, and the number of this one or of the last."""
-        made = self.made(self.rates[rate])
-        return made, min(step, len(made) - 1)
+def _frame(made: Sequence[arithmetic.Backpropagation], step: int, rate: float) -> Frame:
+    """Return what is seen of a step, or of the last one."""
+    at = min(step, len(made) - 1)
+    now, losses = made[at], [each.loss for each in made]
+    rows = [panel for number in range(len(now.neurons)) for panel in _row(made, at, number)]
+    chart = Lines({"loss": losses}, along="step", scale="log", at=at, height=_CHART, below=True)
+    loss = f"{_after(at)}: loss {short(now.loss, 4)}"
+    told = [*now.forwards(), *now.backwards(), _next(now, rate)]
+    words = Words(told, title=loss, width=_ROOM)
+    return Frame([*rows, chart, words], f"{loss}, rate {rate:g}", {"step": len(made)})
 
 
 def _after(steps: int) -> str:

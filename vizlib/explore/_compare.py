@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,13 @@ from vizlib.explore._images import (
     as_classes,
     as_inputs,
     as_labels,
+    as_pictures,
     check_classes,
     check_model,
     class_name,
     name_of,
     takes_signals,
 )
-from vizlib.explore._lifetime import kept
 from vizlib.explore._panels import Bars, Frame, Lines, Panel, Picture, Words
 from vizlib.explore._program import NotComputableError, program
 from vizlib.explore._sliders import Slider, encodable
@@ -38,6 +40,7 @@ _CHANGES = {
 }
 # What 0 and 255 are to the network.
 _BYTES = (-data.MEAN / data.STD, (1 - data.MEAN) / data.STD)
+_Sweep = Callable[..., dict[str, Tensor]]
 _TOGETHER = 1 << 20  # values of the images that a network sees at once
 _LARGEST = 50 << 20  # bytes of weights that a page computes with
 
@@ -87,14 +90,17 @@ def compare(
         )
     images = torch.zeros(1, 28, 28, dtype=torch.uint8) if images is None else images
     inputs, _ = as_inputs(images)
-    ends = [_BYTES if _are_bytes(images) else _ends(one) for one in inputs]
+    is_bytes = data.as_tensor(images).dtype == torch.uint8
+    ends = [_BYTES if is_bytes else _ends(one) for one in inputs]
     names = as_classes(classes, next(iter(networks.values())))
     labels = as_labels(labels, len(inputs), names)
     comparison = _Comparison(networks, inputs, ends, labels, names)
+    # Along its own slider a sweep is computed once; beside it, once for each place.
+    sweep = functools.lru_cache(256)(comparison.sweep)
     return View(
         f"compare({', '.join(networks)})",
         comparison.sliders(),
-        comparison.show,
+        functools.partial(comparison.show, sweep),
         state=state,
         canvas=_Networks,
         held=comparison.held,
@@ -110,24 +116,24 @@ class _Networks(Panels):
     )
 
 
+@dataclass
 class _Comparison:
     """Networks, and the images that they are to read in every form."""
 
-    def __init__(
-        self,
-        models: dict[str, nn.Module],
-        inputs: Tensor,
-        ends: list[tuple[float, float]],
-        labels: list[int],
-        classes: list[str],
-    ) -> None:
-        self.models, self.inputs, self.ends = models, inputs, ends
-        self.labels, self.classes = labels, classes
-        low, high = torch.tensor(ends)[:, :, None, None, None].unbind(1)
-        self.shares = (inputs - low) / (high - low)
-        self.grains = torch.randn(inputs.shape[1:], generator=torch.Generator().manual_seed(0))
+    models: dict[str, nn.Module]
+    inputs: Tensor
+    ends: list[tuple[float, float]]
+    labels: list[int]
+    classes: list[str]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where the networks do not share their classes."""
+        check_classes(self.classes, next(iter(self.read(self.inputs[:1]).values())).shape[1])
+        low, high = torch.tensor(self.ends)[:, :, None, None, None].unbind(1)
+        self.shares = (self.inputs - low) / (high - low)
+        seeded = torch.Generator().manual_seed(0)
+        self.grains = torch.randn(self.inputs.shape[1:], generator=seeded)
         self.places = {name: _places(*change[:3]) for name, change in _CHANGES.items()}
-        check_classes(classes, next(iter(self.read(inputs[:1]).values())).shape[1])
         self.held, self.why = {}, ""
         try:
             self.held = self._computed()
@@ -163,15 +169,15 @@ class _Comparison:
         ]
         return [Slider("image", len(self.inputs)), *changes, Slider("along", list(_CHANGES))]
 
-    def show(self, image: int, along: int, **at: int) -> Frame:
+    def show(self, sweep: _Sweep, image: int, along: int, **at: int) -> Frame:
         """Return what is seen there."""
         name, (first, _, step, unit, _) = list(_CHANGES.items())[along]
-        swept = self.sweep(image, name, *(place for each, place in at.items() if each != name))
+        swept = sweep(image, name, *{**at, name: 0}.values())
         target, label = self.target(image), self.labels[image] if self.labels else None
         answers = {each: int(sweep[at[name]].argmax()) for each, sweep in swept.items()}
         right = next(iter(answers.values())) if label is None else label
         panels: list[Panel] = [
-            Picture(self._picture(image, at), title=f"image {image}, changed", width=142),
+            Picture(self._picture(image, at.values()), title=f"image {image}, changed", width=142),
             Lines(
                 {each: sweep[:, target].tolist() for each, sweep in swept.items()},
                 along=f"{name} ({unit})",
@@ -212,19 +218,20 @@ class _Comparison:
             raise ValueError(f"the networks must have the same classes, but there are {counts}")
         return read
 
-    # Along its own slider a sweep is computed once; beside it, once for each place.
-    @kept(256)
-    def sweep(self, image: int, along: str, *others: int) -> dict[str, Tensor]:
-        given = dict(zip([name for name in _CHANGES if name != along], others, strict=True))
-        count = len(self.places[along])
-        changes = {name: [self.places[name][index]] * count for name, index in given.items()}
-        changes[along] = self.places[along]
+    def sweep(self, image: int, along: str, *at: int) -> dict[str, Tensor]:
+        """Return the probabilities (B, K) at all places of one slider, where the others stand."""
         low, high = self.ends[image]
+        changes = self._changes(at) | {along: self.places[along]}
         return self.read(self._changed(image, changes) * (high - low) + low)
+
+    def _changes(self, at: Iterable[int]) -> dict[str, list[float]]:
+        places = zip(self.places.items(), at, strict=True)
+        return {name: [values[index]] for (name, values), index in places}
 
     def _changed(self, image: int, changes: Mapping[str, Sequence[float]]) -> Tensor:
         """Return an image (B, C, H, W) from 0, black, to 1, white, changed in B ways."""
-        right, down, turn, size, noise = (torch.tensor(changes[name]).float() for name in _CHANGES)
+        values = (torch.tensor(changes[name]).float() for name in _CHANGES)
+        right, down, turn, size, noise = torch.broadcast_tensors(*values)
         turn = turn.deg2rad()
         # The image is turned, then moved: where is what comes to the middle?
         x = (turn.sin() * down - turn.cos() * right) / size
@@ -233,14 +240,10 @@ class _Comparison:
         moved = data.affine(one, turn, size, x, y)
         return (moved + noise[:, None, None, None] * self.grains).clamp(0, 1)
 
-    def _picture(self, image: int, at: dict[str, int]) -> Any:
-        values = {name: [places[at[name]]] for name, places in self.places.items()}
-        pixels = (self._changed(image, values)[0] * 255).round().to(torch.uint8)
-        # Three channels, or those and an opacity, are colours.
-        colours = pixels[:3] if len(pixels) in {3, 4} else pixels[0]
-        return colours.movedim(0, -1).numpy() if colours.dim() > 2 else colours.numpy()  # noqa: PLR2004
+    def _picture(self, image: int, at: Iterable[int]) -> np.ndarray:
+        changed = self._changed(image, self._changes(at))
+        return as_pictures((changed * 255).round().to(torch.uint8))[0]
 
-    @kept(256)
     def target(self, image: int) -> int:
         if self.labels:
             return self.labels[image]
@@ -259,11 +262,6 @@ def _packed(name: str, model: nn.Module, x: Tensor) -> dict[str, Any]:
     steps = {"input": "input", "steps": found.steps, "tensors": found.tensors}
     weights = found.packed(np.float32)
     return {"name": name, "program": {**steps, "output": found.output}, "weights": weights}
-
-
-def _are_bytes(images: Any) -> bool:
-    kind = getattr(images, "dtype", None) or getattr(images[0], "dtype", None)
-    return str(kind).endswith("uint8")
 
 
 def _ends(image: Tensor) -> tuple[float, float]:

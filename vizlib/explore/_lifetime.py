@@ -6,9 +6,7 @@ holds a network and what its layers made, often a hundred megabytes, so both are
 
 from __future__ import annotations
 
-import functools
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -87,25 +85,3 @@ def _forget(view: ipywidgets.Widget) -> None:
     for name in ("_", "__", "___"):
         if getattr(shell.displayhook, name) is view:
             setattr(shell.displayhook, name, "")
-
-
-def kept(most: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Keep the latest results of a method in its own object, which frees them with itself.
-
-    `functools.lru_cache` on a method would hold the object, and what holds itself is freed late.
-    """
-
-    def keeping(method: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(method)
-        def answer(self: Any, *key: Any) -> Any:
-            results = self.__dict__.setdefault(f"_kept_{method.__name__}", OrderedDict())
-            if key not in results:
-                results[key] = method(self, *key)
-            results.move_to_end(key)
-            if len(results) > most:
-                results.popitem(last=False)
-            return results[key]
-
-        return answer
-
-    return keeping

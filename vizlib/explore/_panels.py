@@ -26,9 +26,14 @@ class Panel(ABC):
     before: str = ""
     below: bool = False
 
-    @abstractmethod
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
+        return self._fields()
+
+    def _fields(self, *others: str) -> dict[str, Any]:
+        """Return the kind and all fields but some `others`."""
+        fields = {name: value for name, value in vars(self).items() if name not in others}
+        return {"kind": type(self).__name__.lower(), **fields}
 
     @abstractmethod
     def figure(self) -> plots.Figure:
@@ -54,15 +59,9 @@ class Maps(Panel):
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
         values = self._maps()
-        return {
-            "kind": "maps",
-            "shape": values.shape,
-            "limit": self._end(),
-            "chosen": self.chosen,
-            "pick": dict(self.pick),
-            "width": self.width,
-            "data": values.tobytes(),
-        }
+        limit = self.limit or plots.largest(values) or 1.0
+        made = {"shape": values.shape, "limit": limit, "data": values.tobytes()}
+        return self._fields("values") | made
 
     def figure(self) -> plots.Figure:
         """Return the maps for print."""
@@ -77,10 +76,6 @@ class Maps(Panel):
         values = _floats(self.values)
         return values.reshape(-1, *(values.shape[-2:] if values.ndim > 1 else (1, 1)))
 
-    def _end(self) -> float:
-        values = np.abs(_floats(self.values))
-        return self.limit or float(np.nan_to_num(values, nan=0, posinf=0).max(initial=0)) or 1.0
-
 
 @dataclass(frozen=True)
 class Picture(Panel):
@@ -92,14 +87,9 @@ class Picture(Panel):
 
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
-        pixels = np.ascontiguousarray(self.pixels, np.uint8)
-        return {
-            "kind": "picture",
-            "shape": (*pixels.shape, 1)[:3],
-            "pick": dict(self.pick),
-            "width": self.width,
-            "data": pixels.tobytes(),
-        }
+        pixels = np.asarray(self.pixels, np.uint8)
+        made = {"shape": (*pixels.shape, 1)[:3], "data": pixels.tobytes()}
+        return self._fields("pixels") | made
 
     def figure(self) -> plots.Figure:
         """Return the image for print."""
@@ -126,12 +116,9 @@ class Bars(Panel):
         shown = np.arange(len(values))
         if len(values) > _BARS:
             shown = (-values).argsort(kind="stable")[:_BARS]
-        return {
-            "kind": "bars",
+        return self._fields("values", "classes") | {
             "names": [self.classes[k] if self.classes else f"P{k}" for k in shown.tolist()],
-            "label": np.flatnonzero(shown == self.label).tolist() if self.label is not None else [],
-            "differs": self.differs,
-            "width": self.width,
+            "label": [at for at, k in enumerate(shown) if k == self.label],
             "data": values[shown].tobytes(),
         }
 
@@ -165,18 +152,9 @@ class Lines(Panel):
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
         values = [_floats(list(each)) for each in self.series.values()]
-        return {
-            "kind": "lines",
+        return self._fields("series") | {
             "names": list(self.series),
             "lengths": [len(each) for each in values],
-            "along": self.along,
-            "start": self.start,
-            "step": self.step,
-            "at": self.at,
-            "percent": self.percent,
-            "scale": self.scale,
-            "ends": self.ends,
-            "width": self.width,
             "height": self.height or 0.62 * self.width,
             "data": b"".join(each.tobytes() for each in values),
         }
@@ -208,15 +186,6 @@ class Words(Panel):
     prose: bool = False
     width: int | None = None
 
-    def packed(self) -> dict[str, Any]:
-        """Return what the browser draws it from."""
-        return {
-            "kind": "words",
-            "lines": list(self.lines),
-            "prose": self.prose,
-            "width": self.width,
-        }
-
     def figure(self) -> plots.Figure:
         """Return the words for print."""
         return plots.words(self.lines, title=self.title)
@@ -236,10 +205,7 @@ class Frame:
 
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from; raise ValueError where that is too much."""
-        panels = [
-            {"title": each.title, "before": each.before, "below": each.below, **each.packed()}
-            for each in self.panels
-        ]
+        panels = [each.packed() for each in self.panels]
         size = sum(len(panel.get("data", b"")) for panel in panels)
         if size > _LARGEST:
             raise ValueError(
