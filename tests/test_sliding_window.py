@@ -304,7 +304,7 @@ def test_all_that_the_page_computes_is_torchs(opened, data):
         check_all(held, x, weight, bias, **own, **known)
         for name in ("stride", "padding", "dilation"):
             at = draw(st.integers(0, 3))
-            value = view._choices[name][at]
+            value = view._canvas.choices[name][at]
             held = seen.held(every=True, **place, **{name: at})
             own[name] = value
             try:
@@ -442,7 +442,7 @@ def test_in_a_network_with_branches_the_input_is_found_all_the_same():
         before = model.first(x).relu()
         read = (before + model.second(before)).relu()
     view = explore.convolution(model, x, layer="third")
-    torch.testing.assert_close(view._kernels.reads(0), read[0])
+    torch.testing.assert_close(view._kernels().reads(0), read[0])
 
 
 class Aside(nn.Module):
@@ -461,9 +461,9 @@ class Aside(nn.Module):
 def test_layers_that_read_another_convolution_do_not_follow():
     x = torch.randn(1, 1, 6, 6)
     view = explore.convolution(Aside().eval(), x, layer="two")
-    assert view._kernels.followers(0) == []
+    assert view._kernels().followers(0) == []
     first = explore.convolution(Aside().eval(), x, layer="one")
-    assert [name for name, _ in first._kernels.followers(0)] == ["norm", "relu"]
+    assert [name for name, _ in first._kernels().followers(0)] == ["norm", "relu"]
 
 
 # --- In the page: what is written -----------------------------------------------------------

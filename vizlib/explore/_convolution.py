@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vizlib import arithmetic, plots
 from vizlib.explore._explorer import Canvas, Explorer, script
-from vizlib.explore._kernels import Kernels, Pair, by_hand, of_model, of_module
+from vizlib.explore._kernels import SETTINGS, Kernels, Pair, by_hand, of_model, of_module
 from vizlib.explore._panels import palette
 from vizlib.explore._recordings import LARGEST, strongest
 from vizlib.explore._sliders import Slider, read
@@ -77,15 +77,15 @@ def convolution(
     """
     if isinstance(image, nn.Module):
         image, kernel = kernel, image
-    how = {"stride": stride, "padding": padding, "dilation": dilation}
+    how = (stride, padding, dilation, groups, padding_mode)
     if not isinstance(kernel, nn.Module):
         if layer is not None:
             raise ValueError(
                 f"layer={layer!r} is a layer of a model; give that too, as in "
                 "explore.convolution(model, image, layer=…)"
             )
-        kernels = by_hand(image, kernel, bias, groups, padding_mode, **how)
-    elif (*how.values(), groups, padding_mode) != (1, 0, 1, 1, "zeros") or bias is not None:
+        kernels = by_hand(image, kernel, bias, dict(zip(SETTINGS, how, strict=True)))
+    elif how != (1, 0, 1, 1, "zeros") or bias is not None:
         raise ValueError(
             "a layer brings its own bias, stride, padding, dilation and groups; leave them out, or "
             "give its weight alone: explore.convolution(image, model.conv1.weight, stride=2)"
@@ -129,15 +129,14 @@ class _Steps(Explorer):
 
     def __init__(self, kernels: Kernels, state: str | None) -> None:
         """Raise ValueError where the kernel does not fit what it reads, or `state` the sliders."""
-        self._kernels: Kernels | None = kernels
-        self._choices = _choices(kernels)
-        own = {name: all_.index(getattr(kernels, name)) for name, all_ in self._choices.items()}
+        self._kernels: Callable[[], Kernels] = lambda: kernels
+        choices = _choices(kernels)
+        own = {name: all_.index(getattr(kernels, name)) for name, all_ in choices.items()}
         maps = kernels.reads(0)
         output = kernels.output(maps)
         is_known = kernels.is_trained or output[0].numel() > _GROWING
-        sliders = _sliders(
-            kernels, self._choices, output, _start(kernels, output) if is_known else {}
-        )
+        start = _start(kernels, output) if is_known else {}
+        sliders = _sliders(kernels, choices, output, start)
         given = read(state, [slider.name for slider in sliders])
         sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
         place = {slider.name: slider.index for slider in sliders}
@@ -148,10 +147,10 @@ class _Steps(Explorer):
             bias=b"" if kernels.bias is None else _bytes(kernels.bias),
             palette=palette(),
             groups=kernels.groups,
-            mode=kernels.mode,
+            mode=kernels.padding_mode,
             is_line=kernels.is_line,
             knows_all=is_known,
-            choices=self._choices,
+            choices=choices,
             own=own,
             reads=[self._packed(place.get("image", 0))],
             **{**own, **place},
@@ -182,28 +181,22 @@ class _Steps(Explorer):
 
     def _edited(self) -> tuple[Kernels, Tensor]:
         """Return kernels and maps as the page shows them."""
-        canvas, kernels = self._canvas, self._open
-        chosen = {name: all_[getattr(canvas, name)] for name, all_ in self._choices.items()}
+        canvas, kernels = self._canvas, self._kernels()
+        chosen = {name: all_[getattr(canvas, name)] for name, all_ in canvas.choices.items()}
         weight = _changed(kernels.weight, canvas.edits["weights"])
         pixels = canvas.edits["pixels"].get(str(canvas.image), {})
-        return (
-            replace(kernels, weight=weight, **chosen),
-            _changed(kernels.reads(canvas.image), pixels),
-        )
-
-    @property
-    def _open(self) -> Kernels:
-        return closed() if self._kernels is None else self._kernels
+        maps = _changed(kernels.reads(canvas.image), pixels)
+        return replace(kernels, weight=weight, **chosen), maps
 
     def _reply(self, _asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         """Send the image that is shown, and those beside it, as traits."""
         at = self._canvas.image
-        near = range(max(0, at - 1), min(at + 2, self._open.images))
+        near = range(max(0, at - 1), min(at + 2, self._kernels().images))
         self._canvas.reads = [self._packed(image) for image in near]
         return {}, []
 
     def _packed(self, image: int) -> dict[str, Any]:
-        kernels = self._open
+        kernels = self._kernels()
         maps = kernels.reads(image)
         return {
             "image": image,
@@ -215,20 +208,16 @@ class _Steps(Explorer):
     def _everything(self, *, recorded: bool) -> dict[str, Any]:
         """Return what is read of all images; raise ValueError where a page cannot hold it."""
         del recorded  # a kernel is all that is to be seen here
-        found, size = [], 0
-        for image in range(self._open.images):
-            found.append(self._packed(image))
-            size += sum(map(len, (found[-1]["maps"], found[-1]["output"])))
-            if size > LARGEST:
-                raise ValueError(
-                    f"a page of {self!r} would be larger than {LARGEST >> 20} MB; give it fewer "
-                    "images"
-                )
-        return {"reads": found}
+        here, images = self._packed(0), self._kernels().images
+        if images * (len(here["maps"]) + len(here["output"])) > LARGEST:
+            raise ValueError(
+                f"a page of {self!r} would be larger than {LARGEST >> 20} MB; give it fewer images"
+            )
+        return {"reads": [self._packed(image) for image in range(images)]}
 
     def _release(self) -> None:
         super()._release()
-        self._kernels, self._canvas.reads = None, []
+        self._kernels, self._canvas.reads = closed, []
 
 
 def _choices(kernels: Kernels) -> dict[str, list[Pair | str]]:
@@ -242,24 +231,17 @@ def _choices(kernels: Kernels) -> dict[str, list[Pair | str]]:
 
 
 def _sliders(
-    kernels: Kernels,
-    choices: dict[str, list[Pair | str]],
-    output: Tensor,
-    start: dict[str, int],
+    kernels: Kernels, choices: dict[str, list[Pair | str]], output: Tensor, start: dict[str, int]
 ) -> list[Slider]:
     """Return a slider for all that can be slid, each where it stands at first."""
     counts = {"k": output[0].numel(), "image": kernels.images}
     counts |= {"channel": len(output), "input": kernels.weight.shape[1]}
-    places = [
-        Slider(name, count, start.get(name, 0))
-        for name, count in counts.items()
-        if count > 1 or name == "k"
-    ]
-    return places + [
+    places = [Slider(name, count, start.get(name, 0)) for name, count in counts.items()]
+    settings = [
         Slider(name, [_word(one, kernels) for one in all_], all_.index(getattr(kernels, name)))
         for name, all_ in choices.items()
-        if len(all_) > 1
     ]
+    return [each for each in (*places, *settings) if each.count > 1 or each.name == "k"]
 
 
 def _start(kernels: Kernels, output: Tensor) -> dict[str, int]:

@@ -170,8 +170,20 @@ class _Past(Recordings):
             yield self.at(epoch).model
 
 
+class _Canvas(_Network):
+    """The canvas of both; what is above the network is painted by static/epochs.js."""
+
+    _esm = script(
+        *(f"{name}.js" for name in (*MODULES, "maps", "charts", "panels", "look", "epochs"))
+    )
+    _css = script("live.css", "learn.css", "sliders.css", "epochs.css")
+    epoch = traitlets.Int().tag(sync=True)
+
+
 class _Epochs(Network):
     """The view of a network, and above it what is seen of its training."""
+
+    _front = _Canvas
 
     def __init__(
         self, training: _Training, past: _Past, name: str, state: str | None, *, is_pad: bool
@@ -197,10 +209,6 @@ class _Epochs(Network):
         told = {name: here[name] for name in names if name in known or here[name] != usual[name]}
         return written({"epoch": self._sliders[0].word_of(self._canvas.epoch), **told})
 
-    @property
-    def _front(self) -> type[_Network]:
-        return _Canvas
-
     def figure(self) -> plots.Figure:
         """Return the training and the network as they are shown, for print."""
         network, place = super().figure(), self.where
@@ -223,16 +231,6 @@ class _Epochs(Network):
     def _release(self) -> None:
         super()._release()
         del self._training
-
-
-class _Canvas(_Network):
-    """The canvas of both; what is above the network is painted by static/epochs.js."""
-
-    _esm = script(
-        *(f"{name}.js" for name in (*MODULES, "maps", "charts", "panels", "look", "epochs"))
-    )
-    _css = script("live.css", "learn.css", "sliders.css", "epochs.css")
-    epoch = traitlets.Int().tag(sync=True)
 
 
 def _network(history: History, model: nn.Module | None) -> nn.Module:

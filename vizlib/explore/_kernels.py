@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.func import functional_call
 
 from vizlib import arithmetic, data
 from vizlib.explore._recordings import Recordings
@@ -22,8 +22,8 @@ Pair = tuple[int, int]
 EXAMPLE = [[3, 3, 2, 1, 0], [2, 3, 2, 1, 0], [3, 3, 2, 1, 0], [4, 3, 2, 1, 0], [1, 3, 2, 1, 0]]
 _KERNEL = [[1, 0, 2, 0, 1], [0, 0, 1, 2, 0], [2, 2, 2, 0, 1], [0, 0, 1, 2, 0], [1, 0, 2, 0, 1]]
 _OWN = 3
-# What torch.nn.functional.pad calls a padding mode, where the layer calls it otherwise.
-_MODES = {"zeros": "constant"}
+# What the user of a convolution sets, as torch calls it.
+SETTINGS = ("stride", "padding", "dilation", "groups", "padding_mode")
 # Layers that make of each value one value.
 _ELEMENTWISE = {"relu", "activation", "norm"}
 
@@ -35,16 +35,16 @@ class Kernels:
     name: str
     reads: Callable[[int], Tensor]
     weight: Tensor
-    bias: Tensor | None = None
-    stride: Pair = (1, 1)
-    padding: Pair | str = (0, 0)
-    dilation: Pair = (1, 1)
-    groups: int = 1
-    mode: str = "zeros"
+    bias: Tensor | None
+    stride: Pair | str
+    padding: Pair | str
+    dilation: Pair | str
+    groups: int
+    padding_mode: str
     images: int = 1
     # The kernel's sizes to choose from: its middle, and the whole of it at last.
-    sizes: Sequence[Pair] = ()
-    kernel: Pair = (0, 0)
+    sizes: Sequence[Pair]
+    kernel: Pair
     # One row of numbers: height has no stride, no padding and no dilation.
     is_line: bool = False
     # A network has made its whole output at once.
@@ -60,60 +60,39 @@ class Kernels:
         top, left = ((whole - part) // 2 for whole, part in sizes)
         return self.weight[:, :, top : top + self.kernel[0], left : left + self.kernel[1]]
 
-    @torch.no_grad()
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SETTINGS}
+
     def output(self, maps: Tensor) -> Tensor:
         """Return what torch makes of maps, (O, H, W); raise ValueError where it refuses to."""
         self.step(maps, (0, 0, 0))  # refuses the same, and says in a sentence why
-        around = [side for pair in reversed(self._sides) for side in pair]
-        padded = F.pad(maps[None], around, mode=_MODES.get(self.mode, self.mode))
-        sliding = (self.stride, 0, self.dilation, self.groups)
-        return F.conv2d(padded, self.middle, self.bias, *sliding)[0]
-
-    @property
-    def _sides(self) -> Sequence[Pair]:
-        """The padding before and after the rows, and before and after the columns."""
-        if not isinstance(self.padding, str):
-            return [(side, side) for side in self.padding]
-        # "same": the span of the kernel without one cell, of which the end gets the odd one.
-        spans = [d * (n - 1) for n, d in zip(self.kernel, self.dilation, strict=True)]
-        return [(span // 2, span - span // 2) for span in spans]
+        count = len(self.weight)
+        layer = nn.Conv2d(len(maps), count, self.kernel, **self._how, device="meta")
+        bias = torch.zeros(count) if self.bias is None else self.bias
+        return functional_call(layer, {"weight": self.middle, "bias": bias}, maps[None])[0]
 
     def step(self, maps: Tensor, place: Sequence[int]) -> arithmetic.ConvStep:
         """Return how the value at a channel, row and column is made of maps."""
-        channel, row, col = place
+        (channel, row, col), kernel = place, self.middle.double()
         return arithmetic.conv2d_step(
-            maps.double(),
-            self.middle.double(),
-            self.bias,
-            row=row,
-            col=col,
-            channel=channel,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            groups=self.groups,
-            padding_mode=self.mode,
+            maps.double(), kernel, self.bias, channel=channel, row=row, col=col, **self._how
         )
 
 
-def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: Any) -> Kernels:
+def by_hand(image: Any, kernel: Any, bias: Any, how: dict[str, Any]) -> Kernels:
     """Return numbers as they are, and kernels of any size up to the given one."""
-    maps = _numbers("image", EXAMPLE if image is None else image)
-    is_line = maps.dim() == 1
+    values = _numbers("image", EXAMPLE if image is None else image)
+    is_line, maps = values.dim() == 1, _maps(values)
     weight = _weight(_KERNEL if kernel is None else kernel, is_line=is_line)
     sizes = _sizes(weight.shape[2:])
     opened = sizes[-1] if kernel is not None else sizes[_OWN - 1]
-    maps = _maps(maps)
-    return Kernels(
+    return _kernels(
+        how,
         name=f"{_shape(maps, is_line=is_line)}, kernel {times(opened[is_line:])}",
         reads=lambda _image: maps,
         weight=weight,
         bias=None if bias is None else _numbers("bias", bias).reshape(-1),
-        stride=_pair("stride", how["stride"], is_line=is_line),
-        padding=_padding(how["padding"], is_line=is_line),
-        dilation=_pair("dilation", how["dilation"], is_line=is_line),
-        groups=groups,
-        mode=mode,
         sizes=sizes,
         kernel=opened,
         is_line=is_line,
@@ -123,9 +102,8 @@ def by_hand(image: Any, kernel: Any, bias: Any, groups: int, mode: str, **how: A
 def of_module(image: Any, module: nn.Conv2d) -> Kernels:
     """Return what one convolution makes of maps (C, H, W)."""
     maps = _maps(_numbers("image", EXAMPLE if image is None else image))
-    return _as_set(
-        module, reads=lambda _image: maps, name=f"{_shape(maps)}, {type(module).__name__}"
-    )
+    name = f"{_shape(maps)}, {type(module).__name__}"
+    return _trained(module, name=name, reads=lambda _image: maps)
 
 
 def of_model(model: nn.Module, images: Any, layer: str | None) -> Kernels:
@@ -136,7 +114,7 @@ def of_model(model: nn.Module, images: Any, layer: str | None) -> Kernels:
         )
     recordings = Recordings(model, images)
     name, module = _chosen(recordings, layer)
-    return _as_set(
+    return _trained(
         module,
         name=f"{recordings.name}, {name}",
         reads=functools.partial(_read_by, recordings, name),
@@ -146,22 +124,24 @@ def of_model(model: nn.Module, images: Any, layer: str | None) -> Kernels:
     )
 
 
-def _as_set(module: nn.Conv2d, **known: Any) -> Kernels:
-    size = _pair("kernel_size", module.kernel_size)
-    return Kernels(
+def _trained(module: nn.Conv2d, **known: Any) -> Kernels:
+    size = _setting("kernel_size", module.kernel_size)
+    return _kernels(
+        {name: getattr(module, name) for name in SETTINGS},
         # Copies: the network may go on learning.
         weight=module.weight.detach().cpu().float().clone(),
         bias=None if module.bias is None else module.bias.detach().cpu().float().clone(),
-        stride=_pair("stride", module.stride),
-        padding=_padding(module.padding),
-        dilation=_pair("dilation", module.dilation),
-        groups=module.groups,
-        mode=module.padding_mode,
         sizes=[size],
         kernel=size,
         is_trained=True,
         **known,
     )
+
+
+def _kernels(how: dict[str, Any], *, is_line: bool = False, **known: Any) -> Kernels:
+    names = ("stride", "padding", "dilation")
+    pairs = {name: _setting(name, how[name], is_line=is_line) for name in names}
+    return Kernels(**how | pairs, is_line=is_line, **known)
 
 
 def _chosen(recordings: Recordings, layer: str | None) -> tuple[str, nn.Conv2d]:
@@ -209,13 +189,11 @@ def _after(
     recordings: Recordings, name: str, image: int, *place: int
 ) -> Sequence[arithmetic.Traced]:
     """Return the steps of those layers for one value."""
-    names = [name for name, _ in _followers(recordings, name, image)]
-    if not names:
-        return ()
     try:
+        *_, (last, _) = _followers(recordings, name, image)
         chain = arithmetic.Chain(recordings.model, recordings.inputs[image : image + 1])
-        way = chain.trace(names[-1], *place, until=name)
-    except (ValueError, IndexError):  # what is not followed back is shown all the same
+        way = chain.trace(last, *place, until=name)
+    except (ValueError, IndexError):  # no layer follows, or one that cannot be followed back
         return ()
     return way[-2::-1]
 
@@ -231,15 +209,8 @@ def _numbers(what: str, values: Any) -> Tensor:
 
 def _maps(values: Tensor) -> Tensor:
     """Return maps (C, H, W) of an image (H, W), of maps, or of a row of numbers (W,)."""
-    match tuple(values.shape):
-        case (_,):
-            maps = values[None, None]
-        case (_, _):
-            maps = values[None]
-        case (1, _, _, _):
-            maps = values[0]
-        case _:
-            maps = values
+    maps = values[0] if values.dim() == len("NCHW") and len(values) == 1 else values
+    maps = maps.reshape((1,) * (len("CHW") - maps.dim()) + maps.shape)
     if maps.dim() != len("CHW") or not maps.numel():
         raise ValueError(
             "image must be (H, W), maps (C, H, W), or a row of numbers (W,), "
@@ -266,13 +237,10 @@ def _sizes(whole: Sequence[int]) -> list[Pair]:
     return [(min(n, whole[0]), min(n, whole[1])) for n in range(1, max(whole) + 1)]
 
 
-def _padding(value: Any, *, is_line: bool = False) -> Pair | str:
+def _setting(name: str, value: Any, *, is_line: bool = False) -> Pair | str:
+    """Return a setting for rows and columns, or the word for it."""
     if isinstance(value, str):
         return (0, 0) if value == "valid" else value
-    return _pair("padding", value, is_line=is_line)
-
-
-def _pair(name: str, value: Any, *, is_line: bool = False) -> Pair:
     if is_line:
         return 0 if name == "padding" else 1, arithmetic.per_axis(name, value, 1)[0]
     height, width = arithmetic.per_axis(name, value, 2)

@@ -15,14 +15,7 @@ from torch import Tensor, nn
 
 from vizlib import plots, recipes, train
 from vizlib.data import Digits, Split
-from vizlib.explore._images import (
-    as_classes,
-    as_inputs,
-    as_labels,
-    check_model,
-    name_of,
-    takes_signals,
-)
+from vizlib.explore import _images
 from vizlib.explore._lifetime import is_shown
 from vizlib.explore._panels import Frame, Lines, Words
 from vizlib.explore._view import View, closed
@@ -69,13 +62,15 @@ def training(
     training(mlp, 1 epoch)
     1
     """
-    check_model(model)
+    _images.check_model(model)
     if classes is not None:
-        vars(model).update(classes=as_classes(classes, model))
+        vars(model).update(classes=_images.as_classes(classes, model))
     if isinstance(digits, tuple | list):
         images, labels = digits
-        inputs, _ = as_inputs(images, signals=takes_signals(model))
-        digits = _own(inputs, as_labels(labels, len(inputs), as_classes(classes, model)))
+        inputs, _ = _images.as_inputs(images, signals=_images.takes_signals(model))
+        digits = _own(
+            inputs, _images.as_labels(labels, len(inputs), _images.as_classes(classes, model))
+        )
     return Training(model, digits, fit_arguments)
 
 
@@ -103,7 +98,7 @@ class Training(View):
 
     def __init__(self, model: nn.Module, digits: Digits, arguments: dict[str, Any]) -> None:
         """Draw empty axes, as long as the training will be."""
-        name = name_of(model)
+        name = _images.name_of(model)
         self._fit: Callable[..., History] = functools.partial(train.fit, model, digits)
         self._arguments = arguments
         self._progress = curves = _Progress(name, *_length(model, digits, arguments))
@@ -118,7 +113,7 @@ class Training(View):
     def start(self) -> History:
         """Show the view if it is not shown yet, train, and return the history."""
         curves = self._progress
-        curves.begin()
+        curves.forget("starting")
         self.refresh()
         own: dict[str, Callable[..., object]]
         own, given = {"on_epoch": self.on_epoch, "on_step": self.on_step}, self._arguments
@@ -160,20 +155,17 @@ class _Progress:
     def __init__(self, name: str, epochs: int, steps: int) -> None:
         self.name, self.epochs, self.steps = name, epochs, steps
         self.history: History | None = None
-        self._forget("waiting for the first step")
+        self.forget("waiting for the first step")
 
-    def begin(self) -> None:
-        """Forget an earlier training."""
-        self._forget("starting")
+    def forget(self, state: str) -> None:
+        """Begin anew, in a state that is said in words."""
+        self._sums = np.zeros((2, _POINTS * self.epochs))
+        self._new: list[tuple[int, Tensor]] = []
+        self._drawn, self._state = 0.0, state
 
     def end(self) -> None:
         """Say whether the training came to its end."""
         self._state = "stopped" if len(self._measured("val_loss")) < self.epochs else "done"
-
-    def _forget(self, state: str) -> None:
-        self._sums = np.zeros((2, _POINTS * self.epochs))
-        self._new: list[tuple[int, Tensor]] = []
-        self._drawn, self._state = 0.0, state
 
     def step(self, step: int, loss: Tensor) -> float:
         """Take in a step, and return how many seconds old the last picture is."""
@@ -247,11 +239,9 @@ class _Progress:
 def _length(model: nn.Module, digits: Digits, arguments: dict[str, Any]) -> tuple[int, int]:
     """Return how many epochs a training will have, and how many steps each of them."""
     recipe = arguments.get("recipe") or recipes.recipe(getattr(model, "name", ""))
-    epochs, batch, steps = (
-        arguments.get(name) for name in ("epochs", "batch_size", "steps_per_epoch")
-    )
-    most = ceil(len(digits.train) / (batch or recipe.batch_size))
-    return recipe.epochs if epochs is None else epochs, min(steps or most, most)
+    given = vars(recipe) | {name: each for name, each in arguments.items() if each is not None}
+    most = ceil(len(digits.train) / max(1, given["batch_size"]))
+    return given["epochs"], min(given.get("steps_per_epoch") or most, most)
 
 
 def _both(own: Callable[..., object], theirs: Callable[..., object] | None) -> Callable[..., None]:
