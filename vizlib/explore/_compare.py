@@ -12,18 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from vizlib import data, models, words
+from vizlib.explore import _images
+from vizlib.explore._contents import graph
 from vizlib.explore._explorer import script
-from vizlib.explore._images import (
-    as_classes,
-    as_inputs,
-    as_labels,
-    as_pictures,
-    check_classes,
-    check_model,
-    class_name,
-    name_of,
-    takes_signals,
-)
 from vizlib.explore._panels import Bars, Frame, Lines, Panel, Picture, Words
 from vizlib.explore._program import NotComputableError, program
 from vizlib.explore._sliders import Slider, encodable
@@ -84,16 +75,16 @@ def compare(
     (compare(mlp, lenet), 'image=0 right=3 down=0 turn=-15 size=1 noise=0 along=right')
     """
     networks = _named(models)
-    if any(map(takes_signals, networks.values())):
+    if any(map(_images.takes_signals, networks.values())):
         raise ValueError(
             f"compare moves and turns images, but {', '.join(networks)} read signals (N, C, L)"
         )
     images = torch.zeros(1, 28, 28, dtype=torch.uint8) if images is None else images
-    inputs, _ = as_inputs(images)
+    inputs, _ = _images.as_inputs(images)
     is_bytes = data.as_tensor(images).dtype == torch.uint8
     ends = [_BYTES if is_bytes else _ends(one) for one in inputs]
-    names = as_classes(classes, next(iter(networks.values())))
-    labels = as_labels(labels, len(inputs), names)
+    names = _images.as_classes(classes, next(iter(networks.values())))
+    labels = _images.as_labels(labels, len(inputs), names)
     comparison = _Comparison(networks, inputs, ends, labels, names)
     # Along its own slider a sweep is computed once; beside it, once for each place.
     sweep = functools.lru_cache(256)(comparison.sweep)
@@ -128,17 +119,18 @@ class _Comparison:
 
     def __post_init__(self) -> None:
         """Raise ValueError where the networks do not share their classes."""
-        check_classes(self.classes, next(iter(self.read(self.inputs[:1]).values())).shape[1])
+        _images.check_classes(
+            self.classes, next(iter(self.read(self.inputs[:1]).values())).shape[1]
+        )
         low, high = torch.tensor(self.ends)[:, :, None, None, None].unbind(1)
         self.shares = (self.inputs - low) / (high - low)
         seeded = torch.Generator().manual_seed(0)
         self.grains = torch.randn(self.inputs.shape[1:], generator=seeded)
         self.places = {name: _places(*change[:3]) for name, change in _CHANGES.items()}
-        self.held, self.why = {}, ""
         try:
-            self.held = self._computed()
+            self.held, self.why = self._computed(), ""
         except NotComputableError as error:
-            self.why = str(error)
+            self.held, self.why = {}, str(error)
 
     def _computed(self) -> dict[str, Any]:
         """Return what a page computes with; raise NotComputableError where it cannot."""
@@ -181,7 +173,7 @@ class _Comparison:
             Lines(
                 {each: sweep[:, target].tolist() for each, sweep in swept.items()},
                 along=f"{name} ({unit})",
-                title=f"probability of {class_name(self.classes, target)}",
+                title=f"probability of {_images.class_name(self.classes, target)}",
                 start=first,
                 step=step,
                 at=at[name],
@@ -242,7 +234,7 @@ class _Comparison:
 
     def _picture(self, image: int, at: Iterable[int]) -> np.ndarray:
         changed = self._changed(image, self._changes(at))
-        return as_pictures((changed * 255).round().to(torch.uint8))[0]
+        return _images.as_pictures((changed * 255).round().to(torch.uint8))[0]
 
     def target(self, image: int) -> int:
         if self.labels:
@@ -252,16 +244,14 @@ class _Comparison:
 
     def _verdict(self, name: str, answer: int, label: int | None) -> str:
         verdict = "" if label is None else ", right" if answer == label else ", wrong"
-        return f"{name}: {class_name(self.classes, answer)}{verdict}"
+        return f"{name}: {_images.class_name(self.classes, answer)}{verdict}"
 
 
 def _packed(name: str, model: nn.Module, x: Tensor) -> dict[str, Any]:
     """Return a network for a page; raise NotComputableError where that cannot compute it."""
     with models.eval_mode(model), torch.no_grad():
         found = program(model, models.as_input(model, x))
-    steps = {"input": "input", "steps": found.steps, "tensors": found.tensors}
-    weights = found.packed(np.float32)
-    return {"name": name, "program": {**steps, "output": found.output}, "weights": weights}
+    return {"name": name, "program": graph(found), "weights": found.packed(np.float32)}
 
 
 def _ends(image: Tensor) -> tuple[float, float]:
@@ -279,8 +269,8 @@ def _named(models: Any) -> dict[str, nn.Module]:
     if not given:
         raise ValueError("there is no network to compare: give one or more, such as [mlp, lenet]")
     for _, model in given:
-        check_model(model)
-    names = (name or name_of(model) for name, model in given)
+        _images.check_model(model)
+    names = (name or _images.name_of(model) for name, model in given)
     return dict(zip(words.numbered(names), (model for _, model in given), strict=True))
 
 

@@ -79,7 +79,7 @@ def _exported(model: nn.Module, few: Tensor, sets: int) -> dict[str, Any]:
     stages = sum(not step.get("hidden") for step in found.steps)
     return {
         "isComputed": True,
-        "program": _graph(found),
+        "program": graph(found),
         "weights": found.packed(np.float16 if is_half else np.float32),
         "half": is_half,
         "outputs": [output.numpy().tobytes() for output in outputs],
@@ -107,7 +107,8 @@ def _scores(output: Any) -> Tensor:
     return output.float().cpu()
 
 
-def _graph(found: Program) -> dict[str, Any]:
+def graph(found: Program) -> dict[str, Any]:
+    """Return the steps of a network for the browser."""
     steps = {"input": "input", "steps": found.steps, "output": found.output}
     return {**steps, "tensors": found.tensors}
 

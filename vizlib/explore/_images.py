@@ -25,17 +25,16 @@ def name_of(model: nn.Module) -> str:
 
 def check_model(model: object) -> None:
     """Raise TypeError for what is no network, and ValueError for one without numbers."""
-    if isinstance(model, nn.Module):
-        if any(parameter.is_meta for parameter in model.parameters()):
-            raise ValueError("model is on the device meta, without numbers: model.to_empty(...)")
-        return
-    hint = f"; try weights.load({model!r})" if isinstance(model, str) else ""
-    if isinstance(model, type):
-        name = model.__name__
-        raise TypeError(f"model must be a network, but was the class {name}; make one: {name}()")
-    raise TypeError(
-        f"model must be a PyTorch network (torch.nn.Module), but was a {type(model).__name__}{hint}"
-    )
+    if not isinstance(model, nn.Module):
+        made = f"; make one: {getattr(model, '__name__', '')}()"
+        hints = {"str": f"; try weights.load({model!r})", "type": made}
+        kind = type(model).__name__
+        raise TypeError(
+            "model must be a PyTorch network (torch.nn.Module), but was a "
+            f"{kind}{hints.get(kind, '')}"
+        )
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("model is on the device meta, without numbers: model.to_empty(...)")
 
 
 def as_inputs(images: Any, *, signals: bool = False) -> tuple[Tensor, np.ndarray]:
@@ -49,17 +48,15 @@ def as_inputs(images: Any, *, signals: bool = False) -> tuple[Tensor, np.ndarray
             f"images must have at least one image, but were empty: {tuple(values.shape)}"
         )
     is_bytes = values.dtype == torch.uint8
-    match tuple(values.shape), is_bytes:
-        case ((height, width), _):
-            values = values.reshape(1, 1, height, width)
-        case ((_, _, _), True):
-            values = values[:, None]
-        case ((_, _, _), False) if signals:
-            pass
-        case ((_, 1, _, _), _) | ((_, _, _, _), False):
-            pass
-        case _:
-            raise ValueError(_what_helps(values))
+    dims = values.dim()
+    if dims == len("HW"):
+        values = values[None, None]
+    elif dims == len("NHW") and is_bytes:
+        values = values[:, None]
+    elif dims == len("NCHW") and (values.shape[1] == 1 or not is_bytes):
+        pass
+    elif dims != len("NCL") or not signals:
+        raise ValueError(_what_helps(values))
     _check_size(values)
     inputs = data.normalize(values) if is_bytes else values.float()
     return inputs, as_pictures(values)
@@ -86,10 +83,12 @@ def _what_helps(values: Tensor) -> str:
     """Return the sentence for a shape that is no images, with what makes images of it."""
     kind, shape = str(values.dtype).removeprefix("torch."), tuple(values.shape)
     was = f"but were {kind} {shape}"
-    if values.dim() == len("NHWC") and shape[-1] in _COLOURS and values.dtype == torch.uint8:
-        return f"colours must be floats (N, C, H, W), {was}; {_scaled('.permute(0, 3, 1, 2)')}"
     if values.dim() == len("NCHW") and values.dtype == torch.uint8:
-        return f"colours must be floats (N, C, H, W), {was}; {_scaled('')}"
+        permuted = ".permute(0, 3, 1, 2)" if shape[-1] in _COLOURS else ""
+        return (
+            f"colours must be floats (N, C, H, W), {was}; scale them as the network's training "
+            f"did, often with images{permuted}.float() / 255"
+        )
     hint = ""
     if values.dim() == len("NHW"):
         hint = "; add the channel axis with images[:, None]"
@@ -99,10 +98,6 @@ def _what_helps(values: Tensor) -> str:
         "images must be uint8 (N, H, W), normalized floats (N, C, H, W) or one image (H, W), "
         f"{was}{hint}"
     )
-
-
-def _scaled(permuted: str) -> str:
-    return f"scale them as the network's training did, often with images{permuted}.float() / 255"
 
 
 def _as_tensor(images: Any) -> Tensor:

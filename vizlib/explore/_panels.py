@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal
@@ -220,14 +220,13 @@ class Frame:
         self.packed()
         return plots.together(*(part for row in self._rows() for part in _broken(_figures(row))))
 
-    def _rows(self) -> Iterator[list[Panel]]:
-        row: list[Panel] = []
+    def _rows(self) -> list[list[Panel]]:
+        rows: list[list[Panel]] = [[]]
         for panel in self.panels:
-            if panel.below and row:
-                yield row
-                row = []
-            row.append(panel)
-        yield row
+            if panel.below:
+                rows.append([])
+            rows[-1].append(panel)
+        return rows
 
 
 def _figures(row: Sequence[Panel]) -> list[plots.Figure]:
@@ -240,15 +239,14 @@ def _figures(row: Sequence[Panel]) -> list[plots.Figure]:
     return found
 
 
-def _broken(row: Sequence[plots.Figure]) -> Iterator[list[plots.Figure]]:
-    """Yield a row that is wider than the paper in pieces."""
-    piece: list[plots.Figure] = []
+def _broken(row: Sequence[plots.Figure]) -> list[list[plots.Figure]]:
+    """Return a row in pieces, if it is wider than the paper."""
+    pieces: list[list[plots.Figure]] = [[]]
     for figure in row:
-        if piece and sum(each.bbox.width for each in (*piece, figure)) > _PAPER:
-            yield piece
-            piece = []
-        piece.append(figure)
-    yield piece
+        if sum(each.bbox.width for each in (*pieces[-1], figure)) > _PAPER:
+            pieces.append([])
+        pieces[-1].append(figure)
+    return pieces
 
 
 def _answers(bars: Sequence[Bars]) -> plots.Figure:

@@ -47,8 +47,13 @@ class Slider:
     def at(self, word: str) -> Slider:
         """Return the slider moved to where `word` stands; raise ValueError if that is nowhere."""
         if isinstance(self.options, int):
-            return replace(self, index=_number(self.name, word, self.count))
-        return replace(self, index=_index(self.name, word, self.options))
+            if not word.isdecimal() or int(word) >= self.count:
+                last = self.count - 1
+                raise ValueError(f"{self.name} must be a number from 0 to {last}, but was {word}")
+            return replace(self, index=int(word))
+        if word not in self.options:
+            raise ValueError(unknown(self.name, word, self.options))
+        return replace(self, index=list(self.options).index(word))
 
     def widget(self) -> ipywidgets.Widget:
         """Return the slider itself."""
@@ -89,16 +94,7 @@ def written(place: dict[str, str]) -> str:
     >>> written({"layer": "my layer", "channel": "5"})
     "layer='my layer' channel=5"
     """
-    return " ".join(f"{name}={_quoted(word)}" for name, word in place.items())
-
-
-def _quoted(word: str) -> str:
-    """Return a word with quotation marks where it would be read as several, or as another one."""
-    try:
-        is_plain = shlex.split(word) == [word]
-    except ValueError:
-        is_plain = False
-    return word if is_plain else shlex.quote(word)
+    return " ".join(f"{name}={shlex.quote(word)}" for name, word in place.items())
 
 
 def grid(sliders: Sequence[Slider]) -> ipywidgets.Box:
@@ -135,15 +131,3 @@ def encodable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [encodable(each) for each in value]
     return value
-
-
-def _index(what: str, name: str, names: Sequence[str]) -> int:
-    if name not in names:
-        raise ValueError(unknown(what, name, names))
-    return list(names).index(name)
-
-
-def _number(what: str, text: str, count: int) -> int:
-    if not text.isdecimal() or int(text) >= count:
-        raise ValueError(f"{what} must be a number from 0 to {count - 1}, but was {text}")
-    return int(text)
