@@ -279,6 +279,17 @@ def embedded() -> object:
     return data.load("digits")
 
 
+@pytest.fixture(scope="module")
+def lenet() -> object:
+    """LeNet with weights of such a size that the probabilities differ."""
+    from vizlib import models
+
+    model = models.build("lenet", seed=0).eval()
+    for parameter in model.parameters():
+        parameter.data *= 1.7
+    return model
+
+
 @pytest.fixture(scope="session")
 def mnist() -> object:
     """MNIST from the disk; skips where it is not."""

@@ -18,13 +18,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def split():
-    return data.load("digits").test
-
-
-@pytest.fixture(scope="module")
-def images(split):
-    return split.images[:5]
+def images(embedded):
+    return embedded.test.images[:5]
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +262,7 @@ def test_images_that_are_too_many_are_told(lenet, images, monkeypatch):
         (
             (..., torch.zeros(28, 28), torch.eye(3)),
             ValueError,
-            r"were an array \(3, 3\); of one-hot",
+            r"labels must be one for each image, 1, but had the shape \(3, 3\); cut .* one-hot",
         ),
         ((..., torch.zeros(20, 20)), ValueError, r"lenet expects .* got \(1, 1, 20, 20\)"),
         (

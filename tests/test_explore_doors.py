@@ -10,22 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vizlib import arithmetic, capture, data, explore, models, plots
+from vizlib import arithmetic, capture, explore, plots
 
 
 @pytest.fixture(scope="module")
-def images():
-    return data.load("digits").test.images[:4]
-
-
-@pytest.fixture(scope="module")
-def lenet():
-    """Weights of such a size that the probabilities differ."""
-    model = models.build("lenet", seed=0).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(1.7)
-    return model
+def images(embedded):
+    return embedded.test.images[:4]
 
 
 def normalized(image):

@@ -17,28 +17,13 @@ MEAN, STD = 0.1307, 0.3081
 
 
 @pytest.fixture(scope="module")
-def split():
-    return data.load("digits").test
+def images(embedded):
+    return embedded.test.images[:4]
 
 
 @pytest.fixture(scope="module")
-def images(split):
-    return split.images[:4]
-
-
-@pytest.fixture(scope="module")
-def labels(split):
-    return split.labels[:4]
-
-
-@pytest.fixture(scope="module")
-def lenet():
-    """Weights of such a size that the probabilities differ."""
-    model = models.build("lenet", seed=0).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(1.7)
-    return model
+def labels(embedded):
+    return embedded.test.labels[:4]
 
 
 def normalized(image):

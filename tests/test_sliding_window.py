@@ -121,19 +121,16 @@ def test_a_large_output_opens_at_its_strongest_value_too(images):
         ({"image": "a digit"}, TypeError, "image must be an array of numbers, but was a str"),
         ({"kernel": [1, 2]}, ValueError, "kernel must be (kh, kw), (C, kh, kw) or"),
         ({"stride": 0}, ValueError, "stride must be a whole number from 1 on"),
-        ({"kernel": models.build("lenet")}, ValueError, "a model needs an image"),
+        ({"kernel": models.build("lenet")}, TypeError, "an array, but were a NoneType; try data."),
         (
             {"image": models.build("mlp"), "kernel": torch.zeros(28, 28)},
             ValueError,
-            "mlp has no convolution (nn.Conv2d); its layers are flatten, linear1",
+            "layer must be a convolution (nn.Conv2d), not None; mlp has none",
         ),
         (
             {"image": torch.zeros(28, 28), "kernel": models.build("lenet"), "layer": "relu1"},
             ValueError,
-            (
-                "layer must be a convolution (nn.Conv2d), but relu1 is of the kind 'relu'; choose "
-                "from conv1, conv2"
-            ),
+            "layer must be a convolution (nn.Conv2d), not relu1; lenet has conv1, conv2",
         ),
         (
             {"image": torch.zeros(28, 28), "kernel": models.build("lenet"), "layer": "conv3"},
@@ -304,7 +301,7 @@ def test_all_that_the_page_computes_is_torchs(opened, data):
         check_all(held, x, weight, bias, **own, **known)
         for name in ("stride", "padding", "dilation"):
             at = draw(st.integers(0, 3))
-            value = view._canvas.choices[name][at]
+            value = view._canvas.held["choices"][name][at]
             held = seen.held(every=True, **place, **{name: at})
             own[name] = value
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -60,10 +60,12 @@ def backpropagation(
             f"rate must be above 0 and steps at least 1, but they were {rate:g} and {steps}"
         )
     rates = sorted({*_RATES, rate})
+    how: dict[str, Any] = {"target": target, "activation": activation}
+    take = functools.partial(arithmetic.backpropagation, inputs, **how)
 
     @functools.cache
     def made(at: int) -> list[arithmetic.Backpropagation]:
-        return _steps(inputs, neurons, target, activation, rates[at], steps)
+        return _steps(take, neurons, rates[at], steps)
 
     def show(*, step: int, rate: int) -> Frame:
         return _frame(made(rate), step, rates[rate])
@@ -83,17 +85,12 @@ def backpropagation(
 
 
 def _steps(
-    inputs: Any,
-    neurons: Sequence[tuple[Any, float]],
-    target: float,
-    activation: str,
-    rate: float,
-    most: int,
+    take: Callable[..., arithmetic.Backpropagation], neurons: Any, rate: float, most: int
 ) -> list[arithmetic.Backpropagation]:
     """Return the steps at a learning rate, until the loss leaves the map."""
     made: list[arithmetic.Backpropagation] = []
     for _ in range(most + 1):
-        step = arithmetic.backpropagation(inputs, neurons, target, activation=activation)
+        step = take(neurons)
         if made and not (isfinite(step.loss) and step.loss <= _LOST * max(made[0].loss, 1)):
             break
         made.append(step)
@@ -132,17 +129,9 @@ def _row(made: Sequence[arithmetic.Backpropagation], at: int, number: int) -> li
     panels: list[Panel] = []
     for attribute, (title, before) in columns.items():
         all_steps: list[Tensor] = [getattr(each.neurons[number], attribute) for each in made]
-        values = all_steps[at][None]
-        panels.append(
-            Maps(
-                values,
-                title=title,
-                before=before,
-                below=number > 0 and not panels,
-                limit=plots.largest(all_steps),
-                width=max(_NARROWEST, _CELL * values.shape[1]),
-            )
-        )
+        values, limit = all_steps[at][None], plots.largest(all_steps)
+        width, below = max(_NARROWEST, _CELL * values.shape[1]), number > 0 and not panels
+        panels.append(Maps(values, limit, title=title, before=before, below=below, width=width))
     return panels
 
 

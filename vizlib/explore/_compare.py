@@ -31,7 +31,6 @@ _CHANGES = {
 }
 # What 0 and 255 are to the network.
 _BYTES = (-data.MEAN / data.STD, (1 - data.MEAN) / data.STD)
-_Sweep = Callable[..., dict[str, Tensor]]
 _TOGETHER = 1 << 20  # values of the images that a network sees at once
 _LARGEST = 50 << 20  # bytes of weights that a page computes with
 
@@ -161,11 +160,12 @@ class _Comparison:
         ]
         return [Slider("image", len(self.inputs)), *changes, Slider("along", list(_CHANGES))]
 
-    def show(self, sweep: _Sweep, image: int, along: int, **at: int) -> Frame:
+    def show(self, sweep: Callable[..., Any], image: int, along: int, **at: int) -> Frame:
         """Return what is seen there."""
         name, (first, _, step, unit, _) = list(_CHANGES.items())[along]
         swept = sweep(image, name, *{**at, name: 0}.values())
-        target, label = self.target(image), self.labels[image] if self.labels else None
+        label = self.labels[image] if self.labels else None
+        target = self._first_answer(image) if label is None else label
         answers = {each: int(sweep[at[name]].argmax()) for each, sweep in swept.items()}
         right = next(iter(answers.values())) if label is None else label
         panels: list[Panel] = [
@@ -236,11 +236,8 @@ class _Comparison:
         changed = self._changed(image, self._changes(at))
         return _images.as_pictures((changed * 255).round().to(torch.uint8))[0]
 
-    def target(self, image: int) -> int:
-        if self.labels:
-            return self.labels[image]
-        first = next(iter(self.read(self.inputs[image : image + 1]).values()))
-        return int(first.argmax())
+    def _first_answer(self, image: int) -> int:
+        return int(next(iter(self.read(self.inputs[image : image + 1]).values())).argmax())
 
     def _verdict(self, name: str, answer: int, label: int | None) -> str:
         verdict = "" if label is None else ", right" if answer == label else ", wrong"

@@ -107,19 +107,12 @@ class _Canvas(Canvas):
     )
     _css = script("sliding.css", "sliders.css")
     within = ("k",)  # beside Play
-    shape, weight_shape = (traitlets.List(traitlets.Int()).tag(sync=True) for _ in range(2))
-    weight, bias, palette = (traitlets.Bytes().tag(sync=True) for _ in range(3))
-    groups = traitlets.Int(1).tag(sync=True)
-    mode = traitlets.Unicode().tag(sync=True)
-    is_line, knows_all = (traitlets.Bool(default_value=False).tag(sync=True) for _ in range(2))
-    # What each setting can be, and where the sliders of the given ones stand.
-    choices, own = (traitlets.Dict().tag(sync=True) for _ in range(2))
+    # What does not change; `choices` is what each setting can be, `own` which of them was given.
+    held = traitlets.Dict().tag(sync=True)
     # Of the images that are near: what is read, and what torch and the next layers make of it.
     reads = traitlets.List(traitlets.Dict()).tag(sync=True)
     # Weights and pixels that were changed, by their number; pixels for each image.
-    edits: traitlets.Dict[str, Any] = traitlets.Dict(
-        default_value={"weights": {}, "pixels": {}}
-    ).tag(sync=True)
+    edits = traitlets.Dict().tag(sync=True)
     k, image, channel, input = (traitlets.Int().tag(sync=True) for _ in range(4))
     stride, padding, dilation, kernel = (traitlets.Int().tag(sync=True) for _ in range(4))
 
@@ -140,21 +133,22 @@ class _Steps(Explorer):
         given = read(state, [slider.name for slider in sliders])
         sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
         place = {slider.name: slider.index for slider in sliders}
-        canvas = _Canvas(
-            shape=list(maps.shape),
-            weight_shape=list(kernels.weight.shape),
-            weight=_bytes(kernels.weight),
-            bias=b"" if kernels.bias is None else _bytes(kernels.bias),
-            palette=palette(),
-            groups=kernels.groups,
-            mode=kernels.padding_mode,
-            is_line=kernels.is_line,
-            knows_all=is_known,
-            choices=choices,
-            own=own,
-            reads=[self._packed(place.get("image", 0))],
-            **{**own, **place},
-        )
+        held = {
+            "shape": list(maps.shape),
+            "weightShape": list(kernels.weight.shape),
+            "weight": _bytes(kernels.weight),
+            "bias": b"" if kernels.bias is None else _bytes(kernels.bias),
+            "palette": palette(),
+            "groups": kernels.groups,
+            "mode": kernels.padding_mode,
+            "isLine": kernels.is_line,
+            "knowsAll": is_known,
+            "choices": choices,
+            "own": own,
+        }
+        reads = [self._packed(place.get("image", 0))]
+        unchanged: dict[str, Any] = {"weights": {}, "pixels": {}}
+        canvas = _Canvas(held=held, reads=reads, edits=unchanged, **{**own, **place})
         super().__init__(f"convolution({kernels.name})", sliders, canvas)
 
     def figure(self) -> plots.Figure:
@@ -176,13 +170,15 @@ class _Steps(Explorer):
     def _is_given(self) -> bool:
         """Whether everything but the place is as it was given: the next layers know only that."""
         canvas = self._canvas
-        is_own = all(getattr(canvas, name) == at for name, at in canvas.own.items())
+        is_own = all(getattr(canvas, name) == at for name, at in canvas.held["own"].items())
         return is_own and not canvas.edits["weights"] and not any(canvas.edits["pixels"].values())
 
     def _edited(self) -> tuple[Kernels, Tensor]:
         """Return kernels and maps as the page shows them."""
         canvas, kernels = self._canvas, self._kernels()
-        chosen = {name: all_[getattr(canvas, name)] for name, all_ in canvas.choices.items()}
+        chosen = {
+            name: all_[getattr(canvas, name)] for name, all_ in canvas.held["choices"].items()
+        }
         weight = _changed(kernels.weight, canvas.edits["weights"])
         pixels = canvas.edits["pixels"].get(str(canvas.image), {})
         maps = _changed(kernels.reads(canvas.image), pixels)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from math import isqrt
 from typing import Any
 
-import numpy as np
 import torch
 import traitlets
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from vizlib.explore._panels import Frame, Lines, Maps
 from vizlib.explore._place import WORDS, Place, opened
 from vizlib.explore._recordings import Recordings
 from vizlib.explore._sliders import Slider, encodable, read, written
+from vizlib.explore._training import measured
 from vizlib.explore._view import View
 from vizlib.history import History
 from vizlib.words import counted, percent
@@ -130,22 +130,15 @@ class _Training:
 
     def _curves(self, epoch: int) -> Iterator[Lines]:
         size: dict[str, Any] = {"at": epoch, "width": 200, "height": 104}
-        accuracy, loss = self._series("accuracy"), self._series("loss")
+        last = max(self.epochs[-1], self.history.epochs)
+        accuracy, loss = (measured(self.history, what, last) for what in ("accuracy", "loss"))
         yield Lines(accuracy, title="accuracy", percent=True, scale="errors", **size)
         yield Lines(loss, title="loss", scale="log", **size)
 
-    def _series(self, what: str) -> dict[str, list[float]]:
-        # In this order they have the colours that plots.curves gives them.
-        names = {"validation": f"val_{what}", "training": f"train_{what}"}
-        both = {name: getattr(self.history, field) for name, field in names.items()}
-        # Nothing was measured before the first epoch; a history cut short still has its epochs.
-        empty = [np.nan] * (max(self.epochs[-1], self.history.epochs) + 1)
-        return {name: [*empty[:1], *each, *empty[len(each) + 1 :]] for name, each in both.items()}
-
     def _says(self, epoch: int) -> str:
         accuracy = self.history.val_accuracy[epoch - 1 : epoch] if epoch else []
-        words = [f"epoch {epoch}", *(f"validation accuracy {percent(value)}" for value in accuracy)]
-        return ", ".join(words)
+        told = [f"validation accuracy {percent(value)}" for value in accuracy]
+        return ", ".join([f"epoch {epoch}", *told])
 
 
 class _Past(Recordings):

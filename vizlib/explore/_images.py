@@ -26,13 +26,12 @@ def name_of(model: nn.Module) -> str:
 def check_model(model: object) -> None:
     """Raise TypeError for what is no network, and ValueError for one without numbers."""
     if not isinstance(model, nn.Module):
-        made = f"; make one: {getattr(model, '__name__', '')}()"
-        hints = {"str": f"; try weights.load({model!r})", "type": made}
-        kind = type(model).__name__
-        raise TypeError(
-            "model must be a PyTorch network (torch.nn.Module), but was a "
-            f"{kind}{hints.get(kind, '')}"
-        )
+        was, hint = f"a {type(model).__name__}", ""
+        if isinstance(model, str):
+            hint = f"; try weights.load({model!r})"
+        if isinstance(model, type):
+            was, hint = f"the class {model.__name__}", f"; make one: {model.__name__}()"
+        raise TypeError(f"model must be a PyTorch network (torch.nn.Module), but was {was}{hint}")
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError("model is on the device meta, without numbers: model.to_empty(...)")
 
@@ -64,10 +63,9 @@ def as_inputs(images: Any, *, signals: bool = False) -> tuple[Tensor, np.ndarray
 
 def takes_signals(model: nn.Module) -> bool:
     """Return whether a network is made for signals (N, C, L) and not for images."""
-    kinds = [type(module) for module in model.modules()]
     made_for = (nn.Conv1d, nn.RNNBase, nn.BatchNorm1d, nn.MaxPool1d, nn.AvgPool1d)
-    is_for_images = any(issubclass(kind, nn.Conv2d) for kind in kinds)
-    return not is_for_images and any(issubclass(kind, made_for) for kind in kinds)
+    is_for_images = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    return not is_for_images and any(isinstance(module, made_for) for module in model.modules())
 
 
 def _check_size(values: Tensor) -> None:
@@ -165,18 +163,12 @@ def as_labels(labels: Any, count: int, classes: Sequence[str] = ()) -> list[int]
     if labels is None:
         return []
     given = np.atleast_1d(np.asarray(labels))
-    if given.ndim > 1:
+    if given.shape != (count,):
         raise ValueError(
-            f"labels must be one number for each image, but were an array {given.shape}; "
-            "of one-hot rows take labels.argmax(1)"
+            f"labels must be one for each image, {count}, but had the shape {given.shape}; cut "
+            "both alike, as in images[:10], labels[:10], and of one-hot rows take labels.argmax(1)"
         )
-    given = given.tolist()
-    if len(given) != count:
-        raise ValueError(
-            f"labels must be one for each image, {count}, but were {len(given)}; "
-            "cut both alike, as in images[:10], labels[:10]"
-        )
-    return [_class_number(label, classes) for label in given]
+    return [_class_number(label, classes) for label in given.tolist()]
 
 
 def _class_number(label: Any, classes: Sequence[str]) -> int:

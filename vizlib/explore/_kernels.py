@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,9 @@ class Kernels:
         count = len(self.weight)
         layer = nn.Conv2d(len(maps), count, self.kernel, **self._how, device="meta")
         bias = torch.zeros(count) if self.bias is None else self.bias
-        return functional_call(layer, {"weight": self.middle, "bias": bias}, maps[None])[0]
+        given = {"weight": self.middle, "bias": bias}
+        with warnings.catch_warnings(action="ignore"):  # of a copy, where padding is uneven
+            return functional_call(layer, given, maps[None])[0]
 
     def step(self, maps: Tensor, place: Sequence[int]) -> arithmetic.ConvStep:
         """Return how the value at a channel, row and column is made of maps."""
@@ -108,10 +111,6 @@ def of_module(image: Any, module: nn.Conv2d) -> Kernels:
 
 def of_model(model: nn.Module, images: Any, layer: str | None) -> Kernels:
     """Return what a layer of a network reads when it sees each of the images, and its kernels."""
-    if images is None:
-        raise ValueError(
-            "a model needs an image: explore.convolution(model, digits.test.images[0])"
-        )
     recordings = Recordings(model, images)
     name, module = _chosen(recordings, layer)
     return _trained(
@@ -148,17 +147,13 @@ def _chosen(recordings: Recordings, layer: str | None) -> tuple[str, nn.Conv2d]:
     """Return the name of a convolution, of the first one if not chosen, and the module."""
     recording = recordings[0]
     found = {s.name: s.module for s in recording.kind("conv") if isinstance(s.module, nn.Conv2d)}
-    if not found:
+    name = next(iter(found), None) if layer is None else recording[layer].name
+    if name not in found:
         raise ValueError(
-            f"{recordings.name} has no convolution (nn.Conv2d); its layers are {listed(recording)}"
+            f"layer must be a convolution (nn.Conv2d), not {name}; {recordings.name} has "
+            f"{listed(found)}"
         )
-    stage = recording[next(iter(found)) if layer is None else layer]
-    if stage.name not in found:
-        raise ValueError(
-            f"layer must be a convolution (nn.Conv2d), but {stage.name} is of the kind "
-            f"{stage.kind!r}; choose from {listed(found)}"
-        )
-    return stage.name, found[stage.name]
+    return name, found[name]
 
 
 def _read_by(recordings: Recordings, name: str, image: int) -> Tensor:

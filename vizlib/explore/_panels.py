@@ -14,7 +14,6 @@ import torch
 from vizlib import plots
 
 _BARS = 10  # of many classes so many, the likeliest, are shown
-_LARGEST = 50 << 20  # bytes of a frame
 _PAPER = 1260  # pixels of a row in print
 
 
@@ -82,13 +81,12 @@ class Picture(Panel):
     """An image for the eye, uint8 (H, W) or (H, W, 3)."""
 
     pixels: Any
-    pick: Mapping[str, str] = field(default_factory=dict)
     width: int = 160
 
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
         pixels = np.asarray(self.pixels, np.uint8)
-        made = {"shape": (*pixels.shape, 1)[:3], "data": pixels.tobytes()}
+        made = {"shape": (*pixels.shape, 1)[:3], "pick": {}, "data": pixels.tobytes()}
         return self._fields("pixels") | made
 
     def figure(self) -> plots.Figure:
@@ -134,8 +132,7 @@ class Lines(Panel):
     A line stands at value number `at`. The series differ by colour and dash, of which there is a
     sample before each name, since lines may end in the same place. A value that is nan
     is not drawn. `percent` writes shares as percentages. `scale` is that of `plots.lines`. `ends`
-    are the least and the greatest value of the axis, those of the series if None; `height` is 0.62
-    of the width if None.
+    are the least and the greatest value of the axis, those of the series if None.
     """
 
     series: Mapping[str, Sequence[float]]
@@ -147,7 +144,7 @@ class Lines(Panel):
     scale: Literal["linear", "log", "errors"] = "linear"
     ends: tuple[float, float] | None = None
     width: int = 360
-    height: int | None = None
+    height: int = 230
 
     def packed(self) -> dict[str, Any]:
         """Return what the browser draws it from."""
@@ -155,7 +152,6 @@ class Lines(Panel):
         return self._fields("series") | {
             "names": list(self.series),
             "lengths": [len(each) for each in values],
-            "height": self.height or 0.62 * self.width,
             "data": b"".join(each.tobytes() for each in values),
         }
 
@@ -204,20 +200,13 @@ class Frame:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def packed(self) -> dict[str, Any]:
-        """Return what the browser draws it from; raise ValueError where that is too much."""
+        """Return what the browser draws it from."""
         panels = [each.packed() for each in self.panels]
-        size = sum(len(panel.get("data", b"")) for panel in panels)
-        if size > _LARGEST:
-            raise ValueError(
-                f"here are {size >> 20} MB to be shown, and a view shows {_LARGEST >> 20} MB at "
-                "most: give it smaller images"
-            )
         last = {name: max(0, count - 1) for name, count in self.counts.items()}
         return {"panels": panels, "says": self.says, "last": last}
 
     def figure(self) -> plots.Figure:
         """Return the frame for print, its rows as they are on the screen."""
-        self.packed()
         return plots.together(*(part for row in self._rows() for part in _broken(_figures(row))))
 
     def _rows(self) -> list[list[Panel]]:

@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from math import ceil
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -115,12 +116,12 @@ class Training(View):
         curves = self._progress
         curves.forget("starting")
         self.refresh()
-        own: dict[str, Callable[..., object]]
-        own, given = {"on_epoch": self.on_epoch, "on_step": self.on_step}, self._arguments
-        both = {name: _both(call, given.get(name)) for name, call in own.items()}
+        given = {"progress": False, **self._arguments}
+        given["on_epoch"] = _both(self.on_epoch, given.get("on_epoch"))
+        given["on_step"] = _both(self.on_step, given.get("on_step"))
         handle = None if is_shown(self) else display(self, display_id=True)
         try:
-            curves.history = self._fit(**{"progress": False, **given, **both})
+            curves.history = self._fit(**given)
         finally:
             curves.end()
             self.refresh()
@@ -159,13 +160,13 @@ class _Progress:
 
     def forget(self, state: str) -> None:
         """Begin anew, in a state that is said in words."""
-        self._sums = np.zeros((2, _POINTS * self.epochs))
+        self._seen: dict[int, list[float]] = {}
         self._new: list[tuple[int, Tensor]] = []
         self._drawn, self._state = 0.0, state
 
     def end(self) -> None:
         """Say whether the training came to its end."""
-        self._state = "stopped" if len(self._measured("val_loss")) < self.epochs else "done"
+        self._state = "stopped" if self._done < self.epochs else "done"
 
     def step(self, step: int, loss: Tensor) -> float:
         """Take in a step, and return how many seconds old the last picture is."""
@@ -177,26 +178,18 @@ class _Progress:
     def read(self) -> None:
         """Read the losses of the steps since the last picture."""
         self._drawn = time.monotonic()
-        if not self._new:
-            return
-        steps, losses = zip(*self._new, strict=True)
-        self._new = []
-        places = ((np.array(steps) - 1) * _POINTS // self.steps).clip(0, None)
-        fits = places < self._sums.shape[1]
-        values = torch.stack(losses).float().cpu().numpy()
-        np.add.at(self._sums[0], places[fits], values[fits])
-        np.add.at(self._sums[1], places[fits], 1)
+        new, self._new = self._new, []
+        losses = torch.stack([loss for _, loss in new]).tolist() if new else []
+        for (step, _), loss in zip(new, losses, strict=True):
+            self._seen.setdefault((step - 1) * _POINTS // self.steps, []).append(loss)
 
     def frame(self) -> Frame:
         """Return the curves as they are now."""
         part, lines = 1 / _POINTS, self._lines()
-        named = {"validation": "val_accuracy", "training": "train_accuracy"}
-        # In this order they have the colours that plots.curves gives them.
-        shares = {name: self._padded(self._measured(field)) for name, field in named.items()}
-        size: dict[str, Any] = {"width": 360, "height": 230}
+        shares = measured(self.history, "accuracy", self.epochs)
         panels = [
-            Lines(shares, title="accuracy", percent=True, scale="errors", **size),
-            Lines(self._losses(), title="loss", start=part, step=part, scale="log", **size),
+            Lines(shares, title="accuracy", percent=True, scale="errors"),
+            Lines(self._losses(), title="loss", start=part, step=part, scale="log"),
             Words(lines, prose=True, below=True),
         ]
         return Frame(panels, "; ".join(lines))
@@ -207,33 +200,35 @@ class _Progress:
 
     def _losses(self) -> dict[str, list[float]]:
         """Return the losses at every twentieth of an epoch, nan where there is none."""
-        sums, counts = self._sums
-        means = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
-        validation = np.full(len(sums), np.nan)
-        ends = self._measured("val_loss")
-        validation[_POINTS - 1 :: _POINTS][: len(ends)] = ends
-        return {"validation": validation.tolist(), "training": means.tolist()}
+        count, ends = _POINTS * self.epochs, measured(self.history, "loss", self.epochs)
+        validation = np.full(count, np.nan)
+        validation[_POINTS - 1 :: _POINTS] = ends["validation"][1:]
+        means = [fmean(self._seen.get(place, [np.nan])) for place in range(count)]
+        return {"validation": validation.tolist(), "training": means}
 
-    def _padded(self, values: list[float]) -> list[float]:
-        return [np.nan, *values, *[np.nan] * (self.epochs - len(values))]
-
-    def _measured(self, field: str) -> list[float]:
-        return getattr(self.history, field)[: self.epochs] if self.history else []
+    @property
+    def _done(self) -> int:
+        return min(self.history.epochs, self.epochs) if self.history else 0
 
     def _lines(self) -> list[str]:
         """Return where the training is, in words."""
-        done, history = len(self._measured("val_loss")), self.history
+        done, history = self._done, self.history
         lines = [f"{done} of {self.epochs} epochs: {self._state}"]
         if done and history is not None:
-            lines.append(
-                f"validation accuracy {percent(history.val_accuracy[-1])}, "
-                f"best {percent(max(history.val_accuracy))} after epoch {history.best_epoch}"
-            )
-            lines.append(
-                f"learning rate {history.learning_rate[-1]:.2g}, {sum(history.seconds):.1f} "
-                f"seconds, {history.samples_per_second[-1]:,.0f} images a second"
-            )
+            best = f"best {percent(max(history.val_accuracy))} after epoch {history.best_epoch}"
+            lines.append(f"validation accuracy {percent(history.val_accuracy[-1])}, {best}")
+            seconds = f"{sum(history.seconds):.1f} seconds"
+            speed = f"{history.samples_per_second[-1]:,.0f} images a second"
+            lines.append(f"learning rate {history.learning_rate[-1]:.2g}, {seconds}, {speed}")
         return lines
+
+
+def measured(history: History | None, what: str, last: int) -> dict[str, list[float]]:
+    """Return accuracy or loss of both splits after epochs 0…last, nan where none was measured."""
+    # In this order they have the colours that plots.curves gives them.
+    splits = {"validation": f"val_{what}", "training": f"train_{what}"}
+    found = {name: getattr(history, field, [])[:last] for name, field in splits.items()}
+    return {name: [np.nan, *each, *[np.nan] * (last - len(each))] for name, each in found.items()}
 
 
 def _length(model: nn.Module, digits: Digits, arguments: dict[str, Any]) -> tuple[int, int]:
@@ -244,10 +239,9 @@ def _length(model: nn.Module, digits: Digits, arguments: dict[str, Any]) -> tupl
     return given["epochs"], min(given.get("steps_per_epoch") or most, most)
 
 
-def _both(own: Callable[..., object], theirs: Callable[..., object] | None) -> Callable[..., None]:
+def _both(*calls: Callable[..., object] | None) -> Callable[..., None]:
     def call(*arguments: Any) -> None:
-        own(*arguments)
-        if theirs is not None:
-            theirs(*arguments)
+        for each in filter(None, calls):
+            each(*arguments)
 
     return call

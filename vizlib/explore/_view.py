@@ -85,11 +85,7 @@ class View(Explorer):
             return Frame([Words([str(error)])], str(error))
 
     def _packed(self, place: Place) -> dict[str, Any]:
-        try:
-            packed = self.frame(**place).packed()
-        except ValueError as error:  # more than a view shows
-            packed = Frame([Words([str(error)])], str(error)).packed()
-        return {"place": list(place.values()), **packed}
+        return {"place": list(place.values()), **self.frame(**place).packed()}
 
     def _reply(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         """Return the frames of some places."""

@@ -26,8 +26,9 @@ const AROUND = 190, // pixels of a window that a notebook takes for itself
 class SlidingView {
   constructor(state, { model, el }) {
     Object.assign(this, { state, model, el, version: 0, asked: null, peek: null, lit: null });
-    this.look = { packed: packedPalette(bytes(model.get("palette"))) };
-    this.isLine = model.get("is_line");
+    const { palette, isLine, knowsAll } = model.get("held");
+    this.look = { packed: packedPalette(bytes(palette)) };
+    Object.assign(this, { isLine, knowsAll });
     this.change = (name, value) => {
       model.set(name, value);
       this.tell(() => model.save_changes());
@@ -317,7 +318,7 @@ function render(state, { model, el }) {
   const dark = matchMedia("(prefers-color-scheme: dark)"),
     redress = () => view.refresh();
   dark.addEventListener("change", redress);
-  view.knowsAll = view.future.checked = model.get("knows_all");
+  view.future.checked = view.knowsAll;
   return () => {
     player.stop();
     resized.disconnect();

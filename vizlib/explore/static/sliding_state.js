@@ -9,12 +9,12 @@ const MODES = { zeros: "constant" }; // what an operation calls a layer's paddin
 
 export class SlidingState {
   constructor(model) {
-    const [kernels, depth, ...largest] = model.get("weight_shape"),
-      bias = floats(model.get("bias"));
-    Object.assign(this, { model, kernels, depth, largest, groups: model.get("groups") });
-    this.mode = model.get("mode");
-    [this.channels, ...this.size] = model.get("shape");
-    this.given = floats(model.get("weight"));
+    const { shape, weightShape, weight, groups, mode, choices, own, ...held } = model.get("held"),
+      [kernels, depth, ...largest] = weightShape,
+      bias = floats(held.bias);
+    Object.assign(this, { model, kernels, depth, largest, groups, mode, choices, own });
+    [this.channels, ...this.size] = shape;
+    this.given = floats(weight);
     this.bias = bias.length ? bias : null;
     this.read = new Map(); // image → what is read, and what torch and the next layers make of it
     this.made = null; // the last output that there was
@@ -34,13 +34,11 @@ export class SlidingState {
   }
 
   get setting() {
-    const choices = this.model.get("choices");
-    return Object.fromEntries(SETTINGS.map((name) => [name, choices[name][this.place(name)]]));
+    return Object.fromEntries(SETTINGS.map((name) => [name, this.choices[name][this.place(name)]]));
   }
 
   get isOwn() {
-    const own = this.model.get("own");
-    return SETTINGS.every((name) => own[name] === this.place(name));
+    return SETTINGS.every((name) => this.own[name] === this.place(name));
   }
 
   get isEdited() {
@@ -176,7 +174,7 @@ export class SlidingState {
 
   // The other place of a single slider at which the window fits, the nearest one for each slider.
   get mends() {
-    const choices = this.model.get("choices");
+    const { choices } = this;
     return ["dilation", "padding", "stride", "kernel"].flatMap((name) => {
       const fits = (one) => !faultOf(geometryOf(this.size, { ...this.setting, [name]: one }), this.mode);
       const distance = (i) => Math.abs(i - this.place(name));
