@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from math import isfinite
 from typing import Any
 
@@ -60,10 +60,9 @@ def backpropagation(
             f"rate must be above 0 and steps at least 1, but they were {rate:g} and {steps}"
         )
     rates = sorted({*_RATES, rate})
-    how: dict[str, Any] = {"target": target, "activation": activation}
-    take = functools.partial(arithmetic.backpropagation, inputs, **how)
+    take = partial(arithmetic.backpropagation, inputs, target=target, activation=activation)
 
-    @functools.cache
+    @cache
     def made(at: int) -> list[arithmetic.Backpropagation]:
         return _steps(take, neurons, rates[at], steps)
 

@@ -118,9 +118,7 @@ class _Comparison:
 
     def __post_init__(self) -> None:
         """Raise ValueError where the networks do not share their classes."""
-        _images.check_classes(
-            self.classes, next(iter(self.read(self.inputs[:1]).values())).shape[1]
-        )
+        _images.check_classes(self.classes, self.read(self.inputs[:1]).shape[-1])
         low, high = torch.tensor(self.ends)[:, :, None, None, None].unbind(1)
         self.shares = (self.inputs - low) / (high - low)
         seeded = torch.Generator().manual_seed(0)
@@ -160,18 +158,19 @@ class _Comparison:
         ]
         return [Slider("image", len(self.inputs)), *changes, Slider("along", list(_CHANGES))]
 
-    def show(self, sweep: Callable[..., Any], image: int, along: int, **at: int) -> Frame:
+    def show(self, sweep: Callable[..., Tensor], image: int, along: int, **at: int) -> Frame:
         """Return what is seen there."""
         name, (first, _, step, unit, _) = list(_CHANGES.items())[along]
         swept = sweep(image, name, *{**at, name: 0}.values())
         label = self.labels[image] if self.labels else None
         target = self._first_answer(image) if label is None else label
-        answers = {each: int(sweep[at[name]].argmax()) for each, sweep in swept.items()}
-        right = next(iter(answers.values())) if label is None else label
+        chances = swept[:, at[name]]
+        answers = chances.argmax(1).tolist()
+        right = answers[0] if label is None else label
         panels: list[Panel] = [
             Picture(self._picture(image, at.values()), title=f"image {image}, changed", width=142),
             Lines(
-                {each: sweep[:, target].tolist() for each, sweep in swept.items()},
+                dict(zip(self.models, swept[..., target].tolist(), strict=True)),
                 along=f"{name} ({unit})",
                 title=f"probability of {_images.class_name(self.classes, target)}",
                 start=first,
@@ -182,36 +181,31 @@ class _Comparison:
                 height=160,
             ),
         ]
-        verdicts = {each: self._verdict(each, answers[each], label) for each in swept}
+        verdicts = [self._verdict(*each, label) for each in zip(self.models, answers, strict=True)]
+        rows = enumerate(zip(chances, answers, verdicts, strict=True))
         panels += [
-            Bars(
-                sweep[at[name]],
-                label,
-                self.classes,
-                answers[each] != right,
-                title=verdicts[each],
-                below=not number,
-            )
-            for number, (each, sweep) in enumerate(swept.items())
+            Bars(one, label, self.classes, answer != right, title=verdict, below=not number)
+            for number, (one, answer, verdict) in rows
         ]
         if self.why:
             panels.append(Words([f"No page computes these answers: {self.why}."], below=True))
-        return Frame(panels, "; ".join(verdicts.values()))
+        return Frame(panels, "; ".join(verdicts))
 
-    def read(self, x: Tensor) -> dict[str, Tensor]:
-        """Return what each network makes of a batch, probabilities (N, K); all have the same K."""
+    def read(self, x: Tensor) -> Tensor:
+        """Return what the networks make of a batch, probabilities (M, N, K)."""
         few = x.split(max(1, _TOGETHER // x[0].numel()))
-        read = {
-            name: torch.cat([_probabilities(name, model, part) for part in few])
+        read = [
+            torch.cat([_probabilities(name, model, part) for part in few])
             for name, model in self.models.items()
-        }
-        if len({chances.shape for chances in read.values()}) > 1:
-            counts = ", ".join(f"{chances.shape[1]} from {n}" for n, chances in read.items())
+        ]
+        if len({each.shape for each in read}) > 1:
+            both = zip(read, self.models, strict=True)
+            counts = ", ".join(f"{each.shape[1]} from {name}" for each, name in both)
             raise ValueError(f"the networks must have the same classes, but there are {counts}")
-        return read
+        return torch.stack(read)
 
-    def sweep(self, image: int, along: str, *at: int) -> dict[str, Tensor]:
-        """Return the probabilities (B, K) at all places of one slider, where the others stand."""
+    def sweep(self, image: int, along: str, *at: int) -> Tensor:
+        """Return probabilities (M, B, K) at all B places of one slider, where the others stand."""
         low, high = self.ends[image]
         changes = self._changes(at) | {along: self.places[along]}
         return self.read(self._changed(image, changes) * (high - low) + low)
@@ -237,7 +231,7 @@ class _Comparison:
         return _images.as_pictures((changed * 255).round().to(torch.uint8))[0]
 
     def _first_answer(self, image: int) -> int:
-        return int(next(iter(self.read(self.inputs[image : image + 1]).values())).argmax())
+        return int(self.read(self.inputs[image : image + 1])[0].argmax())
 
     def _verdict(self, name: str, answer: int, label: int | None) -> str:
         verdict = "" if label is None else ", right" if answer == label else ", wrong"

@@ -147,8 +147,7 @@ class _Steps(Explorer):
             "own": own,
         }
         reads = [self._packed(place.get("image", 0))]
-        unchanged: dict[str, Any] = {"weights": {}, "pixels": {}}
-        canvas = _Canvas(held=held, reads=reads, edits=unchanged, **{**own, **place})
+        canvas = _Canvas(held=held, reads=reads, edits={"weights": {}, "pixels": {}}, **own | place)
         super().__init__(f"convolution({kernels.name})", sliders, canvas)
 
     def figure(self) -> plots.Figure:
