@@ -270,7 +270,11 @@ def test_images_that_are_too_many_are_told(lenet, images, monkeypatch):
             ValueError,
             r"Linear fails on images of the shape \(1, 1, 5, 5\): .*recorded; either its layers do",
         ),
-        ((..., torch.zeros(28, 28), [1, 2]), ValueError, "one for each image, 1, but were 2; cut"),
+        (
+            (..., torch.zeros(28, 28), [1, 2]),
+            ValueError,
+            r"image, 1, but had the shape \(2,\); cut",
+        ),
         ((nn.Sequential(), torch.zeros(5, 5)), ValueError, "Sequential has no layer to look into"),
     ],
 )

@@ -287,16 +287,18 @@ def test_a_view_follows_a_training_that_somebody_else_starts():
 
 
 @pytest.mark.parametrize(
-    ("images", "first"),
+    "given",
     [
-        (torch.rand(40, 3, 8, 8), nn.Conv2d(3, 4, 3)),
-        (torch.rand(40, 2, 38), nn.Conv1d(2, 4, 3)),
-        (torch.randint(0, 256, (40, 8, 8), dtype=torch.uint8), nn.Conv2d(1, 4, 3)),
+        lambda: (torch.rand(40, 3, 8, 8), nn.Conv2d(3, 4, 3)),
+        lambda: (torch.rand(40, 2, 38), nn.Conv1d(2, 4, 3)),
+        lambda: (torch.randint(0, 256, (40, 8, 8), dtype=torch.uint8), nn.Conv2d(1, 4, 3)),
     ],
+    ids=["colours", "signals", "bytes"],
 )
-def test_images_and_labels_of_ones_own_are_learnt(images, first):
+def test_images_and_labels_of_ones_own_are_learnt(given):
     """Bright images are a cat: whoever mixes images and labels up, or normalizes twice, fails."""
     torch.manual_seed(0)
+    images, first = given()
     labels = ["cat" if i % 3 else "dog" for i in range(40)]
     bright = torch.tensor([label == "cat" for label in labels]).reshape(
         -1, *[1] * (images.dim() - 1)
@@ -309,9 +311,9 @@ def test_images_and_labels_of_ones_own_are_learnt(images, first):
     model = nn.Sequential(first, nn.Flatten(), nn.LazyLinear(2))
     seen, x = [], data.normalize(images) if images.dtype == torch.uint8 else images
     model(x[:1])
-    model[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].detach().clone()))
-    given = {"epochs": 10, "batch_size": 4, "device": "cpu", "progress": False}
-    view = explore.training(model, (images, labels), classes=["cat", "dog"], **given)
+    model[0].register_forward_pre_hook(lambda _, read: seen.append(read[0].detach().clone()))
+    how = {"epochs": 10, "batch_size": 4, "device": "cpu", "progress": False}
+    view = explore.training(model, (images, labels), classes=["cat", "dog"], **how)
     history = view.start()
     assert view._progress.steps == 9
     assert model.classes == ["cat", "dog"]
