@@ -155,7 +155,9 @@ class Batches:
     def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         # index_select copies whole images: seven times as fast as images[rows], which looks at
         # every pixel by itself.
-        images = _as_fractions(self.images.index_select(0, rows))
+        images = self.images.index_select(0, rows)
+        if not images.is_floating_point():  # somebody's own images are floats as they should be
+            images = _as_fractions(images)
         if self.augment:
             images = self.augment(images, self.generator)
         # The whole batch is changed before it is dealt out: random numbers stay in step in
