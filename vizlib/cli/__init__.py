@@ -170,15 +170,13 @@ def measure(
     network = _console.trained(model, weights).to(pick_device("cpu" if no_gpu else device))
     digits = data_sets.load(data)
     metrics = evaluate(network, digits, first=first, batch_size=test_batch_size)
-    confusion = metrics.confusion.tolist()
-    tested = sum(map(sum, confusion))
     facts = {
         "network": model,
         "data": digits.name,
-        "images": tested,
+        "images": int(metrics.confusion.sum()),
         "accuracy": metrics.accuracy,
         "loss": metrics.loss,
-        "confusion": confusion,
+        "confusion": metrics.confusion.tolist(),
     }
     if out:
         facts["picture"] = _console.save_picture(plots.confusion(metrics), out)

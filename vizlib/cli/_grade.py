@@ -23,27 +23,19 @@ def grade(
     """Make a table of who has answered what, from the files that students handed in.
 
     Every answer is judged again. Functions are not run: what the student's own notebook found
-    stands, and their text is in the file.
+    stands, and their text is in the file. A file that is something else is named on stderr and left
+    out.
 
     \b
       python -m vizlib grade handed_in
     """  # noqa: D301
-    points = graded(folder)
-    _console.show(points, as_table(points), as_json=as_json)
-
-
-def graded(folder: Path) -> dict[str, dict[str, dict[str, int]]]:
-    """Who → lesson → how many exercises are right, of how many, and predictions likewise.
-
-    A file that is something else is named on stderr and left out. Raises ValueError for a folder
-    without any.
-    """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: name the one with the students' answers*.json")
     found = dict(_read(folder))
     if not found:
         raise ValueError(f"there is no file of lessons.summary() in {folder}: answers*.json")
-    return {name: _points(handed) for name, handed in found.items()}
+    points = {name: _points(handed) for name, handed in found.items()}
+    _console.show(points, as_table(points), as_json=as_json)
 
 
 def _read(folder: Path) -> Iterator[tuple[str, HandIn]]:
@@ -62,6 +54,7 @@ def _read(folder: Path) -> Iterator[tuple[str, HandIn]]:
 
 
 def _points(handed: HandIn) -> dict[str, dict[str, int]]:
+    """Lesson → how many exercises are right, of how many, and predictions likewise."""
     from vizlib import lessons
 
     return {
