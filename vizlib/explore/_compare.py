@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from vizlib import data, models, words
 from vizlib.explore import _images
-from vizlib.explore._contents import graph
 from vizlib.explore._explorer import script
 from vizlib.explore._panels import Bars, Frame, Lines, Panel, Picture, Words
 from vizlib.explore._program import NotComputableError, program
@@ -242,7 +241,7 @@ def _packed(name: str, model: nn.Module, x: Tensor) -> dict[str, Any]:
     """Return a network for a page; raise NotComputableError where that cannot compute it."""
     with models.eval_mode(model), torch.no_grad():
         found = program(model, models.as_input(model, x))
-    return {"name": name, "program": graph(found), "weights": found.packed(np.float32)}
+    return {"name": name, "program": found.graph(), "weights": found.packed(np.float32)}
 
 
 def _ends(image: Tensor) -> tuple[float, float]:

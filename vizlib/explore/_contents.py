@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from vizlib import capture, data, models
 from vizlib.explore._explorer import script
 from vizlib.explore._panels import palette
-from vizlib.explore._program import NotComputableError, Program, program
-from vizlib.explore._recordings import LARGEST, Recordings, plain, refusal
+from vizlib.explore._program import NotComputableError, program
+from vizlib.explore._recordings import LARGEST, Recordings, probabilities, refusal
 from vizlib.words import counted
 
 _COMPARED = 10  # images whose answers are held against torch's
@@ -41,7 +41,7 @@ def contents(
         computed, why = {}, str(error)
     if not computed:
         computed = {**_layers(recordings[0]), "isComputed": False, "why": why}
-    count = 0 if (chances := recordings.probabilities(0)) is None else len(chances)
+    count = 0 if (chances := probabilities(recordings[0])) is None else len(chances)
     return {
         "title": recordings.name,
         "palette": palette(),
@@ -79,7 +79,7 @@ def _exported(model: nn.Module, few: Tensor, sets: int) -> dict[str, Any]:
     stages = sum(not step.get("hidden") for step in found.steps)
     return {
         "isComputed": True,
-        "program": graph(found),
+        "program": found.graph(),
         "weights": found.packed(np.float16 if is_half else np.float32),
         "half": is_half,
         "outputs": [output.numpy().tobytes() for output in outputs],
@@ -105,12 +105,6 @@ def _scores(output: Any) -> Tensor:
     if not isinstance(output, Tensor):
         raise NotComputableError(f"the network gives a {type(output).__name__}, not one tensor")
     return output.float().cpu()
-
-
-def graph(found: Program) -> dict[str, Any]:
-    """Return the steps of a network for the browser."""
-    steps = {"input": "input", "steps": found.steps, "output": found.output}
-    return {**steps, "tensors": found.tensors}
 
 
 def _layers(recording: capture.Recording) -> dict[str, Any]:
@@ -163,7 +157,7 @@ def made(
 
 def _packed(values: Tensor) -> dict[str, Any]:
     shape = list(values.shape) if values.dim() > 1 else [1, values.numel()]
-    return {"shape": shape, "values": plain(values).contiguous().cpu().numpy().tobytes()}
+    return {"shape": shape, "values": capture.real(values).contiguous().cpu().numpy().tobytes()}
 
 
 def _images(inputs: Tensor) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -69,85 +68,63 @@ _SAME = {
 }
 # These give the same values in another shape, which the pass has told.
 _RESHAPES = {"view", "reshape", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
-# Arguments that change nothing here, as long as they are off or at their usual value.
-_WITHOUT_EFFECT = {"inplace", "_stacklevel", "return_indices", "antialias", "dtype", "p"}
-_WITHOUT_EFFECT |= {"momentum", "training", "memory_format", "recompute_scale_factor"}
 
 
 class NotComputableError(ValueError):
     """A page cannot compute this network; the message says which layer, and why."""
 
 
-@dataclass
 class Program:
-    """A network's steps, each a dict for JSON, and the values of its tensors, in one row."""
+    """A network's steps, each a dict for JSON, and the values of its tensors, in one row.
 
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    tensors: list[dict[str, Any]] = field(default_factory=list)
-    values: list[np.ndarray] = field(default_factory=list)
-    output: str = ""
+    A layer that changes nothing becomes a step as well.
+    """
+
+    def __init__(self, found: capture.Program) -> None:
+        """Go through the steps in order; raise NotComputableError where a page knows one not."""
+        self.steps: list[dict[str, Any]] = []
+        self.tensors: list[dict[str, Any]] = []
+        self.values: list[np.ndarray] = []
+        self._found = found
+        self._waiting = list(found.stages.items())
+        self._named: dict[str, str] = {"input": "input"}  # a step → the last stage that gave it
+        self._numbers: dict[str, int] = {}
+        self._pass_on()
+        for step in found.steps.values():
+            self._add(step)
+        self.output = self._named[found.outputs[0]] if found.outputs else ""
+
+    def graph(self) -> dict[str, Any]:
+        """Return all but the values."""
+        steps = {"input": "input", "steps": self.steps, "output": self.output}
+        return {**steps, "tensors": self.tensors}
 
     def packed(self, dtype: type[np.floating]) -> bytes:
         """Return all weights, one after the other."""
         return b"".join(each.astype(dtype).tobytes() for each in self.values)
 
-
-def program(model: nn.Module, x: Tensor) -> Program:
-    """Return what `model`, in its present mode, computes of an image x (1, C, H, W).
-
-    Raises NotComputableError, in one sentence, where a page could not compute it.
-    """
-    found = capture.program(model, x)
-    _refuse_changing_constants(found, capture.program(model, torch.zeros_like(x)))
-    return _Export(found).program
-
-
-def _refuse_changing_constants(one: capture.Program, other: capture.Program) -> None:
-    """Raise where a tensor that is no parameter depends on the image, by ways nobody sees."""
-    for name, values in one.tensors.items():
-        twin = other.tensors.get(name)
-        if twin is None or twin.shape != values.shape or not torch.equal(twin, values):
-            raise NotComputableError(
-                f"the network reads {name} as if it were a constant, but it is another one for "
-                "another image, and a page cannot see how it is made"
-            )
-
-
-class _Export:
-    """Goes through the steps in order; a layer that changes nothing becomes a step as well."""
-
-    def __init__(self, found: capture.Program) -> None:
-        self.found, self.program = found, Program()
-        self.waiting = list(found.stages.items())
-        self.named: dict[str, str] = {"input": "input"}  # a step → the last stage that gave it
-        self.numbers: dict[str, int] = {}
-        self._pass_on()
-        for step in found.steps.values():
-            self._add(step)
-        self.program.output = self.named[found.outputs[0]] if found.outputs else ""
-
     def _add(self, step: capture.Step) -> None:
-        name = next((stage for stage, own in self.waiting if own == step.name), step.name)
-        self.waiting = [(stage, own) for stage, own in self.waiting if stage != name]
+        name = next((stage for stage, own in self._waiting if own == step.name), step.name)
+        self._waiting = [(stage, own) for stage, own in self._waiting if stage != name]
         operation, options = self._told(step)
         self._write(name, operation, options)
-        self.named[step.name] = name
+        self._named[step.name] = name
         self._pass_on()
 
     def _pass_on(self) -> None:
         """Write the layers that come next and give what was there already."""
-        while self.waiting and self.waiting[0][1] in self.named:
-            stage, own = self.waiting.pop(0)
-            self._write(stage, "identity", {"input": {"stage": self.named[own]}})
-            self.named[own] = stage
+        while self._waiting and self._waiting[0][1] in self._named:
+            stage, own = self._waiting.pop(0)
+            self._write(stage, "identity", {"input": {"stage": self._named[own]}})
+            self._named[own] = stage
 
     def _write(self, name: str, operation: str, options: dict[str, Any]) -> None:
         if name == "input":
             raise NotComputableError("a page calls its image 'input', and so is a layer called")
         step = {"name": name, "operation": operation, "options": options}
         # What lies between the layers is computed, and not shown.
-        hidden = {} if name in self.found.stages else {"hidden": True}
-        self.program.steps.append(step | hidden)
+        hidden = {} if name in self._found.stages else {"hidden": True}
+        self.steps.append(step | hidden)
 
     # --- Arguments -------------------------------------------------------------------------
 
@@ -166,18 +143,15 @@ class _Export:
             return "transpose", {"input": self._value(first), "dim0": -2, "dim1": -1}
         if operation not in _PARAMETERS:
             raise NotComputableError(f"a page cannot compute {operation} (the layer {step.name})")
-        return operation, self._named(step, _PARAMETERS[operation].split())
+        return operation, self._options(step, _PARAMETERS[operation].split())
 
-    def _named(self, step: capture.Step, names: Sequence[str]) -> dict[str, Any]:
-        given = dict(zip(names, step.arguments, strict=False))
-        if step.operation in {"mean", "sum", "amax"} and len(step.arguments) > len(names):
-            given["dim"] = step.arguments[1:]
-        given |= step.options
+    def _options(self, step: capture.Step, names: Sequence[str]) -> dict[str, Any]:
+        given = dict(zip(names, step.arguments, strict=False)) | step.options
         _refuse_chance(step, given)
         return {
             name: self._value(value)
             for name, value in given.items()
-            if name in names and name not in _WITHOUT_EFFECT and value is not None
+            if name in names and value is not None
         }
 
     def _value(self, value: Any) -> Any:
@@ -193,33 +167,47 @@ class _Export:
         raise NotComputableError(f"a page cannot compute with a {type(value).__name__}")
 
     def _reference(self, value: capture.Value) -> dict[str, Any]:
-        if value in self.found.tensors:
+        if value in self._found.tensors:
             return {"tensor": self._number(value)}
-        if value in self.named:
-            return {"stage": self.named[value]}
-        return {"stage": self._part(value)}
+        if value not in self._named:
+            raise NotComputableError(f"a page cannot compute {value}, one of several results")
+        return {"stage": self._named[value]}
 
     def _number(self, name: str) -> int:
         """Return the number of a tensor of the network's own, which the page then holds."""
-        if name not in self.numbers:
-            tensor = self.found.tensors[name]
+        if name not in self._numbers:
+            tensor = self._found.tensors[name]
             values = tensor.detach().cpu()
             if values.is_complex() or values.is_quantized:
                 raise NotComputableError(f"a page cannot compute with {values.dtype}, as {name} is")
-            at = sum(each.size for each in self.program.values)
+            at = sum(each.size for each in self.values)
             # Only what learns has a name there.
             learns = {"parameter": str(name)} if tensor.requires_grad else {}
-            self.program.tensors.append({"shape": list(values.shape), "at": at, **learns})
-            self.program.values.append(values.float().numpy().ravel())
-            self.numbers[name] = len(self.numbers)
-        return self.numbers[name]
+            self.tensors.append({"shape": list(values.shape), "at": at, **learns})
+            self.values.append(values.float().numpy().ravel())
+            self._numbers[name] = len(self._numbers)
+        return self._numbers[name]
 
-    def _part(self, value: capture.Value) -> str:
-        """Write the step that takes one of the parts that a step has cut its input into."""
-        base, _, number = value.removesuffix("]").partition("[")
-        if base == "input":
-            raise NotComputableError("a page has one image, but the network takes several inputs")
-        raise NotComputableError(f"a page cannot compute part {number} of {base}")
+
+def program(model: nn.Module, x: Tensor) -> Program:
+    """Return what `model`, in its present mode, computes of an image x (1, C, H, W).
+
+    Raises NotComputableError, in one sentence, where a page could not compute it.
+    """
+    found = capture.program(model, x)
+    _refuse_changing_constants(found, capture.program(model, torch.zeros_like(x)))
+    return Program(found)
+
+
+def _refuse_changing_constants(one: capture.Program, other: capture.Program) -> None:
+    """Raise where a tensor that is no parameter depends on the image, by ways nobody sees."""
+    for name, values in one.tensors.items():
+        twin = other.tensors.get(name)
+        if twin is None or twin.shape != values.shape or not torch.equal(twin, values):
+            raise NotComputableError(
+                f"the network reads {name} as if it were a constant, but it is another one for "
+                "another image, and a page cannot see how it is made"
+            )
 
 
 def _refuse_chance(step: capture.Step, given: dict[str, Any]) -> None:
