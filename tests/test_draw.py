@@ -12,6 +12,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from figures import holds
 from PIL import Image
 from torch import nn
 
@@ -73,14 +74,13 @@ def shown(view):
     """The pictures beside the network, by name, as they were sent."""
     return {
         step["name"]: np.frombuffer(step["pixels"], np.uint8).reshape(step["shape"])
-        for step in view._front.steps
+        for step in view._drop.steps
     }
 
 
 def looked_at(view):
     """What the network looks at, as grey values 0…255 (28, 28)."""
-    seen = view.input if hasattr(view, "input") else view._network.input
-    return ((seen[0, 0] * 0.3081 + 0.1307) * 255).round().numpy()
+    return ((view.input[0, 0] * 0.3081 + 0.1307) * 255).round().numpy()
 
 
 def put(view, ink):
@@ -96,7 +96,7 @@ def hand(view, content, name="photo.png", part=1 << 20, ticket="1"):
     parts = [content[start : start + part] for start in range(0, len(content), part)]
     for each in parts:
         message = {"ticket": ticket, "parts": len(parts), "name": name}
-        view._front._handle_custom_msg(message, [memoryview(each)])
+        view._drop._handle_custom_msg(message, [memoryview(each)])
 
 
 # --- From ink to 28×28 ------------------------------------------------------------------------
@@ -222,11 +222,11 @@ def test_a_file_in_parts_is_read_as_by_hand(lenet, photograph):
     chances = answer_of(lenet, prepared.image)
     assert int(chances.argmax()) == 1
     np.testing.assert_array_equal(looked_at(view), prepared.image)
-    torch.testing.assert_close(view._network.probabilities, chances)
+    torch.testing.assert_close(view.probabilities, chances)
     assert list(shown(view)) == [*handwriting.STEPS, "mean 1 of scikit-learn's digits"]
     for name in ("scaled to 20", "centred by mass"):
         np.testing.assert_array_equal(shown(view)[name], prepared.steps[name])
-    assert view._front.answered == 1
+    assert view._drop.answered == 1
 
 
 def test_the_mean_is_that_of_the_class(lenet, photograph):
@@ -240,7 +240,7 @@ def test_the_mean_is_that_of_the_class(lenet, photograph):
 def test_large_steps_are_sent_small_with_their_true_size(lenet):
     paper = np.full((600, 300), 230, np.uint8)
     paper[100:500, 140:160] = 30
-    step = explore.upload(lenet, paper)._front.steps[0]
+    step = explore.upload(lenet, paper)._drop.steps[0]
     assert (step["name"], step["size"], list(step["shape"])) == ("grey", [600, 300], [140, 70])
     assert len(step["pixels"]) == 140 * 70
     small = np.frombuffer(step["pixels"], np.uint8).reshape(140, 70)
@@ -261,22 +261,31 @@ def test_what_cannot_be_read_is_one_sentence_and_the_last_picture_stays(
     view = explore.upload(lenet, photograph)
     before, image = shown(view), looked_at(view)
     hand(view, content)
-    assert re.match(words, view._front.error)
-    assert view._front.answer.startswith("Read as 1")
+    assert re.match(words, view._drop.error)
+    assert view._drop.answer.startswith("Read as 1")
     np.testing.assert_array_equal(looked_at(view), image)
     assert shown(view).keys() == before.keys()
     hand(view, photograph, ticket="2")
-    assert view._front.error == ""
-    assert view._front.answered == 2
+    assert view._drop.error == ""
+    assert view._drop.answered == 2
 
 
 def test_a_file_that_broke_off_is_forgotten(lenet, photograph):
     view = explore.upload(lenet)
     message = {"ticket": "1", "parts": 2, "name": "half.png"}
-    view._front._handle_custom_msg(message, [memoryview(photograph[:50])])
-    assert view._front.answered == 0
+    view._drop._handle_custom_msg(message, [memoryview(photograph[:50])])
+    assert view._drop.answered == 0
     hand(view, photograph, ticket="2", part=100)
-    assert view._front.answer.startswith("Read as 1")
+    assert view._drop.answer.startswith("Read as 1")
+
+
+def test_what_is_drawn_over_a_photograph_is_read_in_its_place(lenet, photograph, seven):
+    view = explore.upload(lenet, photograph)
+    put(view, seven)
+    assert view.answer.startswith("read as 7")
+    np.testing.assert_array_equal(view.prepared.image, handwriting.from_ink(seven).image)
+    drawn = plots.steps({"drawn": view.drawing, **view.prepared.steps}).pixels()
+    assert holds(view.figure().pixels(), drawn)
 
 
 def test_a_path_is_read_and_a_wrong_one_raises(lenet, photograph, tmp_path):
@@ -304,7 +313,7 @@ def view(request, lenet, seven, photograph):
 
 
 def test_it_says_what_it_is(view):
-    name, digit = ("draw", 7) if hasattr(view, "drawing") else ("upload", 1)
+    name, digit = ("upload", 1) if view.is_given else ("draw", 7)
     assert repr(view).startswith(f"{name}(lenet, read as {digit}, P{digit} ")
     bundle = view._repr_mimebundle_()
     assert bundle["text/plain"] == repr(view)
@@ -315,7 +324,7 @@ def test_it_says_what_it_is(view):
 
 def test_the_figure_shows_the_steps_above_the_layers(lenet, view):
     whole = view.figure().pixels()
-    if hasattr(view, "drawing"):
+    if not view.is_given:
         above = plots.steps({"drawn": view.drawing, **view.prepared.steps}).pixels()
     else:
         mean = {"mean 1 of scikit-learn's digits": _upload.mean_digits()[1][1]}
@@ -333,7 +342,7 @@ def test_a_page_opens_with_the_digit(lenet, view, opened):
     page = opened(view)
     with torch.no_grad():
         page.reads(lenet(data.normalize(image))[0], 0.05)
-    assert f"It reads {7 if hasattr(view, 'drawing') else 1}" in page.text(".answer")
+    assert f"It reads {1 if view.is_given else 7}" in page.text(".answer")
     assert page.complaints == []
 
 

@@ -357,7 +357,7 @@ def test_each_has_a_name_a_state_and_a_picture(views, rivals, images, labels):
 
 def test_a_page_that_would_be_too_large_is_refused(rivals, images, tmp_path, monkeypatch):
     view = explore.compare(rivals, images)
-    monkeypatch.setattr("vizlib.explore._view._LARGEST", 1 << 14)
+    monkeypatch.setattr("vizlib.explore._explorer.LARGEST", 1 << 14)
     with pytest.raises(ValueError, match=r"page of compare\(MLP, LeNet\) .* than 0 MB"):
         view.to_html(tmp_path / "page.html", recorded=True)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,6 @@ winner's score would be without each channel.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,9 @@ from vizlib import arithmetic, data, plots
 from vizlib.explore._images import as_classes, as_labels
 from vizlib.explore._network import PAD, Network, prepared
 from vizlib.explore._place import Place, opened
-from vizlib.explore._recordings import Recordings, maps_of, probabilities, strongest
-from vizlib.words import counted, listed, short
+from vizlib.explore._recordings import Recordings, maps_of, probabilities, refusal, strongest
+from vizlib.explore._sliders import Slider
+from vizlib.words import counted, short
 
 
 def layers(
@@ -101,9 +101,10 @@ def pixel(
     'model=lenet image=0 layer=pool2 channel=5 pixel=3,0 strength=1 scale=layer beside=none'
     """
     recordings, labels = _recorded(model, images, None, classes)
-    place = opened(recordings, state)
-    if "channel=" not in (state or "") and place.channels > 1:
-        place = replace(place, channel=strongest(_maps(recordings[place.image], place))[0])
+    place = (image, layer, channel, *_), _ = opened(recordings, state)
+    if "channel=" not in (state or "") and channel.count > 1:
+        maps = maps_of(recordings[image.index][recordings.names[layer.index]])
+        place = opened(recordings, f"{state or ''} channel={strongest(maps)[0]}")
     name = f"pixel({recordings.name}, {counted(len(recordings), 'image')})"
     return Network(recordings, name, place, way_back, labels=labels)
 
@@ -187,21 +188,15 @@ def draw(
 def overview(view: Network) -> plots.Figure:
     """Return the image, the maps of the layer, and the probabilities, also as they were before."""
     place, changed = view.where, view.recording()
-    maps = _maps(changed, place)
-    peak = max(float(stage.output.abs().max()) for stage in changed.values() if _is_real(stage))
-    mosaic = plots.feature_maps(
-        maps.flatten() if maps[0].numel() == 1 else maps,
-        scale=(peak or 1.0) if place.scale == "network" else place.scale,
-        title=place.layer,
-        highlight=place.channel,
-    )
+    network = plots.largest(stage.output for stage in changed.values() if not refusal(stage)) or 1.0
+    scale = network if place.scale == "network" else place.scale
+    maps, chosen = _maps(changed, place), place.channel
+    row = [plots.feature_maps(maps, scale=scale, title=place.layer, highlight=chosen)]
     if place.beside is not None:
-        other = _maps(view.recordings[place.beside], place)
+        maps = _maps(view.recordings[place.beside], place)
         title = f"{place.layer}, image {place.beside}"
-        beside = [plots.feature_maps(other, title=title, highlight=place.channel)]
-    else:
-        beside = []
-    return plots.together([_image(view), mosaic, *beside], _bars(view))
+        row.append(plots.feature_maps(maps, title=title, highlight=chosen))
+    return plots.together([_image(view), *row], _bars(view))
 
 
 def _image(view: Network) -> plots.Figure:
@@ -215,19 +210,17 @@ def _image(view: Network) -> plots.Figure:
 
 def _bars(view: Network) -> list[plots.Figure]:
     """Return the probabilities, those of the whole network first where it is changed."""
-    classes = view.recordings.classes or None
-    label = view.labels[view.where.image] if view.labels and not view.is_drawn else None
+    is_labelled = view.labels and not view.is_drawn
+    look: dict[str, Any] = {
+        "label": view.labels[view.where.image] if is_labelled else None,
+        "classes": view.recordings.classes or None,
+    }
     after = view.probabilities
-    if after is None:
-        return []
-    whole = view.recording(whole=True) if view.changes else None
-    bars = (
-        {"whole network": probabilities(whole), "changed network": after} if whole else {"": after}
-    )
-    return [
-        plots.probabilities(chances, label=label, classes=classes, title=title or None)
-        for title, chances in bars.items()
-    ]
+    if after is None or not view.changes:
+        return [] if after is None else [plots.probabilities(after, **look)]
+    before = probabilities(view.recording(whole=True))
+    bars = {"whole network": before, "changed network": after}
+    return [plots.probabilities(each, title=title, **look) for title, each in bars.items()]
 
 
 def way_back(view: Network) -> plots.Figure:
@@ -257,20 +250,16 @@ def _difference(recordings: Sequence[Any], place: Place) -> plots.Figure:
     if one.dim() > 1:
         one, other = one[place.channel], other[place.channel]
     first, second = f"image {place.image}", f"image {place.beside}"
+    if one.dim() == 1:
+        return plots.feature_maps(one - other, title=f"{place.layer}: {first} − {second}")
     title = (
         f"{place.layer}, channel {place.channel}: {first} (0), {second} (1) and the difference (2)"
     )
-    if one.dim() == 1:
-        return plots.feature_maps(one - other, title=f"{place.layer}: {first} − {second}")
     return plots.feature_maps(torch.stack([one, other, one - other]), columns=3, title=title)
 
 
 def _maps(recording: Any, place: Place) -> Tensor:
     return maps_of(recording[place.layer])
-
-
-def _is_real(stage: Any) -> bool:
-    return bool(stage.output.numel()) and not stage.output.is_complex()
 
 
 # --- What a door is given -------------------------------------------------------------------
@@ -285,18 +274,9 @@ def _recorded(
 
 def _channels(recordings: Recordings, name: str, given: int | Sequence[int]) -> list[int]:
     """Return the channels of a layer that `off` names; raise ValueError for what is not there."""
-    names = recordings.names
-    if name not in names:
-        raise ValueError(f"off names the layer {name!r}, but {recordings.name} has {listed(names)}")
-    count = recordings.shape(names.index(name))[0]
-    channels = [given] if isinstance(given, int) else [int(channel) for channel in given]
-    for channel in channels:
-        if not 0 <= channel < count:
-            raise ValueError(
-                f"off names channel {channel} of {name}, but its channels are numbered "
-                f"from 0 to {count - 1}"
-            )
-    return channels
+    layer = Slider("layer", recordings.names).at(name)
+    channel = Slider("channel", recordings.shapes[layer.index][0])
+    return [channel.at(str(number)).index for number in np.atleast_1d(given)]
 
 
 def _as_drawing(drawing: Any) -> np.ndarray:

@@ -15,9 +15,9 @@ from vizlib import models, plots
 from vizlib.explore._doors import overview
 from vizlib.explore._explorer import Explorer, script
 from vizlib.explore._images import as_classes, check_model
-from vizlib.explore._network import MODULES, Network, _Network
+from vizlib.explore._network import MODULES, Front, Network
 from vizlib.explore._panels import Frame, Lines, Maps
-from vizlib.explore._place import WORDS, Place, opened
+from vizlib.explore._place import NONE, WORDS, opened
 from vizlib.explore._recordings import Recordings
 from vizlib.explore._sliders import Slider, encodable, read, written
 from vizlib.explore._training import measured
@@ -151,7 +151,7 @@ class _Past(Recordings):
 
     def at(self, epoch: int) -> _Past:
         """Return itself with the weights of an epoch."""
-        if epoch != self._epoch and len(self):
+        if epoch != self._epoch:
             self._load(epoch)
             self._epoch = epoch
             self._kept.clear()
@@ -163,7 +163,7 @@ class _Past(Recordings):
             yield self.at(epoch).model
 
 
-class _Canvas(_Network):
+class _Canvas(Front):
     """The canvas of both; what is above the network is painted by static/epochs.js."""
 
     _esm = script(
@@ -196,7 +196,10 @@ class _Epochs(Network):
     @property
     def state(self) -> str:
         """The epoch and the channel, and what else is not as it was when the view was new."""
-        usual, here = Place(self._recordings, self._first).words(), self.where.words()
+        sliders, _ = opened(self._recordings, written({"layer": self._first}))
+        usual = {"pixel": NONE} | {slider.name: slider.word for slider in sliders}
+        here = self.words()
+        del here["model"]
         known = {"channel", "image"} if len(self._recordings) > 1 else {"channel"}
         names = sorted(here, key=lambda name: name != "channel")
         told = {name: here[name] for name in names if name in known or here[name] != usual[name]}
@@ -223,7 +226,7 @@ class _Epochs(Network):
 
     def _release(self) -> None:
         super()._release()
-        del self._training
+        del self._training, self._past
 
 
 def _network(history: History, model: nn.Module | None) -> nn.Module:

@@ -7,7 +7,7 @@ import html
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,6 +17,7 @@ import ipywidgets
 
 from vizlib import files, plots
 from vizlib.explore._lifetime import hold_weakly, parts, show, weakly
+from vizlib.explore._recordings import LARGEST
 from vizlib.explore._sliders import Slider, encodable, grid, links, written
 
 STATIC = Path(__file__).parent / "static"
@@ -29,48 +30,6 @@ def script(*names: str) -> str:
     Neither a widget nor a page from the disk may import another file.
     """
     return "\n".join(_IMPORT.sub("", (STATIC / name).read_text("utf-8")) for name in names)
-
-
-class Pictured(ipywidgets.Box):
-    """A widget that leaves its figure to readers without a kernel.
-
-    It is freed when nobody holds it any more, and `close()` frees at once all that it is made of.
-    """
-
-    def __init__(self, name: str, *arguments: Any, **more: Any) -> None:
-        """Hold no more than others do; `name` is what the view says of itself."""
-        super().__init__(*arguments, **more)
-        self._name = encodable(name)
-        hold_weakly(self)
-
-    def figure(self) -> plots.Figure:
-        """Return the view as it is now as a figure for print."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Free the view with all that it holds, and take it off the page."""
-        if self.comm is None or sys.is_finalizing():
-            return
-        for part in list(parts(self)):
-            part.close()
-        self._release()
-        super().close()
-
-    def _release(self) -> None:
-        """Let go of what is large."""
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        show(self)
-        try:
-            picture = self.figure().to_png()
-        except ValueError:  # a network that diverged has values without a colour
-            return bundle
-        return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
-
-    def __repr__(self) -> str:
-        """Return what is shown."""
-        return self._name
 
 
 class Canvas(anywidget.AnyWidget):
@@ -88,19 +47,54 @@ class Canvas(anywidget.AnyWidget):
         super().send(encodable(content), buffers)
 
 
-class Explorer(Pictured, ipywidgets.VBox):
-    """Sliders over a canvas."""
+class Explorer(ipywidgets.VBox):
+    """Sliders over a canvas, and a figure for readers without a kernel.
+
+    It is freed when nobody holds it any more, and `close()` frees at once all that it is made of.
+    """
 
     def __init__(self, name: str, sliders: Sequence[Slider], canvas: Canvas) -> None:
-        """Link the sliders to the canvas in the browser."""
-        self._canvas, self._sliders = canvas, list(sliders)
-        self._page_sliders = self._sliders  # those that a page puts above the canvas
+        """Link the sliders to the canvas in the browser; `name` is what the view says of itself."""
+        self._canvas, self._sliders, self._name = canvas, list(sliders), encodable(name)
         linked = [slider for slider in sliders if slider.name not in canvas.within]
+        self._page_sliders = linked  # those that a page puts above the canvas
         above = [grid(linked)] if linked else []
-        super().__init__(name, [*above, canvas])
+        super().__init__([*above, canvas])
+        hold_weakly(self)
         self._links = links(linked, [each for box in above for each in box.children], canvas)
         self.add_class("vizlib")
         canvas.on_msg(weakly(self._answer))
+
+    def figure(self) -> plots.Figure:
+        """Return the view as it is now as a figure for print."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Free the view with all that it holds, and take it off the page."""
+        if self.comm is None or sys.is_finalizing():
+            return
+        for part in list(parts(self)):
+            part.close()
+        self._release()
+        super().close()
+
+    def _release(self) -> None:
+        """Let go of what is large."""
+        for link in self._links:
+            link.close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        show(self)
+        try:
+            picture = self.figure().to_png()
+        except ValueError:  # a network that diverged has values without a colour
+            return bundle
+        return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
+
+    def __repr__(self) -> str:
+        """Return what is shown."""
+        return self._name
 
     @property
     def place(self) -> dict[str, int]:
@@ -111,10 +105,6 @@ class Explorer(Pictured, ipywidgets.VBox):
     def state(self) -> str:
         """The place as text, which the explorer takes as `state=…`."""
         return written({s.name: s.word_of(self.place[s.name]) for s in self._sliders})
-
-    def _release(self) -> None:
-        for link in self._links:
-            link.close()
 
     def _answer(self, _canvas: object, asked: dict[str, Any], _buffers: object) -> None:
         """Send what the browser asks for."""
@@ -136,8 +126,8 @@ class Explorer(Pictured, ipywidgets.VBox):
         is shown, and a sentence says why. With `recorded`, that is shown in any case: such a page
         has no weights in it.
         """
-        path, more = Path(path), self._everything(recorded=recorded)
-        files.replace_whole(path, _page(self._name, self._canvas, self._page_sliders, more))
+        path = Path(path)
+        files.replace_whole(path, self._page(self._everything(recorded=recorded)))
         return path
 
     def _everything(self, *, recorded: bool) -> dict[str, Any]:
@@ -145,36 +135,43 @@ class Explorer(Pictured, ipywidgets.VBox):
 
         With `recorded`, nothing is to be computed in the page.
         """
-        del recorded
-        return {}
+        raise NotImplementedError
 
+    def _fitting(self, parts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return what a page is to hold besides; raise ValueError where that is too much."""
+        found: list[dict[str, Any]] = []
+        buffers: dict[bytes, int] = {}
+        for part in parts:
+            found.append(part)
+            apart(part, buffers)
+            if sum(map(len, buffers)) > LARGEST:
+                raise ValueError(
+                    f"a page of {self!r} would be larger than {LARGEST >> 20} MB; give the view "
+                    "fewer images"
+                )
+        return found
 
-def _page(title: str, canvas: Canvas, sliders: Sequence[Slider], more: dict[str, Any]) -> str:
-    names = set(canvas.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
-    traits = {name: getattr(canvas, name) for name in names if name[0] != "_"} | more
-    buffers: dict[bytes, int] = {}
-    described = [
-        {
-            "name": slider.name,
-            "words": None if isinstance(slider.options, int) else list(slider.options),
-            "last": slider.count - 1,
-        }
-        for slider in sliders
-        if slider.name not in canvas.within
-    ]
-    return Template((STATIC / "page.html").read_text("utf-8")).substitute(
-        title=in_text(title),
-        style=canvas._css,  # noqa: SLF001 - our own widget
-        script=canvas._esm + script("page.js"),  # noqa: SLF001
-        state=in_script(apart(traits, buffers)),
-        sliders=in_script(described),
-        buffers=in_script([base64.b64encode(each).decode("ascii") for each in buffers]),
-    )
-
-
-def in_text(text: str) -> str:
-    """Return text as HTML in ASCII, in which nothing is a tag."""
-    return html.escape(text).encode("ascii", "xmlcharrefreplace").decode()
+    def _page(self, more: dict[str, Any]) -> str:
+        canvas = self._canvas
+        names = set(canvas.traits(sync=True)) - set(anywidget.AnyWidget.class_traits(sync=True))
+        traits = {name: getattr(canvas, name) for name in names if name[0] != "_"} | more
+        buffers: dict[bytes, int] = {}
+        sliders = [
+            {
+                "name": slider.name,
+                "words": None if isinstance(slider.options, int) else list(slider.options),
+                "last": slider.count - 1,
+            }
+            for slider in self._page_sliders
+        ]
+        return Template((STATIC / "page.html").read_text("utf-8")).substitute(
+            title=html.escape(self._name),
+            style=canvas._css,  # noqa: SLF001 - our own widget
+            script=canvas._esm + script("page.js"),  # noqa: SLF001
+            state=in_script(apart(traits, buffers)),
+            sliders=in_script(sliders),
+            buffers=in_script([base64.b64encode(each).decode("ascii") for each in buffers]),
+        )
 
 
 def in_script(value: Any) -> str:

@@ -14,9 +14,10 @@ from vizlib.explore._contents import contents, made
 from vizlib.explore._explorer import Canvas, Explorer, script
 from vizlib.explore._images import class_name
 from vizlib.explore._lifetime import weakly
-from vizlib.explore._place import Place
+from vizlib.explore._place import NONE, SCALES, WORDS, Place
 from vizlib.explore._recordings import LARGEST, Recordings, probabilities
-from vizlib.explore._sliders import Slider
+from vizlib.explore._sliders import Slider, written
+from vizlib.explore._view import closed
 from vizlib.words import share
 
 PAD = 280  # pixels of the pad: ten times as fine as what the network sees
@@ -30,22 +31,55 @@ MODULES = [  # each after those that it imports
 ]
 
 
+class Front(Canvas):
+    """What the view and its front end, static/live.js, tell each other.
+
+    - `held`: what does not change
+    - `image`, `layer`, `channel`, `pixel`: the place, with numbers; `strength` is in tenths
+    - `changes`: what channels are multiplied by; `drawn`: whether the image is the drawing
+    - `ink`: the drawing; `given`: an image, uint8, that the kernel gives in its place
+    - `made`: for a network that a page cannot compute, what its layers made, `asked` for that often
+    """
+
+    _esm = script(*(f"{name}.js" for name in (*MODULES, "network")))
+    _css = script("live.css", "learn.css", "sliders.css")
+    held = traitlets.Dict().tag(sync=True)
+    made = traitlets.Dict().tag(sync=True)
+    recorded = traitlets.List(traitlets.Dict()).tag(sync=True)
+    asked = traitlets.Int().tag(sync=True)
+    image = traitlets.Int().tag(sync=True)
+    layer = traitlets.Int().tag(sync=True)
+    channel = traitlets.Int().tag(sync=True)
+    last_channel = traitlets.Int().tag(sync=True)
+    pixel = traitlets.List(traitlets.Int()).tag(sync=True)
+    strength = traitlets.Int(10).tag(sync=True)
+    scale = traitlets.Int(1).tag(sync=True)
+    beside = traitlets.Int().tag(sync=True)
+    changes = traitlets.Dict().tag(sync=True)
+    drawn = traitlets.Bool().tag(sync=True)
+    # Bytes from the browser come as a memoryview, which only a casting trait takes.
+    given = traitlets.CBytes().tag(sync=True, echo_update=False)
+    ink = traitlets.CBytes().tag(sync=True, echo_update=False)
+
+
 class Network(Explorer):
     """The sliders, and below them the network with its images, its scores and one place closely.
 
     - `name`: what the view says of itself; that of a pad says what is read there
-    - `place`: where it opens
+    - `place`: the sliders and the pixel where it opens, as `opened` returns them
     - `draw`: takes the view and returns its figure for print
     - `off`: channels that are switched off from the start, by layer
     - `ink`: what lies on the pad at first, of a view that is a pad
     - `first`: the sliders before those of the place
     """
 
+    _front = Front
+
     def __init__(
         self,
         recordings: Recordings,
         name: str,
-        place: Place,
+        place: tuple[list[Slider], tuple[int, ...]],
         draw: Callable[[Network], plots.Figure],
         *,
         labels: Sequence[int] = (),
@@ -55,19 +89,32 @@ class Network(Explorer):
     ) -> None:
         """Open at a place, with some channels switched off."""
         self._recordings, self.labels = recordings, list(labels)
-        self._draw, self._place, self._is_pad = draw, place, ink is not None
+        self._draw, self._is_pad = draw, ink is not None
+        self._places, pixel = place
+        start = {slider.name: slider.index for slider in (*first, *self._places)}
         changes = {layer: dict.fromkeys(map(str, own), 0.0) for layer, own in (off or {}).items()}
-        if place.strength < 1:
-            changes.setdefault(place.layer, {})[str(place.channel)] = place.strength
+        if (strength := start["strength"] / 10) < 1:
+            layer, channel = recordings.names[start["layer"]], str(start["channel"])
+            changes.setdefault(layer, {})[channel] = strength
         held = self._held()
         # A notebook that is saved with its views should not hold a large network.
         self._weights = held["weights"]
         if len(self._weights) > _LARGE:
             held["weights"] = b""
-        drawn = {"ink": ink or b"", "drawn": self._is_pad}
-        start = {slider.name: slider.index for slider in first} | place.traits()
-        canvas = self._front(held=held, changes=changes, **drawn, **start)
-        super().__init__(name, [*first, *place.sliders()], canvas)
+        canvas = self._front(
+            held=held,
+            changes=changes,
+            pixel=list(pixel),
+            # From the beginning: linked to a range of nothing, the slider would forget its place.
+            last_channel=recordings.shapes[start["layer"]][0] - 1,
+            ink=ink or b"",
+            drawn=self._is_pad,
+            **start,
+        )
+        # Of a single image there is nothing to choose.
+        hidden = {"image", "beside"} if len(recordings) == 1 else set()
+        shown = [slider for slider in self._places if slider.name not in hidden]
+        super().__init__(name, [*first, *shown], canvas)
         self._page_sliders = []  # in a page the view has its own
         if not held["isComputed"]:
             self._feed()
@@ -79,10 +126,6 @@ class Network(Explorer):
         return contents(self._recordings, self.labels, recorded=recorded) | pad
 
     @property
-    def _front(self) -> type[_Network]:
-        return _Network
-
-    @property
     def recordings(self) -> Recordings:
         """What the layers made of the images."""
         return self._recordings
@@ -90,12 +133,29 @@ class Network(Explorer):
     @property
     def where(self) -> Place:
         """Where the view stands."""
-        return self._place.moved(self._canvas)
+        at = self._canvas
+        return Place(
+            image=at.image,
+            layer=self.recordings.names[at.layer],
+            channel=at.channel,
+            pixel=tuple(at.pixel),
+            scale=SCALES[at.scale],
+            beside=at.beside - 1 if at.beside else None,
+        )
+
+    def words(self) -> dict[str, str]:
+        """Return each part of the place, as `state` says it."""
+        pixel = ",".join(map(str, self._canvas.pixel)) or NONE
+        words = {"model": self.recordings.name, "pixel": pixel}
+        words |= {
+            each.name: each.word_of(getattr(self._canvas, each.name)) for each in self._places
+        }
+        return {name: words[name] for name in WORDS}
 
     @property
     def state(self) -> str:
         """The place as text, which the function that made the view takes as `state=…`."""
-        return self.where.written()
+        return written(self.words())
 
     @property
     def drawing(self) -> np.ndarray:
@@ -121,9 +181,6 @@ class Network(Explorer):
     @property
     def input(self) -> Tensor:
         """What the network looks at, (1, C, H, W)."""
-        if self.is_given:
-            shown = np.frombuffer(self._canvas.given, np.uint8)
-            return data.normalize(shown.reshape(1, handwriting.SIDE, handwriting.SIDE))
         if self.is_drawn:
             return data.normalize(self.prepared.image[None])
         return self.recordings.inputs[self._canvas.image : self._canvas.image + 1]
@@ -135,12 +192,6 @@ class Network(Explorer):
             layer: {int(channel): float(factor) for channel, factor in own.items()}
             for layer, own in self._canvas.changes.items()
         }
-
-    def give(self, image: np.ndarray) -> None:
-        """Show an image, uint8 (28, 28), in the place of a drawing."""
-        self._canvas.given, self._canvas.drawn = image.tobytes(), True
-        if not self._canvas.held["isComputed"]:
-            self._feed()
 
     def recording(self, *, whole: bool = False) -> capture.Recording:
         """Return what all layers make of the image, with the changes, or as it was trained."""
@@ -192,21 +243,15 @@ class Network(Explorer):
         if held["isComputed"] and not recorded:
             return {"held": held}
         held = self._held(recorded=True) if recorded else held
-        return {"held": held, "recorded": list(self._frames()), "made": self._made()}
+        return {"held": held, "recorded": self._fitting(self._frames()), "made": self._made()}
 
     def _frames(self) -> Iterator[dict[str, Any]]:
         """Yield what the layers made of each image, with each set of weights."""
-        size, images = 0, self._recordings
+        images = self._recordings
         for image in (i for _ in images.each() for i in range(len(images))):
             x = images.inputs[image : image + 1]
             found = made(x, images[image], self.where.layer, most=LARGEST)
             yield {**found, "image": image, "error": ""}
-            size += sum(len(stage["values"]) for stage in found["stages"].values())
-            if size > LARGEST:
-                raise ValueError(
-                    f"a page of {self!r} would be larger than {LARGEST >> 20} MB; "
-                    "give the view fewer images"
-                )
 
     def __repr__(self) -> str:
         """Return what it is; of a pad also what is read there."""
@@ -217,7 +262,7 @@ class Network(Explorer):
     @property
     def answer(self) -> str:
         """What is read, in words."""
-        if self.is_drawn and not (self._canvas.given or self.prepared.image.any()):
+        if self.is_drawn and not self.prepared.image.any():
             return "nothing to read yet"
         chances, classes = self.probabilities, self.recordings.classes
         if chances is None:
@@ -228,41 +273,12 @@ class Network(Explorer):
         return f"read as {name}, {name if classes else f'P{name}'} {how_likely}"
 
     def _release(self) -> None:
+        self._name, self._is_pad = repr(self), False
         super()._release()
-        self._recordings.close()
+        self._draw = closed
+        del self._recordings
         self._canvas.held = self._canvas.made = {}
         self._weights = b""
-
-
-class _Network(Canvas):
-    """What the view and its front end, static/live.js, tell each other.
-
-    - `held`: what does not change
-    - `image`, `layer`, `channel`, `pixel`: the place, with numbers; `strength` is in tenths
-    - `changes`: what channels are multiplied by; `drawn`: whether the image is the drawing
-    - `ink`: the drawing; `given`: an image, uint8, that the kernel gives in its place
-    - `made`: for a network that a page cannot compute, what its layers made, `asked` for that often
-    """
-
-    _esm = script(*(f"{name}.js" for name in (*MODULES, "network")))
-    _css = script("live.css", "learn.css", "sliders.css")
-    held = traitlets.Dict().tag(sync=True)
-    made = traitlets.Dict().tag(sync=True)
-    recorded = traitlets.List(traitlets.Dict()).tag(sync=True)
-    asked = traitlets.Int().tag(sync=True)
-    image = traitlets.Int().tag(sync=True)
-    layer = traitlets.Int().tag(sync=True)
-    channel = traitlets.Int().tag(sync=True)
-    last_channel = traitlets.Int().tag(sync=True)
-    pixel = traitlets.List(traitlets.Int()).tag(sync=True)
-    strength = traitlets.Int(10).tag(sync=True)
-    scale = traitlets.Int(1).tag(sync=True)
-    beside = traitlets.Int().tag(sync=True)
-    changes = traitlets.Dict().tag(sync=True)
-    drawn = traitlets.Bool().tag(sync=True)
-    # Bytes from the browser come as a memoryview, which only a casting trait takes.
-    given = traitlets.CBytes().tag(sync=True, echo_update=False)
-    ink = traitlets.CBytes().tag(sync=True, echo_update=False)
 
 
 def prepared(drawing: np.ndarray) -> handwriting.Prepared:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,12 +12,14 @@ from vizlib import capture, models
 from vizlib.explore._images import as_inputs, check_classes, check_model, name_of, takes_signals
 
 LARGEST = 50 << 20  # bytes of one layer's maps, or of a frame, or of a page
-_KEPT = 1 << 28  # bytes of recordings that are kept
-_CLOSED = "this view is closed; make it anew"
+_KEPT = 2  # recordings: as many as stand side by side
 
 
 class Recordings:
-    """The recording of each image: made when asked for, the least recently used ones dropped."""
+    """The recording of each image: made when asked for, and kept until others are.
+
+    `names` and `shapes` are those of the layers, as they are shown: (1,) where one cannot be.
+    """
 
     # A network that was trained has other weights after each epoch.
     sets = 1
@@ -28,13 +29,14 @@ class Recordings:
         check_model(model)
         self.model, self.name = model, name_of(model)
         self.inputs, self.pictures = as_inputs(images, signals=takes_signals(model))
-        self._kept: OrderedDict[int, capture.Recording] = OrderedDict()
+        self._kept: dict[int, capture.Recording] = {}
         self.names = list(self[0])
+        self.shapes = [_shape(stage) for stage in self[0].values()]
         self.name_classes(classes)
 
     def name_classes(self, classes: Sequence[str]) -> None:
         """Take the classes' names; raise ValueError where there is not one for each score."""
-        if (chances := self.probabilities(0)) is not None:
+        if (chances := probabilities(self[0])) is not None:
             check_classes(classes, len(chances))
         self.classes = classes
 
@@ -45,19 +47,11 @@ class Recordings:
         """Yield the network with each of its sets of weights."""
         yield self.model
 
-    def close(self) -> None:
-        """Let go of the network, the images and what was recorded."""
-        self._kept.clear()
-        self.model, self.inputs, self.pictures = nn.Identity(), self.inputs[:0], self.pictures[:0]
-
     def __getitem__(self, image: int) -> capture.Recording:
-        if not len(self):
-            raise ValueError(_CLOSED)
         if image not in self._kept:
+            if len(self._kept) == _KEPT:
+                del self._kept[next(iter(self._kept))]
             self._kept[image] = self.record(self.inputs[image : image + 1])
-        self._kept.move_to_end(image)
-        while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > _KEPT:
-            self._kept.popitem(last=False)
         return self._kept[image]
 
     def record(self, x: Tensor) -> capture.Recording:
@@ -83,15 +77,6 @@ class Recordings:
             how_far += "another size"
         return f"{self.name} fails on images of the shape {tuple(x.shape)}: {error}{how_far}"
 
-    def shape(self, layer: int) -> tuple[int, ...]:
-        """Return the shape of what a layer makes, as it is shown; (1,) where it cannot be."""
-        stage = self[0][self.names[layer]]
-        return (1,) if refusal(stage) else tuple(maps_of(stage).shape)
-
-    def probabilities(self, image: int) -> Tensor | None:
-        """Return the probability of each class (K,), if the network ends in one score a class."""
-        return probabilities(self[image])
-
 
 def refusal(stage: capture.Stage) -> str:
     """Return the sentence that says why a layer cannot be shown, or nothing where it can be."""
@@ -108,14 +93,8 @@ def refusal(stage: capture.Stage) -> str:
     return ""
 
 
-def _size(recording: capture.Recording) -> int:
-    return sum(4 * stage.output.numel() for stage in recording.values())
-
-
-def plain(output: Tensor) -> Tensor:
-    """Return a layer's output as floats, whatever it was."""
-    output = output.dequantize() if output.is_quantized else output
-    return (output.abs() if output.is_complex() else output).float()
+def _shape(stage: capture.Stage) -> tuple[int, ...]:
+    return (1,) if refusal(stage) else tuple(maps_of(stage).shape)
 
 
 def maps_of(stage: capture.Stage) -> Tensor:
@@ -125,7 +104,7 @@ def maps_of(stage: capture.Stage) -> Tensor:
     """
     if sentence := refusal(stage):
         raise ValueError(sentence)
-    values = plain(stage.output)
+    values = capture.real(stage.output)
     height, width = (1, 1, *values.shape)[-2:]
     if values.dim() == len("NCL"):
         height = 1  # a signal's channels are lines
@@ -144,6 +123,6 @@ def probabilities(recording: capture.Recording) -> Tensor | None:
     *_, last = recording.values()
     match tuple(last.output.shape):
         case (1, count) if count:
-            return models.probabilities(plain(last.output)[0])
+            return models.probabilities(capture.real(last.output)[0])
         case _:
             return None

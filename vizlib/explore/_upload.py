@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import ipywidgets
 import numpy as np
 import torch
 import traitlets
@@ -17,7 +15,7 @@ from torch.nn import functional as F
 
 from vizlib import data, handwriting, plots
 from vizlib.explore._doors import overview
-from vizlib.explore._explorer import Canvas, Pictured, script
+from vizlib.explore._explorer import Canvas, script
 from vizlib.explore._images import as_classes
 from vizlib.explore._lifetime import weakly
 from vizlib.explore._network import Network
@@ -47,8 +45,9 @@ def upload(
 
     Of several digits, the one that most looks like a digit is shown, and all are read, each with
     its box in pixels of the picture. A picture that cannot be read is answered by a sentence, and
-    the last good one stays. `.prepared` is what became of it. `classes` are as in `layers`. `state`
-    opens the layers at a place, such as "layer=conv2".
+    the last good one stays. `.prepared` is what became of it, a `handwriting.Prepared`. A page that
+    `.to_html` writes opens with the digit; it has the pad, but cannot read photographs. `classes`
+    are as in `layers`. `state` opens the layers at a place, such as "layer=conv2".
 
     Raises what `handwriting.prepare` raises for `path`, and TypeError or ValueError where the
     model is no network, or none for images of 28×28, or `state` is no place in it.
@@ -65,53 +64,59 @@ def upload(
     return view
 
 
-class Upload(Pictured, ipywidgets.VBox):
-    """The place for photographs of `upload`, and below it the view of the network.
-
-    `prepared` is what became of the photograph, a `handwriting.Prepared`, or None before there is
-    any.
-    """
+class Upload(Network):
+    """The place for photographs of `upload`, and below it the view of the network."""
 
     def __init__(self, model: nn.Module, classes: Sequence[str] | None, state: str | None) -> None:
         """Begin without a photograph."""
         blank = np.zeros((handwriting.SIDE, handwriting.SIDE), np.uint8)
         recordings = Recordings(model, blank, as_classes(classes, model))
-        place = opened(recordings, state)
-        self._network = Network(recordings, "upload", place, overview, ink=b"")
-        self._front = _Drop()
-        self.prepared: handwriting.Prepared | None = None
+        super().__init__(recordings, "upload", opened(recordings, state), overview, ink=b"")
+        self._drop = _Drop()
+        self.set_trait("children", (self._drop, *self.children))
+        self._drop.on_msg(weakly(self._receive))
         self._ticket, self._parts = None, list[bytes]()
-        super().__init__("upload", [self._front, self._network])
-        self.add_class("vizlib")
-        self._front.on_msg(weakly(self._receive))
+
+    @property
+    def prepared(self) -> handwriting.Prepared:
+        """What became of the photograph, or of what was drawn since."""
+        return self._photograph if self.is_given else super().prepared
+
+    @property
+    def answer(self) -> str:
+        """What is read, in words, and a warning where that may mislead."""
+        return super().answer + (self._warning if self.is_given else "")
 
     def read(self, picture: Any) -> None:
         """Prepare and read a picture; raise what `handwriting.prepare` raises."""
-        prepared = handwriting.prepare(picture)
-        self._network.give(prepared.image)
-        self.prepared = prepared
+        self._photograph = handwriting.prepare(picture)
+        self._canvas.given, self._canvas.drawn = self._photograph.image.tobytes(), True
+        if not self._canvas.held["isComputed"]:
+            self._feed()
+        self._warning = self._warned(picture)
         # What is sent together is painted together.
-        with self._front.hold_sync():
-            self._front.steps = [_step(name, each) for name, each in self._pictures().items()]
-            answer = self._network.answer
-            self._front.answer = answer[0].upper() + answer[1:] + self._warnings(picture, prepared)
-            self._front.error = ""
+        with self._drop.hold_sync():
+            self._drop.steps = [_step(name, each) for name, each in self._pictures().items()]
+            self._drop.answer = self.answer[0].upper() + self.answer[1:]
+            self._drop.error = ""
 
-    def _warnings(self, picture: Any, prepared: handwriting.Prepared) -> str:
+    def _warned(self, picture: Any) -> str:
         """Return what is to be said where there is more than one digit, or none."""
-        if not self._reads_digits():
+        if self._digit is None:
             return ""
-        model = self._network.recordings.model
-        if prepared.others:
+        model = self.recordings.model
+        if self._photograph.others:
             readings = handwriting.read_all(model, picture)
             places = (f"{each.digit} at {each.box}" for each in readings)
             return f". All digits (top, left, bottom, right): {', '.join(places)}"
-        (reading,) = handwriting.answers(model, [prepared])
+        (reading,) = handwriting.answers(model, [self._photograph])
         return f", but {handwriting.NONE}" if reading.doubted else ""
 
-    def _reads_digits(self) -> bool:
-        chances = self._network.probabilities
-        return chances is not None and len(chances) == _CLASSES
+    @property
+    def _digit(self) -> int | None:
+        """The digit that is read, None where the network has other classes."""
+        chances = self.probabilities
+        return int(chances.argmax()) if chances is not None and len(chances) == _CLASSES else None
 
     def _receive(self, _front: object, content: dict[str, Any], buffers: list[Any]) -> None:
         """Put together the parts of a file, as one message may not be as large as a photograph."""
@@ -128,44 +133,25 @@ class Upload(Pictured, ipywidgets.VBox):
         try:
             self.read(file)
         except ValueError as error:
-            self._front.error = str(error)
+            self._drop.error = str(error)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
-            self._front.error = f"{type(error).__name__}: {error}"
+            self._drop.error = f"{type(error).__name__}: {error}"
         finally:
-            self._front.answered += 1
+            self._drop.answered += 1
 
     def _pictures(self) -> Mapping[str, np.ndarray]:
         """Return what is shown beside the network, by name."""
-        steps = {} if self.prepared is None else self.prepared.steps
-        chances = self._network.probabilities
-        if not steps or chances is None or not self._reads_digits():
+        steps = self.prepared.steps if self.is_given else {}
+        if not steps or (digit := self._digit) is None:
             return steps
         source, means = mean_digits()
-        digit = int(chances.argmax())
         return {**steps, f"mean {digit} of {source}": means[digit]}
-
-    @property
-    def state(self) -> str:
-        """The place where the view is, which `upload` takes as `state=…`."""
-        return self._network.state
 
     def figure(self) -> plots.Figure:
         """Return the steps, and below them the network as it is, as a figure for print."""
         pictures = self._pictures()
         above = [plots.steps(pictures)] if pictures else []
-        return plots.together(above, [self._network.figure()])
-
-    def to_html(self, path: str | Path, *, recorded: bool = False) -> Path:
-        """Write a page that opens with the digit and answers what is drawn in it.
-
-        It needs no kernel and no connection; it cannot read photographs.
-        """
-        return self._network.to_html(path, recorded=recorded)
-
-    def __repr__(self) -> str:
-        """Return what it is, the network, and what it was read as."""
-        answer = self._front.answer.replace("R", "r", 1) or "nothing to read yet"
-        return f"upload({self._network.recordings.name}, {answer})"
+        return plots.together(above, [super().figure()])
 
 
 class _Drop(Canvas):

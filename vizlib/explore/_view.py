@@ -28,7 +28,6 @@ SLIDING = (
     *("elements.js", "numbers.js", "kernel.js", "tiles.js", "maps.js", "charts.js"),
     *("look.js", "panels.js", "sliders.js", "frames.js", "colours.js", "viewing.js"),
 )
-_LARGEST = 50 << 20  # bytes of values that a page may hold
 
 
 class View(Explorer):
@@ -98,15 +97,7 @@ class View(Explorer):
     def _everything(self, *, recorded: bool) -> dict[str, Any]:
         if self._held and not recorded:
             return {}  # the canvas makes its frames itself
-        frames, values = [], set()
-        for place in self._places():
-            frames.append(self._packed(place))
-            values |= {panel["data"] for panel in frames[-1]["panels"] if "data" in panel}
-            if sum(map(len, values)) > _LARGEST:
-                raise ValueError(
-                    f"a page of {self!r} would be larger than {_LARGEST >> 20} MB; "
-                    "open it at a smaller layer, or give it fewer images"
-                )
+        frames = self._fitting(map(self._packed, self._places()))
         return {"frames": frames, "held": {}, "alone": True}
 
     def _places(self) -> Iterator[Place]:
@@ -129,7 +120,7 @@ class View(Explorer):
         self._canvas.frames, self._canvas.held = [], {}
 
 
-def closed(**_given: object) -> Any:
+def closed(*_given: object, **_place: object) -> Any:
     """Raise: what is asked of a closed view has gone."""
     raise ValueError("this view is closed; make it anew")
 
