@@ -359,7 +359,7 @@ def test_what_is_no_network_for_digits_is_refused(explorer):
 @pytest.mark.parametrize(
     ("drawing", "error", "words"),
     [
-        ("seven.png", TypeError, "was a str; for a photograph there is explore.upload"),
+        ("seven.png", TypeError, r"was str \(\); for a photograph there is explore.upload"),
         (np.zeros((28, 28)), ValueError, r"uint8 \(N, N\).* but was float64 \(28, 28\)"),
         (np.zeros((28, 20), np.uint8), ValueError, r"but was uint8 \(28, 20\)"),
         (np.zeros((0, 0), np.uint8), ValueError, r"but was uint8 \(0, 0\)"),

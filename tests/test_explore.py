@@ -347,6 +347,7 @@ def test_sliders_have_their_ranges_and_are_linked_in_the_browser(lenet, images):
         (sliders["strength"], "index", "strength"),
         (sliders["scale"], "index", "scale"),
         (sliders["beside"], "index", "beside"),
+        (view._canvas, "last_image", "max"),
         (view._canvas, "last_channel", "max"),
     ]
 

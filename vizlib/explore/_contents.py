@@ -27,12 +27,12 @@ _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
 
 def contents(
-    recordings: Recordings, labels: Sequence[int] = (), *, recorded: bool = False
+    recordings: Recordings, labels: Sequence[int], *, is_pad: bool, recorded: bool
 ) -> dict[str, Any]:
     """Return all that does not change while one slides: text, numbers, and values as bytes.
 
     A network that a page cannot compute is given by its layers alone; `why` says what hinders it.
-    With `recorded`, any network is.
+    With `recorded`, any network is, and nobody answers what is drawn.
     """
     try:
         why = "this page has no weights in it" if recorded else ""
@@ -46,6 +46,7 @@ def contents(
         "title": recordings.name,
         "palette": palette(),
         "labels": list(labels),
+        "isPad": is_pad and not recorded,
         # A class without a name has its number.
         "classes": [*recordings.classes, *map(str, range(len(recordings.classes), count))],
         **_images(recordings.inputs.float()),

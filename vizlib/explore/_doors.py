@@ -136,10 +136,10 @@ def switch_off(
     (switch_off(lenet, 1 image), {'conv1': {3: 0.0}})
     """
     recordings, labels = _recorded(model, images, labels, classes)
-    channels = {name: _channels(recordings, name, given) for name, given in (off or {}).items()}
+    changes = {name: _switched(recordings, name, given) for name, given in (off or {}).items()}
     name = f"switch_off({recordings.name}, {counted(len(recordings), 'image')})"
     place = opened(recordings, state)
-    return Network(recordings, name, place, overview, labels=labels, off=channels)
+    return Network(recordings, name, place, overview, labels=labels, changes=changes)
 
 
 def draw(
@@ -272,29 +272,24 @@ def _recorded(
     return recordings, as_labels(labels, len(recordings), recordings.classes)
 
 
-def _channels(recordings: Recordings, name: str, given: int | Sequence[int]) -> list[int]:
-    """Return the channels of a layer that `off` names; raise ValueError for what is not there."""
+def _switched(recordings: Recordings, name: str, off: int | Sequence[int]) -> dict[str, float]:
+    """Return the channels of a layer, each times zero; raise ValueError for what is not there."""
     layer = Slider("layer", recordings.names).at(name)
     channel = Slider("channel", recordings.shapes[layer.index][0])
-    return [channel.at(str(number)).index for number in np.atleast_1d(given)]
+    return {channel.at(str(number)).word: 0.0 for number in np.atleast_1d(off)}
 
 
 def _as_drawing(drawing: Any) -> np.ndarray:
     """Return uint8 (280, 280); raise where it was neither none nor a square of bytes."""
     if drawing is None:
         return np.zeros((PAD, PAD), np.uint8)
-    if not isinstance(drawing, np.ndarray | Tensor):
-        raise TypeError(
-            f"drawing must be an array or a tensor, but was a {type(drawing).__name__}; "
-            "for a photograph there is explore.upload"
+    shape, kind = np.shape(drawing), str(getattr(drawing, "dtype", type(drawing).__name__))
+    is_square = len(shape) == len("HW") and shape[0] == shape[1] > 0
+    if not kind.endswith("uint8") or not is_square:
+        raise (ValueError if shape else TypeError)(
+            f"drawing must be uint8 (N, N), white on black, but was {kind} {shape}; for a "
+            "photograph there is explore.upload"
         )
-    values = data.as_tensor(drawing).detach().cpu()
-    match tuple(values.shape):
-        case (height, width) if height == width > 0 and values.dtype == torch.uint8:
-            large = F.interpolate(values[None, None].float(), (PAD, PAD), mode="bilinear")[0, 0]
-            return large.round().to(torch.uint8).numpy()
-    kind = str(values.dtype).removeprefix("torch.")
-    raise ValueError(
-        f"drawing must be uint8 (N, N), white on black, but was {kind} {tuple(values.shape)}; "
-        "for a photograph there is explore.upload"
-    )
+    values = data.as_tensor(drawing).detach().cpu()[None, None].float()
+    large = F.interpolate(values, (PAD, PAD), mode="bilinear")[0, 0]
+    return large.round().to(torch.uint8).numpy()

@@ -8,7 +8,6 @@ from math import isqrt
 from typing import Any
 
 import torch
-import traitlets
 from torch import Tensor, nn
 
 from vizlib import models, plots
@@ -170,7 +169,6 @@ class _Canvas(Front):
         *(f"{name}.js" for name in (*MODULES, "maps", "charts", "panels", "look", "epochs"))
     )
     _css = script("live.css", "learn.css", "sliders.css", "epochs.css")
-    epoch = traitlets.Int().tag(sync=True)
 
 
 class _Epochs(Network):

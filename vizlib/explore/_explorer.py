@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import json
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 import anywidget
 import ipywidgets
+import traitlets
 
 from vizlib import files, plots
 from vizlib.explore._lifetime import hold_weakly, parts, show, weakly
@@ -35,7 +37,7 @@ def script(*names: str) -> str:
 class Canvas(anywidget.AnyWidget):
     """What Python and the browser tell each other; the files in `static` paint it."""
 
-    # The sliders that the front end has itself.
+    # The sliders that are not shown here, such as those that the front end has itself.
     within: tuple[str, ...] = ()
 
     def get_state(self, *arguments: Any, **more: Any) -> dict[str, Any]:
@@ -45,6 +47,18 @@ class Canvas(anywidget.AnyWidget):
     def send(self, content: Any, buffers: Any = None) -> None:
         """Send a message to the browser, in text that can be sent."""
         super().send(encodable(content), buffers)
+
+
+def sliding(front: Any, sliders: Sequence[Slider], **traits: Any) -> Canvas:
+    """Return a front end with traits for where each slider stands, and for how far it goes."""
+    place = {slider.name: slider.index for slider in sliders}
+    ends = {f"last_{slider.name}": slider.count - 1 for slider in sliders}
+    return _with(front, *place, *ends)(**place, **ends, **traits)
+
+
+@functools.cache
+def _with(front: Any, *names: str) -> type[Canvas]:
+    return type("_Sliding", (front,), {name: traitlets.Int().tag(sync=True) for name in names})
 
 
 class Explorer(ipywidgets.VBox):
@@ -104,7 +118,11 @@ class Explorer(ipywidgets.VBox):
     @property
     def state(self) -> str:
         """The place as text, which the explorer takes as `state=…`."""
-        return written({s.name: s.word_of(self.place[s.name]) for s in self._sliders})
+        return written(self.words())
+
+    def words(self) -> dict[str, str]:
+        """Return what each slider stands at, by its name."""
+        return {s.name: s.word_of(self.place[s.name]) for s in self._sliders}
 
     def _answer(self, _canvas: object, asked: dict[str, Any], _buffers: object) -> None:
         """Send what the browser asks for."""

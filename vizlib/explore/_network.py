@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,12 @@ from torch import Tensor
 
 from vizlib import capture, data, handwriting, plots
 from vizlib.explore._contents import contents, made
-from vizlib.explore._explorer import Canvas, Explorer, script
+from vizlib.explore._explorer import Canvas, Explorer, script, sliding
 from vizlib.explore._images import class_name
 from vizlib.explore._lifetime import weakly
 from vizlib.explore._place import NONE, SCALES, WORDS, Place
 from vizlib.explore._recordings import LARGEST, Recordings, probabilities
-from vizlib.explore._sliders import Slider, written
+from vizlib.explore._sliders import Slider
 from vizlib.explore._view import closed
 from vizlib.words import share
 
@@ -35,7 +35,7 @@ class Front(Canvas):
     """What the view and its front end, static/live.js, tell each other.
 
     - `held`: what does not change
-    - `image`, `layer`, `channel`, `pixel`: the place, with numbers; `strength` is in tenths
+    - `pixel`: the place in the map; where the sliders stand has traits of their names
     - `changes`: what channels are multiplied by; `drawn`: whether the image is the drawing
     - `ink`: the drawing; `given`: an image, uint8, that the kernel gives in its place
     - `made`: for a network that a page cannot compute, what its layers made, `asked` for that often
@@ -47,14 +47,7 @@ class Front(Canvas):
     made = traitlets.Dict().tag(sync=True)
     recorded = traitlets.List(traitlets.Dict()).tag(sync=True)
     asked = traitlets.Int().tag(sync=True)
-    image = traitlets.Int().tag(sync=True)
-    layer = traitlets.Int().tag(sync=True)
-    channel = traitlets.Int().tag(sync=True)
-    last_channel = traitlets.Int().tag(sync=True)
     pixel = traitlets.List(traitlets.Int()).tag(sync=True)
-    strength = traitlets.Int(10).tag(sync=True)
-    scale = traitlets.Int(1).tag(sync=True)
-    beside = traitlets.Int().tag(sync=True)
     changes = traitlets.Dict().tag(sync=True)
     drawn = traitlets.Bool().tag(sync=True)
     # Bytes from the browser come as a memoryview, which only a casting trait takes.
@@ -68,7 +61,7 @@ class Network(Explorer):
     - `name`: what the view says of itself; that of a pad says what is read there
     - `place`: the sliders and the pixel where it opens, as `opened` returns them
     - `draw`: takes the view and returns its figure for print
-    - `off`: channels that are switched off from the start, by layer
+    - `changes`: what channels are multiplied by from the start, by layer
     - `ink`: what lies on the pad at first, of a view that is a pad
     - `first`: the sliders before those of the place
     """
@@ -83,16 +76,15 @@ class Network(Explorer):
         draw: Callable[[Network], plots.Figure],
         *,
         labels: Sequence[int] = (),
-        off: Mapping[str, Sequence[int]] | None = None,
+        changes: dict[str, dict[str, float]] | None = None,
         ink: bytes | None = None,
         first: Sequence[Slider] = (),
     ) -> None:
-        """Open at a place, with some channels switched off."""
+        """Open at a place, with some channels weaker than they are."""
         self._recordings, self.labels = recordings, list(labels)
         self._draw, self._is_pad = draw, ink is not None
-        self._places, pixel = place
-        start = {slider.name: slider.index for slider in (*first, *self._places)}
-        changes = {layer: dict.fromkeys(map(str, own), 0.0) for layer, own in (off or {}).items()}
+        sliders, pixel = [*first, *place[0]], list(place[1])
+        start, changes = {slider.name: slider.index for slider in sliders}, changes or {}
         if (strength := start["strength"] / 10) < 1:
             layer, channel = recordings.names[start["layer"]], str(start["channel"])
             changes.setdefault(layer, {})[channel] = strength
@@ -101,20 +93,11 @@ class Network(Explorer):
         self._weights = held["weights"]
         if len(self._weights) > _LARGE:
             held["weights"] = b""
-        canvas = self._front(
-            held=held,
-            changes=changes,
-            pixel=list(pixel),
-            # From the beginning: linked to a range of nothing, the slider would forget its place.
-            last_channel=recordings.shapes[start["layer"]][0] - 1,
-            ink=ink or b"",
-            drawn=self._is_pad,
-            **start,
-        )
-        # Of a single image there is nothing to choose.
-        hidden = {"image", "beside"} if len(recordings) == 1 else set()
-        shown = [slider for slider in self._places if slider.name not in hidden]
-        super().__init__(name, [*first, *shown], canvas)
+        drawn = {"ink": ink or b"", "drawn": self._is_pad}
+        canvas = sliding(self._front, sliders, held=held, changes=changes, pixel=pixel, **drawn)
+        if len(recordings) == 1:  # there is nothing to choose
+            canvas.within = ("image", "beside")
+        super().__init__(name, sliders, canvas)
         self._page_sliders = []  # in a page the view has its own
         if not held["isComputed"]:
             self._feed()
@@ -122,8 +105,7 @@ class Network(Explorer):
 
     def _held(self, *, recorded: bool = False) -> dict[str, Any]:
         """Return what does not change."""
-        pad = {} if recorded else {"isPad": self._is_pad}
-        return contents(self._recordings, self.labels, recorded=recorded) | pad
+        return contents(self._recordings, self.labels, is_pad=self._is_pad, recorded=recorded)
 
     @property
     def recordings(self) -> Recordings:
@@ -146,16 +128,8 @@ class Network(Explorer):
     def words(self) -> dict[str, str]:
         """Return each part of the place, as `state` says it."""
         pixel = ",".join(map(str, self._canvas.pixel)) or NONE
-        words = {"model": self.recordings.name, "pixel": pixel}
-        words |= {
-            each.name: each.word_of(getattr(self._canvas, each.name)) for each in self._places
-        }
+        words = super().words() | {"model": self.recordings.name, "pixel": pixel}
         return {name: words[name] for name in WORDS}
-
-    @property
-    def state(self) -> str:
-        """The place as text, which the function that made the view takes as `state=…`."""
-        return written(self.words())
 
     @property
     def drawing(self) -> np.ndarray:

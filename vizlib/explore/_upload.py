@@ -91,8 +91,6 @@ class Upload(Network):
         """Prepare and read a picture; raise what `handwriting.prepare` raises."""
         self._photograph = handwriting.prepare(picture)
         self._canvas.given, self._canvas.drawn = self._photograph.image.tobytes(), True
-        if not self._canvas.held["isComputed"]:
-            self._feed()
         self._warning = self._warned(picture)
         # What is sent together is painted together.
         with self._drop.hold_sync():
@@ -132,10 +130,9 @@ class Upload(Network):
     def _try(self, file: io.BytesIO) -> None:
         try:
             self.read(file)
-        except ValueError as error:
-            self._drop.error = str(error)
         except Exception as error:  # noqa: BLE001 - whatever it was, it is told where it is seen
-            self._drop.error = f"{type(error).__name__}: {error}"
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            self._drop.error = f"{kind}{error}"
         finally:
             self._drop.answered += 1
 

@@ -6,7 +6,6 @@ seen, keeps them, and fetches those next to them ahead.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import Any
 import traitlets
 
 from vizlib import plots
-from vizlib.explore._explorer import Canvas, Explorer, apart, script
+from vizlib.explore._explorer import Canvas, Explorer, apart, script, sliding
 from vizlib.explore._panels import Frame, Words, palette
 from vizlib.explore._sliders import Slider, read
 
@@ -56,14 +55,13 @@ class View(Explorer):
         given = read(state, [slider.name for slider in sliders])
         sliders = [s.at(given[s.name]) if s.name in given else s for s in sliders]
         self._show, self._draw, self._held = show, draw, held or {}
-        place = {slider.name: slider.index for slider in sliders}
-        made = _canvas(canvas or Panels, *place)(
-            names=list(place),
+        made = sliding(
+            canvas or Panels,
+            sliders,
+            names=[slider.name for slider in sliders],
             held=self._held,
             stepped=[slider.name for slider in sliders if slider.stepped],
             palette=palette(),
-            **place,
-            **{f"last_{s.name}": s.count - 1 for s in sliders},
         )
         super().__init__(name, sliders, made)
         self.refresh()
@@ -141,10 +139,3 @@ class Panels(Canvas):
 def taken(name: str) -> bool:
     """Return whether a canvas has something else of this name, so that no slider can have it."""
     return hasattr(Panels, name)
-
-
-@functools.cache
-def _canvas(base: type[Panels], *names: str) -> type[Panels]:
-    """Return the canvas with a trait for where each slider stands, and how far it goes."""
-    traits = [trait for name in names for trait in (name, f"last_{name}")]
-    return type("_Panels", (base,), {name: traitlets.Int().tag(sync=True) for name in traits})
