@@ -35,12 +35,9 @@ def contents(
     With `recorded`, any network is, and nobody answers what is drawn.
     """
     try:
-        why = "this page has no weights in it" if recorded else ""
-        computed = {} if recorded else _computed(recordings)
+        computed = _computed(recordings, recorded=recorded)
     except NotComputableError as error:
-        computed, why = {}, str(error)
-    if not computed:
-        computed = {**_layers(recordings[0]), "isComputed": False, "why": why}
+        computed = {**_layers(recordings[0]), "isComputed": False, "why": str(error)}
     count = 0 if (chances := probabilities(recordings[0])) is None else len(chances)
     return {
         "title": recordings.name,
@@ -54,7 +51,9 @@ def contents(
     }
 
 
-def _computed(recordings: Recordings) -> dict[str, Any]:
+def _computed(recordings: Recordings, *, recorded: bool) -> dict[str, Any]:
+    if recorded:
+        raise NotComputableError("this page has no weights in it")
     if (products := sum(map(_products, recordings[0].values()))) > _PRODUCTS:
         raise NotComputableError(f"its {products:,} multiplications would take a page too long")
     few = recordings.inputs[: max(1, _COMPARED // recordings.sets)]
