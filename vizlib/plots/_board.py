@@ -184,7 +184,7 @@ class Thumb:
 
     def __init__(self, values: np.ndarray, places: Places, inches: float = THUMB) -> None:
         """Make room for the taps that lie beyond the map."""
-        taps = [[p for p in axis if p is not None] for axis in rows_and_columns(places)]
+        taps = [[p for p in axis if p is not None] for axis in ((0,), *places)[-2:]]
         pairs = list(zip(taps, values.shape, strict=True))
         around = [(-min([0, *own]), max([0, *(p + 1 - n for p in own)])) for own, n in pairs]
         self.before = [before for before, _ in around]
@@ -192,11 +192,6 @@ class Thumb:
         self.hatched = np.pad(np.zeros(values.shape, bool), around, constant_values=True)
         self.side = inches / max(self.values.shape)
         self.window = [self.box(*taps)] if all(taps) else []
-
-    @property
-    def height(self) -> float:
-        """Its height in inches."""
-        return len(self.values) * self.side
 
     def box(self, rows: Sequence[int], columns: Sequence[int]) -> Box:
         """Return the box of cells that reaches from the least to the greatest of those."""
@@ -208,11 +203,6 @@ class Thumb:
         return board.cells(
             self.values, corner, self.side, end, hatched=self.hatched, frames=self.window
         )
-
-
-def rows_and_columns(places: Places) -> Places:
-    """Return positions for rows and columns; a signal is one row."""
-    return places if len(places) > 1 else ((0,), *places)
 
 
 def grid(values: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ def _rows(
     thumb = None if maps is None else Thumb(maps[0], step.places)
     first = MARGIN + (THUMB + GAP if thumb else 0)
     side = min(_CELL, (WIDTH - MARGIN - 2 * GAP - first) / 3 / wide)
-    height = HEAD + max(rows * side, thumb.height if thumb else 0) + 0.04
+    height = HEAD + max(rows * side, len(thumb.values) * thumb.side if thumb else 0) + 0.04
     pitch = max(wide * side, _COLUMN) + GAP
     lefts = {name: first + number * pitch for number, name in enumerate(columns)}
     for name, left in {**({"input": MARGIN} if thumb else {}), **lefts}.items():

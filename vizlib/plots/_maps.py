@@ -65,7 +65,9 @@ def feature_maps(
     if values.ndim == 1:
         return _table(values, scale, title, highlight)
     ends = _ends(values, scale)
-    texts = _captions(ends, scale)[: at_least_one("limit", limit)]
+    own = scale == "map" and len(values) <= _WITH_ENDS
+    texts = [f"{c} ±{short(end, 2)}" if own else str(c) for c, end in enumerate(ends.flat)]
+    texts = texts[: at_least_one("limit", limit)]
     mosaic = Mosaic(len(texts), values.shape[1:], columns, texts=texts)
     part = f"the first {limit} of {len(values)} channels" if len(texts) < len(values) else ""
     heading = ": ".join(filter(None, [title, part]))
@@ -103,11 +105,6 @@ def _ends(values: np.ndarray, scale: str | float) -> np.ndarray:
             "scale over the whole network give the number plots.largest(recording.values())"
         )
     return np.where(ends == 0, 1.0, ends)
-
-
-def _captions(ends: np.ndarray, scale: str | float) -> list[str]:
-    own = scale == "map" and len(ends) <= _WITH_ENDS
-    return [f"{c} ±{short(end, 2)}" if own else str(c) for c, end in enumerate(ends.flat)]
 
 
 def _paint(axes: Axes, values: np.ndarray, end: float) -> AxesImage:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vizlib import arithmetic
-from vizlib.plots._board import MARGIN, Board, Corner, Places, Thumb, end_of, grid, rows_and_columns
+from vizlib.plots._board import MARGIN, Board, Corner, Places, Thumb, end_of, grid
 from vizlib.plots._figure import WIDTH, Figure, styled
 from vizlib.plots._style import GREY, array, of_kind
 from vizlib.words import short
@@ -90,12 +90,12 @@ class _Panel:
     def draw(self, board: Board, corner: Corner) -> None:
         """Draw it with two lines above and two below."""
         (left, top), (name, where, value, made) = corner, self.lines
-        board.write(name, (left, top), _fitted(name, 8.5, 14), bold=True)
+        below = top + _ABOVE + _MAP
+        board.write(name, corner, _fitted(name, 8.5, 14), bold=True)
         board.write(where, (left, top + 0.18), _fitted(where, 7, 21))
-        top += _ABOVE
-        self._paint(board, (left, top))
-        board.write(value, (left, top + _MAP + 0.05), 9.5, bold=True)
-        board.write(made, (left, top + _MAP + 0.24), 7.5, color=GREY)
+        board.write(value, (left, below + 0.05), 9.5, bold=True)
+        board.write(made, (left, below + 0.24), 7.5, color=GREY)
+        self._paint(board, (left, top + _ABOVE))
 
     def _paint(self, board: Board, corner: Corner) -> None:
         thumb = Thumb(self.values, self.window, _MAP)
@@ -149,7 +149,7 @@ def _padding(last: arithmetic.Traced) -> _Panel:
 
 def _window(reader: arithmetic.Traced) -> Places:
     """Return the rows and columns that a layer read, if it has a window."""
-    return rows_and_columns(getattr(reader.step, "places", ((), ())))
+    return getattr(reader.step, "places", ((), ()))
 
 
 def _map(values: Any, place: Sequence[int]) -> tuple[np.ndarray, tuple[int, int]]:
