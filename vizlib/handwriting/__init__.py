@@ -137,27 +137,22 @@ def prepare(image: Any) -> Prepared:
     Traceback (most recent call last):
     vizlib.handwriting.NoDigitError: there is no digit in the array of shape (100, 100): ...
     """
-    return prepared_from(image, 1)[0]
+    photo, digits = seen(image)
+    # What looks like no digit is doubted, not cut: some scribbles could be cut in two digits.
+    first = laid_out(photo, digits, *digits.cuts[0])
+    return replace(first, others=len(digits.cuts) - 1)
 
 
-def prepared_from(image: Any, most: int | None = None) -> list[Prepared]:
-    """Prepare all digits in a picture, or so many marks: what most looks like a digit first."""
+def seen(image: Any) -> tuple[_photo.Photo, _digit.Digits]:
+    """Return a picture and the digits in it; raise NoDigitError where there is none."""
     photo = _photo.read_grey(image)
-    found: list[Prepared] = []
-    more = -1
-    if digits := _digit.find(photo.values):
-        cuts = [cut for mask in digits.masks if (cut := _digit.seen_closely(digits, mask))]
-        # Alone, what looks like no digit is doubted: some scribbles could be cut in two digits.
-        prepare_one = one_or_two if most is None else lambda *of: [laid_out(*of)]
-        for cut in cuts[:most]:
-            found += prepare_one(photo, digits, *cut)
-        more += len(cuts) - len(cuts[:most]) + len(found)
-    if not found:
+    digits = _digit.find(photo.values)
+    if digits is None:
         raise NoDigitError(
             f"there is no digit in {photo.name}: write one large digit with a dark pen on bright "
             "paper, or with chalk on a board, and leave some room around it"
         )
-    return [replace(each, others=more) for each in found]
+    return photo, digits
 
 
 def one_or_two(
@@ -236,7 +231,7 @@ def read(model: nn.Module, image: Any) -> Reading:
 
     The model comes back in the mode it was in. Raises what `prepare` raises.
     """
-    return answers(model, prepared_from(image, 1)[:1])[0]
+    return answers(model, [prepare(image)])[0]
 
 
 def read_all(model: nn.Module, image: Any) -> list[Reading]:
@@ -251,9 +246,10 @@ def read_all(model: nn.Module, image: Any) -> list[Reading]:
     >>> [(reading.digit, reading.box[1]) for reading in read_all(weights.load("lenet"), two)]
     [(1, 26), (1, 86)]
     """
-    found = prepared_from(image)
+    photo, digits = seen(image)
+    found = [one for cut in digits.cuts for one in one_or_two(photo, digits, *cut)]
     order = _digit.reading_order([prepared.box for prepared in found if prepared.box])
-    return answers(model, [found[k] for k in order])
+    return answers(model, [replace(found[k], others=len(found) - 1) for k in order])
 
 
 def answers(model: nn.Module, found: list[Prepared]) -> list[Reading]:

@@ -51,17 +51,15 @@ class Look(NamedTuple):
 
 
 class Digits(NamedTuple):
-    """The digits in a picture: dark on bright or not, all ink (H, W), and a mask for each.
+    """The digits in a picture: dark on bright or not, all ink (H, W), and each digit's place.
 
-    The first mask is the one that most looks like a digit. In `masks`, seen from afar, a pixel is
-    `step` pixels of the picture; `clean` is the ink without what is printed on the paper.
+    In `cuts` is the ink of that digit alone, 0…1, beside its place. The first is the one that most
+    looks like a digit.
     """
 
     dark: bool
     ink: np.ndarray
-    clean: np.ndarray
-    step: int
-    masks: list[np.ndarray]
+    cuts: list[tuple[Place, np.ndarray]]
 
 
 def find(grey: np.ndarray) -> Digits | None:
@@ -74,7 +72,9 @@ def find(grey: np.ndarray) -> Digits | None:
     ink = _ink.absorbed(grey, dark=look.dark, window=step * look.window)
     # Pale lines are seen where they are darkest, and cells where strokes do not touch them.
     lines = look.lines | _lines.ruled(_ink.blocks(ink, step, np.max))
-    return Digits(look.dark, ink, _lines.without(ink, lines, step), step, masks)
+    clean = _lines.without(ink, lines, step)
+    cuts = [cut for mask in masks if (cut := seen_closely(clean, mask, step))]
+    return Digits(look.dark, ink, cuts) if cuts else None
 
 
 # --- From afar ----------------------------------------------------------------------------------
@@ -219,15 +219,17 @@ def reading_order(boxes: list[tuple[int, int, int, int]]) -> list[int]:
 # --- Closely ------------------------------------------------------------------------------------
 
 
-def seen_closely(digits: Digits, afar: np.ndarray) -> tuple[Place, np.ndarray] | None:
-    """Return the place of a digit and its ink there, 0…1, that was seen from afar near there.
+def seen_closely(clean: np.ndarray, afar: np.ndarray, step: int) -> tuple[Place, np.ndarray] | None:
+    """Return the place of a digit and its ink there, 0…1; None for a cloud in the paper.
 
-    The edges of its strokes are as sharp as those of ink, where there are pixels enough to tell.
+    `clean` is the ink without what is printed on the paper, and `afar` the mask that was seen from
+    afar, a pixel of which is `step` pixels of the picture. The edges of the strokes are as sharp
+    as those of ink, where there are pixels enough to tell.
     """
-    step, box = digits.step, box_of(afar)
+    box = box_of(afar)
     box = grown_box(box, length_of(box) // 10 + 4)
     rows, columns = (slice(side.start * step, side.stop * step) for side in box)
-    near = digits.clean[rows, columns]
+    near = clean[rows, columns]
     there = afar[box].repeat(step, 0).repeat(step, 1)[: near.shape[0], : near.shape[1]]
     wide = ndimage.binary_dilation(there, iterations=2 * step)
     digit = wide & (near > max(_ink.FAINTEST, np.median(near[there]) / 2))

@@ -29,6 +29,10 @@ _ROW = 1.5  # times as wide as high is a row of cells, and no digit
 # Shares of a mark's shorter side that run straight, of its width that its rules take, and of its
 # height that its walls do (digits that stand out above the cells they were written in).
 _STRAIGHT, _RULE, _WALL = 0.6, 0.75, 0.6
+_INSET = 0.1  # of a mark's side: so far from its edge is its middle (the sides do not meet)
+_HELD = 0.1  # of a frame's ink is at least in what is written in it (a loop of an 8 is empty)
+_TEETH = 0.9  # of its floor is between the outermost teeth of a comb
+_INKED = 0.9  # of a segment is ink in a row that is worth opening, which takes long
 
 
 def without(ink: np.ndarray, lines: np.ndarray, step: int) -> np.ndarray:
@@ -95,15 +99,15 @@ def frame(mark: np.ndarray, inked: np.ndarray) -> np.ndarray:
     lines = rules | walls
     if (row and rules.any()) or holds(lines, inked, ndimage.binary_fill_holes(lines)):
         return uncrossed(rules, mark) | uncrossed(walls.T, mark.T).T | (rules & walls)
-    inner = tuple(slice(side // 10, side - side // 10) for side in mark.shape)
+    inner = tuple(slice(int(_INSET * side), -int(_INSET * side)) for side in mark.shape)
     within = ndimage.binary_fill_holes(mark)
     within[inner] |= not mark[inner].any()
     return mark & holds(mark, inked, within)
 
 
 def holds(frame: np.ndarray, inked: np.ndarray, within: np.ndarray) -> bool:
-    """Tell whether within a frame (H, W) there is ink, a tenth of its own at least."""
-    return bool(10 * (inked & within & ~frame).sum() > frame.sum() > 0)
+    """Tell whether within a frame (H, W) there is ink enough."""
+    return bool((inked & within & ~frame).sum() > _HELD * frame.sum() > 0)
 
 
 def is_comb(rules: np.ndarray, corners: np.ndarray) -> bool:
@@ -111,7 +115,7 @@ def is_comb(rules: np.ndarray, corners: np.ndarray) -> bool:
     if ndimage.label(rules, SQUARE)[1] != 1 or not corners.any():
         return False
     ends = [np.ptp(np.flatnonzero(mask.any(0))) for mask in (corners, rules)]
-    return bool(ends[0] > 0.9 * ends[1])
+    return bool(ends[0] > _TEETH * ends[1])
 
 
 def straight(mark: np.ndarray, length: int, share: float) -> np.ndarray:
@@ -166,7 +170,7 @@ def openings(ink: np.ndarray, length: int) -> np.ndarray:
     inked = np.nonzero(tolerant > _PALEST)
     for slope in _SLOPES:
         levels = (inked[0] + np.round(slope * inked[1]).astype(int)) % len(ink)
-        rows = np.bincount(levels, minlength=len(ink)) >= 0.9 * length
+        rows = np.bincount(levels, minlength=len(ink)) >= _INKED * length
         if rows.any():
             level = sheared(tolerant, slope)
             level[~rows] = 0

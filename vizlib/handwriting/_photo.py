@@ -20,7 +20,6 @@ SIDE = 800  # pixels: a digit of a tenth of that is still four times as large as
 MOST_PIXELS = 128_000_000  # above what phones take today, and 400 MB once it is unpacked
 MOST_BYTES = 200_000_000  # of a file
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
-KEPT = ("L", "RGB", "RGBA")
 WHITE = 255
 _COLOURED = 3  # axes of an image with colours
 _CHANNELS = {1, 2, 3, 4}
@@ -47,15 +46,22 @@ def read_grey(image: Any) -> Photo:
 def read_colours(image: Any) -> Photo:
     """Return a picture before it is made grey."""
     if isinstance(image, np.ndarray | torch.Tensor):
-        name = f"the array of shape {tuple(image.shape)}"
-        longest = max(channels_last(as_array(image)).shape[:2])
-        return Photo(colours(from_array(image)), name, longest)
-    name = name_of(image)
-    with warnings.catch_warnings():
-        # Pillow warns of large pictures and of odd metadata; the limit is ours, and pixels count.
-        warnings.simplefilter("ignore")
-        picture, longest = from_file(image, name)
-        return Photo(colours(picture), name, longest)
+        name, picture = f"the array of shape {tuple(image.shape)}", from_array(image)
+    else:
+        name = name_of(image)
+        picture = opened(image, name)
+    longest = max(picture.size)
+    if not 0 < picture.width * picture.height <= MOST_PIXELS:
+        raise ValueError(wrong_size(name, f"{picture.width:,} × {picture.height:,}"))
+    with one_sentence(name):
+        if picture is not image:  # JPEG can be unpacked at a half, a quarter or an eighth
+            width, height = (side * SIDE // longest for side in picture.size)
+            picture.draft(None, (width, height))
+        picture = shrunk(in_mode(picture))
+        # What a camera says about itself may be damaged where the pixels are sound.
+        with contextlib.suppress(Exception):
+            picture = ImageOps.exif_transpose(picture)
+    return Photo(colours(picture), name, longest)
 
 
 def name_of(image: Any) -> str:
@@ -76,31 +82,15 @@ def name_of(image: Any) -> str:
 # --- Files ------------------------------------------------------------------------------------
 
 
-def from_file(image: Any, name: str) -> tuple[Image.Image, int]:
-    """Open, shrink and turn upright; raise ValueError where that cannot be done."""
+def opened(image: Any, name: str) -> Image.Image:
+    """Read a file's header, in the formats that are named: others start programs (Ghostscript)."""
+    if isinstance(image, Image.Image):
+        return image
     if isinstance(image, str | PathLike):
         image = files.check_readable(Path(image), MOST_BYTES).read_bytes()
+    held = isinstance(image, bytes | bytearray | memoryview)
     with one_sentence(name):
-        picture = image if isinstance(image, Image.Image) else opened(image)
-    longest = max(picture.size)
-    if not 0 < picture.width * picture.height <= MOST_PIXELS:
-        raise ValueError(wrong_size(name, f"{picture.width:,} × {picture.height:,}"))
-    with one_sentence(name):
-        if picture is not image:  # JPEG can be unpacked at a half, a quarter or an eighth
-            width, height = (side * SIDE // longest for side in picture.size)
-            picture.draft(None, (width, height))
-        picture = in_mode(picture)
-        small = shrunk(picture if picture.mode in KEPT else from_array(np.asarray(picture)))
-        # What a camera says about itself may be damaged where the pixels are sound.
-        with contextlib.suppress(Exception):
-            small = ImageOps.exif_transpose(small)
-    return small, longest
-
-
-def opened(file: Any) -> Image.Image:
-    """Read a file's header, in the formats that are named: others start programs (Ghostscript)."""
-    held = isinstance(file, bytes | bytearray | memoryview)
-    return Image.open(io.BytesIO(file) if held else file, formats=FORMATS)
+        return Image.open(io.BytesIO(image) if held else image, formats=FORMATS)
 
 
 def wrong_size(name: str, found: str) -> str:
@@ -113,9 +103,9 @@ def wrong_size(name: str, found: str) -> str:
 def one_sentence(name: str) -> Iterator[None]:
     """Turn what Pillow raises into a ValueError that names the file and says what to try."""
     try:
-        yield
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
+        # Pillow warns of large pictures and of odd metadata; the limit is ours, and pixels count.
+        with warnings.catch_warnings(action="ignore"):
+            yield
     except UnidentifiedImageError:
         raise ValueError(
             f"{name} is in no format that is read here (JPEG, PNG, WebP, TIFF, GIF or BMP, but not "
@@ -128,11 +118,12 @@ def one_sentence(name: str) -> Iterator[None]:
 
 
 def in_mode(picture: Image.Image) -> Image.Image:
-    """Return the picture in mode L, RGB or RGBA, or as it was where it has more than 8 bits."""
+    """Return the picture in mode L, RGB or RGBA, or in F where it has more than 8 bits."""
     if picture.has_transparency_data:
         return picture.convert("RGBA")
-    more = picture.mode.startswith(("I", "F"))
-    return picture if picture.mode in KEPT or more else picture.convert("RGB")
+    if picture.mode.startswith(("I", "F")):
+        return from_array(np.asarray(picture))
+    return picture if picture.mode in {"L", "RGB"} else picture.convert("RGB")
 
 
 def shrunk(picture: Image.Image) -> Image.Image:
@@ -151,17 +142,9 @@ def from_array(array: np.ndarray | torch.Tensor) -> Image.Image:
     What goes no further than 1 counts from 0 to 1, the rest from 0 to 255, or to the greatest
     integer where that is beyond. Raises ValueError for other shapes and values.
     """
-    pixels = channels_last(as_array(array))
-    # A large one is not to be copied whole.
-    step = max(1, max(pixels.shape[:2]) // (2 * SIDE))
-    values = to_bytes(pixels[::step, ::step])
-    picture = Image.fromarray(values.astype(np.uint8) if values.ndim == _COLOURED else values)
-    return shrunk(picture.convert("RGBA") if picture.mode == "LA" else picture)
-
-
-def as_array(array: np.ndarray | torch.Tensor) -> np.ndarray:
-    """Return an array of the same values."""
-    return np.asarray(array.detach().cpu() if torch.is_tensor(array) else array)
+    pixels = channels_last(np.asarray(array.detach().cpu() if torch.is_tensor(array) else array))
+    values = to_bytes(pixels)
+    return Image.fromarray(values.astype(np.uint8) if values.ndim == _COLOURED else values)
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:
