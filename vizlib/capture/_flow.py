@@ -178,6 +178,8 @@ def mapped(change: Callable[[Any], Any], value: Any, *, plain: bool = False) -> 
 
     These stay of their own classes, or become `tuple`, `list` and `dict` with `plain`.
     """
+    if isinstance(value, Tensor):  # nearly always, and quicker
+        return change(value)
     if isinstance(value, tuple | list):
         row = [mapped(change, part, plain=plain) for part in value]
         if plain:

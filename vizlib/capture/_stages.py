@@ -157,7 +157,8 @@ class Recording(Mapping[str, Stage]):
 
     def __init__(self, steps: dict[str, Step]) -> None:
         """Start empty; `record` and `listen` fill it."""
-        self._stages: dict[str, Stage] = {}
+        # A network runs faster than stages are made: that waits for a reader.
+        self._rows: dict[str, tuple[str, Tensor, tuple[int, ...], nn.Module | None]] = {}
         self._steps = steps
         self._devices: set[torch.device] = set()
 
@@ -172,11 +173,10 @@ class Recording(Mapping[str, Stage]):
     def add(self, call: Call) -> None:
         """Add a stage, with a copy of what the layer gave and the shape of what it was given."""
         name, kind, output, given, module, _ = call
-        shape = () if given is None or given.is_nested else tuple(given.shape)
+        shape = () if given is None or given.is_nested else given.shape
         if output.is_cuda:
             self._devices.add(output.device)
-        step = self._steps[name]
-        self._stages[name] = Stage(name, kind, _copied(output), shape, module, step)
+        self._rows[name] = kind, _copied(output), shape, module
 
     def wait(self) -> None:
         """Wait for the copies that are under way from a GPU."""
@@ -186,17 +186,18 @@ class Recording(Mapping[str, Stage]):
     def __getitem__(self, name: str) -> Stage:
         """Return the stage called `name`; raise KeyError with the names that there are."""
         self.wait()
-        if name not in self._stages:
+        if name not in self._rows:
             raise UnknownStageError(words.unknown("stage", name, list(self), "this model has"))
-        return self._stages[name]
+        kind, output, shape, module = self._rows[name]
+        return Stage(name, kind, output, tuple(shape), module, self._steps[name])
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
-        return iter(self._stages)
+        return iter(self._rows)
 
     def __len__(self) -> int:
         """Return the number of stages."""
-        return len(self._stages)
+        return len(self._rows)
 
     def __repr__(self) -> str:
         """Return one line a stage."""
@@ -211,7 +212,7 @@ def _copied(output: Tensor) -> Tensor:
     if _functorch.is_functorch_wrapped_tensor(output):
         with temporarily_clear_interpreter_stack():
             return _copied(_whole(output))
-    output = output.detach()
+    output = output.detach() if output.requires_grad else output
     if output.is_cuda:
         # Nobody waits for this copy before somebody reads it.
         copy = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
