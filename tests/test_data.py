@@ -163,6 +163,18 @@ def test_a_pass_yields_every_image_once_in_order(digits):
     assert torch.equal(torch.cat([images for images, _ in pairs]), expected)
 
 
+def test_a_batch_is_what_the_digits_own_normalize_makes(digits):
+    class Own(data.Digits):
+        def normalize(self, images):
+            return images
+
+    floats = data.Split(digits.test.images.float(), digits.test.labels)
+    for kind in (data.Digits, Own):
+        own = kind("own", floats, floats, floats)
+        images, _ = next(iter(own.batches("test", 7)))
+        assert torch.equal(images, own.normalize(floats.images[:7]))
+
+
 def test_shuffling_gives_another_order_each_pass_and_keeps_pairs(small):
     digits = data.load("mnist", root=small)
     batches = digits.batches("train", 64, shuffle=True)

@@ -156,15 +156,15 @@ class Batches:
         # index_select copies whole images: seven times as fast as images[rows], which looks at
         # every pixel by itself.
         images = self.images.index_select(0, rows)
-        if not images.is_floating_point():  # somebody's own images are floats as they should be
-            images = _as_fractions(images)
         if self.augment:
-            images = self.augment(images, self.generator)
+            changed = self.augment(_as_fractions(images), self.generator)
+            images = (changed - self.digits.mean).div_(self.digits.std)
+        else:
+            images = self.digits.normalize(images)
         # The whole batch is changed before it is dealt out: random numbers stay in step in
         # every process, so two processes see just what one would have seen.
         rank, world = self.share
-        images, labels = images[rank::world], self.labels.index_select(0, rows[rank::world])
-        return (images - self.digits.mean).div_(self.digits.std), labels
+        return images[rank::world], self.labels.index_select(0, rows[rank::world])
 
 
 def normalize(images: Any, mean: float = MEAN, std: float = STD) -> Tensor:
