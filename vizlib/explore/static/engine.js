@@ -6,7 +6,7 @@
 
 export const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
 const tensor = (shape, values = new Float32Array(product(shape))) => ({ shape, values });
-const both = (option) => (Array.isArray(option) ? [option[0], option.at(-1)] : [option, option]);
+export const both = (option) => (Array.isArray(option) ? [option[0], option.at(-1)] : [option, option]);
 const axisOf = (x, axis) => (axis < 0 ? axis + x.shape.length : axis);
 export const axesOf = (x, axes = null) =>
   (axes === null || axes.length === 0 ? [...x.shape.keys()] : [axes].flat().map((axis) => axisOf(x, axis)));
@@ -216,10 +216,13 @@ function poolWindows(size, kernel, stride, padding, dilation, ceil) {
   });
 }
 
+// Windows of a pooling stand side by side, unless it is said how far apart.
+export const strideOf = ({ kernel_size, stride = [] }) => ([stride].flat().length ? stride : kernel_size);
+
 // … and along both axes.
 export function pooledFrom(x, { kernel_size, stride, padding = 0, dilation = 1, ceil_mode = false }) {
-  const step = stride === undefined || stride === null || stride.length === 0 ? kernel_size : stride;
-  const [kernels, strides, paddings, dilations] = [kernel_size, step, padding, dilation].map(both);
+  const steps = strideOf({ kernel_size, stride });
+  const [kernels, strides, paddings, dilations] = [kernel_size, steps, padding, dilation].map(both);
   return x.shape.slice(-2).map((size, d) =>
     poolWindows(size, kernels[d], strides[d], paddings[d], dilations[d], ceil_mode));
 }
@@ -364,21 +367,28 @@ function softmax(x, { dim = usualAxis(x) }, log = false) {
 // --- Two tensors -----------------------------------------------------------------------------
 
 // Value by value; an axis of one is repeated along the other tensor's.
-function pairwise(f) {
-  return (a, { other, alpha = 1 }) => {
-    const factor = alpha ?? 1;
-    if (typeof other === "number") return tensor(a.shape, a.values.map((v) => f(v, other * factor)));
-    if (String(a.shape) === String(other.shape)) {
-      return tensor(a.shape, a.values.map((v, i) => f(v, other.values[i] * factor)));
-    }
-    const [x, y] = [a, other].map((each) => spread(each, Math.max(a.shape.length, other.shape.length)));
-    const shape = x.shape.map((size, d) => (size === 1 ? y.shape[d] : size)), out = tensor(shape);
-    walk(shape, [x.steps, y.steps], (at, i, j) => {
-      out.values[at] = f(a.values[i], other.values[j] * factor);
-    });
-    return out;
-  };
-}
+const pairwise = (f) => (a, { other, alpha = 1 }) => {
+  if (typeof other === "number") return tensor(a.shape, a.values.map((v) => f(v, other * alpha)));
+  if (String(a.shape) === String(other.shape)) {
+    return tensor(a.shape, a.values.map((v, i) => f(v, other.values[i] * alpha)));
+  }
+  const [x, y] = [a, other].map((each) => spread(each, Math.max(a.shape.length, other.shape.length)));
+  const shape = x.shape.map((size, d) => (size === 1 ? y.shape[d] : size)), out = tensor(shape);
+  walk(shape, [x.steps, y.steps], (at, i, j) => (out.values[at] = f(a.values[i], other.values[j] * alpha)));
+  return out;
+};
+
+export const PAIRS = {
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  pow: (a, b) => a ** b,
+  rsub: (a, b) => b - a,
+  rdiv: (a, b) => b / a,
+  maximum: Math.max,
+  minimum: Math.min,
+};
 
 // The shape with axes of one before it, and how far apart neighbours lie along each axis.
 export function spread({ shape }, rank) {
@@ -427,10 +437,7 @@ function cat(_, { tensors, dim = 0 }) {
 
 // --- Axes ------------------------------------------------------------------------------------
 
-function reshape(x, { shape }) {
-  const known = shape.reduce((all, size) => (size === -1 ? all : all * size), 1);
-  return tensor(shape.map((size) => (size === -1 ? x.values.length / known : size)), x.values);
-}
+const reshape = (x, { shape }) => tensor(shape, x.values);
 
 function flatten(x, { start_dim = 0, end_dim = -1 }) {
   const [start, end] = [axisOf(x, start_dim), axisOf(x, end_dim)], { shape } = x;
@@ -449,15 +456,6 @@ function transpose(x, { dim0, dim1 }) {
   const dims = [...x.shape.keys()], [a, b] = [axisOf(x, dim0), axisOf(x, dim1)];
   [dims[a], dims[b]] = [b, a];
   return permute(x, { dims });
-}
-
-const squeezed = (x, axes) => tensor(x.shape.filter((size, d) => size !== 1 || !axes.includes(d)), x.values);
-const squeeze = (x, { dim }) => squeezed(x, axesOf(x, dim));
-
-function unsqueeze(x, { dim }) {
-  const shape = [...x.shape];
-  shape.splice(dim < 0 ? dim + shape.length + 1 : dim, 0, 1);
-  return tensor(shape, x.values);
 }
 
 // The places of one axis that `indices` name, in their order; an index below 0 stands for `value`.
@@ -480,10 +478,7 @@ function range(from, to, step = 1) {
   return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
 }
 
-function narrow(x, { dim, start, length, step = 1 }) {
-  const axis = axisOf(x, dim);
-  return take(x, axis, range(start, start + length * step, step));
-}
+const narrow = (x, { dim, start, length }) => take(x, axisOf(x, dim), range(start, start + length));
 
 function select(x, { dim, index }) {
   const axis = axisOf(x, dim), one = take(x, axis, [index < 0 ? index + x.shape[axis] : index]);
@@ -497,7 +492,7 @@ function index(x, { places }) {
   let made = x, axis = 0;
   for (const place of places) {
     if (place === "rest") axis += x.shape.length - spoken;
-    else if (place === "new") made = unsqueeze(made, { dim: axis++ });
+    else if (place === "new") made = tensor(made.shape.toSpliced(axis++, 0, 1), made.values);
     else if (Array.isArray(place)) made = sliced(made, axis++, ...place);
     else made = select(made, { dim: axis, index: place });
   }
@@ -558,12 +553,12 @@ function blend(x, axis, places) {
 }
 
 function interpolate(x, options) {
-  const { size, scale_factor, mode = "nearest", align_corners, recompute_scale_factor } = options;
+  const { size, scale_factor, mode = "nearest", align_corners } = options;
   const axes = range(2, x.shape.length), of = (option, i) => (Array.isArray(option) ? option[i] : option);
   axes.forEach((axis, i) => {
     const from = x.shape[axis], asked = of(size ?? null, i), factor = of(scale_factor ?? null, i);
     const to = asked ?? Math.floor(from * factor);
-    const scale = Math.fround(asked !== null || recompute_scale_factor ? from / to : 1 / factor);
+    const scale = Math.fround(asked !== null ? from / to : 1 / factor);
     const nearest = { nearest: 0, "nearest-exact": 0.5 }[mode];
     if (nearest !== undefined) {
       const index = (k) => Math.min(Math.floor(Math.fround((k + nearest) * scale)), from - 1);
@@ -583,29 +578,25 @@ function interpolate(x, options) {
 // --- All of them -----------------------------------------------------------------------------
 
 const same = (x) => x;
+const PLANES = {
+  conv2d, conv_transpose2d, max_pool2d, avg_pool2d, adaptive_avg_pool2d, adaptive_max_pool2d,
+};
+
+// A table of operations with each function made into another, and one with the names for signals.
+export const remade = (table, make) =>
+  Object.fromEntries(Object.entries(table).map(([name, f]) => [name, make(f)]));
+export const inLine = (table) =>
+  Object.fromEntries(Object.entries(table).map(([name, f]) => [name.replace("2d", "1d"), f]));
+
+export const isPointwise = (operation) => operation in ACTIVATIONS || operation === "prelu";
 
 export const OPERATIONS = {
-  ...Object.fromEntries(Object.entries(ACTIVATIONS).map(([name, f]) => [name, each(f)])),
-  linear, conv2d, conv_transpose2d, max_pool2d, avg_pool2d, adaptive_avg_pool2d, adaptive_max_pool2d,
-  conv1d: alongLine(conv2d),
-  conv_transpose1d: alongLine(conv_transpose2d),
-  max_pool1d: alongLine(max_pool2d),
-  avg_pool1d: alongLine(avg_pool2d),
-  adaptive_avg_pool1d: alongLine(adaptive_avg_pool2d),
-  adaptive_max_pool1d: alongLine(adaptive_max_pool2d),
+  ...{ ...remade(ACTIVATIONS, each), ...remade(PAIRS, pairwise) },
+  ...{ linear, ...PLANES, ...inLine(remade(PLANES, alongLine)) },
   batch_norm, layer_norm, group_norm, instance_norm, prelu, softmax,
   log_softmax: (x, options) => softmax(x, options, true),
   softmin: (x, options) => softmax(OPERATIONS.neg(x), options),
-  add: pairwise((a, b) => a + b),
-  sub: pairwise((a, b) => a - b),
-  mul: pairwise((a, b) => a * b),
-  div: pairwise((a, b) => a / b),
-  pow: pairwise((a, b) => a ** b),
-  rsub: pairwise((a, b) => b - a),
-  rdiv: pairwise((a, b) => b / a),
-  maximum: pairwise(Math.max),
-  minimum: pairwise(Math.min),
-  matmul, cat, reshape, flatten, permute, transpose, squeeze, unsqueeze, select, narrow, index,
+  matmul, cat, reshape, flatten, permute, transpose, select, narrow, index,
   mean: reduced((row) => total(row) / row.length),
   sum: reduced(total),
   amax: reduced(largest),

@@ -3,8 +3,8 @@
 // `explain` returns { kind, words, terms, … } for a value of a stage; `terms` are [{ stage, channel,
 // value }], what each channel that was read adds to it.
 
-import { isMove, mapsOf, placed, readPart, valueAt } from "./graph.js";
-import { OPERATIONS } from "./engine.js";
+import { OPERATIONS, PAIRS, both, isPointwise, product } from "./engine.js";
+import { asPlanes, isMove, mapsOf, placed, readPart, slidesOf, valueAt } from "./graph.js";
 
 const EXPLAINED = [
   [/^conv\dd$/, convolution],
@@ -21,277 +21,166 @@ const EXPLAINED = [
 export function explain(network, tensors, made, name, place) {
   const step = network.steps.get(name);
   if (!step) return { kind: "input", words: "the image, as the network gets it", terms: [] };
-  const [source] = network.reads(name),
-    input = made[source];
+  const [source] = network.reads(name), input = made[source];
   const seen = { network, tensors, made, step, place, source, input, value: at(made[name], place) };
   // Of a layer that the page does not compute neither weights nor settings are known.
-  const known = step.isTold ? [] : EXPLAINED,
-    [, explained] = known.find(([operation]) => operation.test(step.operation)) ?? [];
+  const known = step.isTold ? [] : EXPLAINED;
+  const [, explained] = known.find(([operation]) => operation.test(step.operation)) ?? [];
   return { value: seen.value, source, ...(explained ?? alone)(seen) };
 }
 
 const at = (tensor, place) => valueAt(tensor, mapsOf(tensor), place);
-const optional = (tensors, option) => (option ? tensors[option.tensor].values : null);
+const own = (tensors, option, number) => (option ? tensors[option.tensor].values[number] : null);
+const only = (stage, channel) => [{ stage, channel, value: null }];
+const sumOf = (values) => values.reduce((sum, value) => sum + value, 0);
 
 // --- Sums of products ------------------------------------------------------------------------
 
 const plusBias = (bias) => (bias === null ? "" : ", plus a bias");
 
-function convolution({ tensors, step, place: [channel, row, column], source, input }) {
-  const { options, operation } = step,
-    weight = tensors[options.weight.tensor],
-    maps = mapsOf(input);
-  const isLine = operation === "conv1d",
-    depth = weight.shape[1];
-  const [height, width] = isLine ? [1, weight.shape[2]] : weight.shape.slice(2);
-  const first = Math.floor(channel / (weight.shape[0] / (options.groups ?? 1))) * depth;
-  const part = readPart(
-    step,
-    tensors,
-    { channel, top: row, left: column, bottom: row + 1, right: column + 1 },
-    maps,
-    maps,
-  );
-  const [down, across] = isLine ? [1, [options.dilation ?? 1].flat()[0]] : pair(options.dilation ?? 1);
-  const bias = optional(tensors, options.bias)?.[channel] ?? null;
-  const terms = Array.from({ length: depth }, (_, c) => {
-    const kernel = weight.values.subarray(
-      (channel * depth + c) * height * width,
-      (channel * depth + c + 1) * height * width,
-    );
-    const window = Array.from(kernel, (_, i) => {
-      const [r, q] = [part.top + Math.floor(i / width) * down, part.left + (i % width) * across];
-      return valueInside(input, maps, [first + c, r, q]);
-    });
-    return windowTerm(source, first + c, window, kernel);
+function convolution({ tensors, step, place, source, input }) {
+  const { weight, groups = 1 } = asPlanes(step, tensors), [down, across] = slidesOf(step, tensors, input);
+  const [channel, row, column] = place, [kernels, depth, height, width] = weight.shape;
+  const sum = windowsAdded({ tensors, step, place, source, input }, weight, {
+    depth,
+    first: Math.floor(channel / (kernels / groups)) * depth,
+    kernelOf: (c) => channel * depth + c,
+    placeOf: (i, j) => [
+      row * down.stride - down.before + i * down.dilation,
+      column * across.stride - across.before + j * across.dilation,
+    ],
   });
-  const size = isLine ? `${width}` : `${height}×${width}`,
-    windows = depth === 1 ? "a window" : `${depth} windows`;
-  return {
-    ...windowsAdded(terms, height, width, bias),
-    words: `${windows} of ${size}, times ${depth === 1 ? "its kernel" : "kernels"}${plusBias(bias)}`,
-  };
+  const size = step.operation === "conv1d" ? width : `${height}×${width}`;
+  const [windows, kernel] = depth === 1 ? ["a window", "its kernel"] : [`${depth} windows`, "kernels"];
+  return { ...sum, words: `${windows} of ${size}, times ${kernel}${plusBias(sum.bias)}` };
 }
 
 // A transposed convolution turned around: the inputs whose kernels reach this place, each times the
 // weight that falls on it.
-function spreading({ tensors, step, place: [channel, row, column], source, input }) {
-  const { options, operation } = step,
-    weight = tensors[options.weight.tensor],
-    maps = mapsOf(input);
-  const isLine = operation.endsWith("1d"),
-    each = weight.shape[1];
-  const [height, width] = isLine ? [1, weight.shape[2]] : weight.shape.slice(2);
-  const along = (name, usual) =>
-    isLine ? [usual, [options[name] ?? usual].flat()[0]] : pair(options[name] ?? usual);
-  const [stride, padding, dilation] = [along("stride", 1), along("padding", 0), along("dilation", 1)];
-  const depth = maps.count / (options.groups ?? 1),
-    first = Math.floor(channel / each) * depth;
-  const bias = optional(tensors, options.bias)?.[channel] ?? null;
-  const terms = Array.from({ length: depth }, (_, c) => {
-    const from = ((first + c) * each + (channel % each)) * height * width;
-    const kernel = weight.values.subarray(from, from + height * width);
-    const window = Array.from(kernel, (_, i) => {
-      const r = (row + padding[0] - Math.floor(i / width) * dilation[0]) / stride[0];
-      const q = (column + padding[1] - (i % width) * dilation[1]) / stride[1];
-      const isThere = Number.isInteger(r) && Number.isInteger(q);
-      return isThere ? valueInside(input, maps, [first + c, r, q]) : null;
-    });
-    return windowTerm(source, first + c, window, kernel);
+function spreading({ tensors, step, place, source, input }) {
+  const { weight, groups = 1, stride = 1, padding = 0, dilation = 1 } = asPlanes(step, tensors);
+  const [[down, across], [above, left], [high, wide]] = [stride, padding, dilation].map(both);
+  const [channel, row, column] = place, each = weight.shape[1], depth = weight.shape[0] / groups;
+  const first = Math.floor(channel / each) * depth;
+  const sum = windowsAdded({ tensors, step, place, source, input }, weight, {
+    depth,
+    first,
+    kernelOf: (c) => (first + c) * each + (channel % each),
+    placeOf: (i, j) => [(row + above - i * high) / down, (column + left - j * wide) / across],
   });
-  return {
-    ...windowsAdded(terms, height, width, bias),
-    words: `${depth} map${depth > 1 ? "s" : ""}, whose kernels fall on this place${plusBias(bias)}`,
-  };
+  const maps = `${depth} map${depth > 1 ? "s" : ""}`;
+  return { ...sum, words: `${maps}, whose kernels fall on this place${plusBias(sum.bias)}` };
+}
+
+// Of `depth` channels from the `first` one on a window each, times its kernel: which one is told by
+// `kernelOf`, and by `placeOf` the row and the column of the input that each of its weights meets.
+function windowsAdded({ tensors, step, place, source, input }, weight, { depth, first, kernelOf, placeOf }) {
+  const [height, width] = weight.shape.slice(2), size = height * width, maps = mapsOf(input);
+  const terms = Array.from({ length: depth }, (_, c) => {
+    const channel = first + c, from = kernelOf(c) * size;
+    const kernel = [...weight.values.subarray(from, from + size)];
+    const placeAt = (i) => placeOf(Math.floor(i / width), i % width);
+    const window = kernel.map((_, i) => valueInside(input, maps, [channel, ...placeAt(i)]));
+    const products = window.map((value, i) => (value ?? 0) * kernel[i]);
+    return { stage: source, channel, window, kernel, products, value: sumOf(products) };
+  });
+  const bias = own(tensors, step.options.bias, place[0]), sum = sumOf(terms.map(({ value }) => value));
+  return { kind: "windows", height, width, bias, terms, sum: sum + (bias ?? 0) };
+}
+
+// The value at a place of a map; null beyond its edges, where padding is, and between its values.
+function valueInside(input, maps, [channel, r, q]) {
+  const isThere = r >= 0 && q >= 0 && r < maps.height && q < maps.width;
+  return isThere && Number.isInteger(r) && Number.isInteger(q) ? valueAt(input, maps, [channel, r, q]) : null;
 }
 
 function neuron({ tensors, step, place, source, input }) {
-  const weight = tensors[step.options.weight.tensor],
-    length = weight.shape[1];
+  const weight = tensors[step.options.weight.tensor], length = weight.shape[1];
   const [unit, line] = input.shape.length > 2 ? [place[2], place[1]] : [place[0], 0];
   const weights = weight.values.subarray(unit * length, (unit + 1) * length);
-  const inputs = input.values.subarray(line * length, (line + 1) * length);
-  const bias = optional(tensors, step.options.bias)?.[unit] ?? null;
-  const terms = Array.from(weights, (w, i) => ({
-    stage: source,
-    channel: i,
-    input: inputs[i],
-    weight: w,
-    value: inputs[i] * w,
-  }));
+  const bias = own(tensors, step.options.bias, unit);
+  const terms = Array.from(weights, (w, channel) => {
+    const x = input.values[line * length + channel];
+    return { stage: source, channel, input: x, weight: w, value: x * w };
+  });
   const parts = (sign) => sumOf(terms.map(({ value }) => value).filter((value) => value * sign > 0));
-  return {
-    kind: "products",
-    terms,
-    bias,
-    positive: parts(1),
-    negative: parts(-1),
-    sum: parts(1) + parts(-1) + (bias ?? 0),
-    words: `all ${length} inputs, each times its weight${plusBias(bias)}`,
-  };
-}
-
-const pair = (option) => {
-  const given = [option].flat();
-  return [given[0], given.at(-1)];
-};
-const sumOf = (values) => values.reduce((sum, value) => sum + value, 0);
-
-// The value at a place of a map; null beyond its edges, where padding is.
-const valueInside = (input, maps, [channel, r, q]) =>
-  r >= 0 && q >= 0 && r < maps.height && q < maps.width ? valueAt(input, maps, [channel, r, q]) : null;
-
-function windowTerm(stage, channel, window, kernel) {
-  const products = window.map((value, i) => (value ?? 0) * kernel[i]);
-  return { stage, channel, window, kernel: [...kernel], products, value: sumOf(products) };
-}
-
-function windowsAdded(terms, height, width, bias) {
-  const sum = sumOf(terms.map(({ value }) => value)) + (bias ?? 0);
-  return { kind: "windows", height, width, bias, terms, sum };
+  const [positive, negative] = [parts(1), parts(-1)], sum = positive + negative + (bias ?? 0);
+  const words = `all ${length} inputs, each times its weight${plusBias(bias)}`;
+  return { kind: "products", terms, bias, positive, negative, sum, words };
 }
 
 // --- One window ------------------------------------------------------------------------------
 
 function pooling({ tensors, made, step, place: [channel, row, column], source, input }) {
-  const maps = mapsOf(input),
-    to = mapsOf(made[step.name]);
-  const part = readPart(
-    step,
-    tensors,
-    { channel, top: row, left: column, bottom: row + 1, right: column + 1 },
-    maps,
-    to,
-  );
-  const window = [];
-  for (let r = part.top; r < part.bottom; r++) {
-    for (let q = part.left; q < part.right; q++) {
-      window.push(valueInside(input, maps, [channel, r, q]));
-    }
-  }
-  const inside = window.filter((value) => value !== null),
-    isMax = step.operation.includes("max");
+  const part = { channel, top: row, left: column, bottom: row + 1, right: column + 1 };
+  const { top, left, bottom, right } = readPart(step, tensors, part, input, made[step.name]);
+  const height = bottom - top, width = right - left, maps = mapsOf(input);
+  const window = Array.from({ length: height * width }, (_, i) =>
+    valueInside(input, maps, [channel, top + Math.floor(i / width), left + (i % width)]));
+  const inside = window.filter((value) => value !== null), isMax = step.operation.includes("max");
   const winner = isMax ? window.indexOf(Math.max(...inside)) : -1;
-  return {
-    kind: "window",
-    window,
-    winner,
-    height: part.bottom - part.top,
-    width: part.right - part.left,
-    terms: [{ stage: source, channel, value: null }],
-    sum: isMax ? window[winner] : sumOf(inside) / inside.length,
-    words: isMax ? `the largest of ${inside.length}` : `the mean of ${inside.length}`,
-  };
+  const sum = isMax ? window[winner] : sumOf(inside) / inside.length;
+  const words = `the ${isMax ? "largest" : "mean"} of ${inside.length}`;
+  return { kind: "window", window, winner, height, width, terms: only(source, channel), sum, words };
 }
 
 // --- One value -------------------------------------------------------------------------------
 
 function normalization({ tensors, step, place, source, input }) {
-  const { options } = step,
-    [channel] = place,
-    x = at(input, place);
-  const mean = tensors[options.running_mean.tensor].values[channel];
-  const deviation = Math.sqrt(tensors[options.running_var.tensor].values[channel] + (options.eps ?? 1e-5));
-  const weight = optional(tensors, options.weight)?.[channel] ?? 1,
-    bias = optional(tensors, options.bias)?.[channel] ?? 0;
-  return {
-    kind: "normal",
-    x,
-    mean,
-    deviation,
-    weight,
-    bias,
-    terms: [{ stage: source, channel, value: null }],
-    sum: ((x - mean) / deviation) * weight + bias,
-    words: "less the mean, by the deviation, times a weight, plus a bias",
-  };
+  const { running_mean, running_var, eps = 1e-5 } = step.options, [channel] = place;
+  const mean = own(tensors, running_mean, channel);
+  const deviation = Math.sqrt(own(tensors, running_var, channel) + eps);
+  const seen = { tensors, step, channel, source, number: channel, said: "the mean, by the deviation" };
+  return normal(seen, at(input, place), mean, deviation);
 }
 
 // The same with the mean and the deviation of all values of this image that are normalized together.
-function groupNormalization({ tensors, step, place, source, input }) {
-  const { operation, options } = step,
-    [channel, row, column] = place,
-    maps = mapsOf(input),
-    size = maps.height * maps.width;
-  const isLayer = operation === "layer_norm",
-    number = (channel * maps.height + row) * maps.width + column;
+function groupNormalization({ tensors, step, place: [channel, row, column], source, input }) {
+  const { normalized_shape, num_groups, eps = 1e-5 } = step.options, maps = mapsOf(input);
+  const isLayer = step.operation === "layer_norm", all = (channel * maps.height + row) * maps.width + column;
   const length = isLayer
-    ? [options.normalized_shape].flat().reduce((a, b) => a * b, 1)
-    : (maps.count / options.num_groups) * size;
-  const from = Math.floor(number / length) * length,
-    values = input.values.subarray(from, from + length);
-  const mean = sumOf([...values]) / length,
-    squares = sumOf(Array.from(values, (value) => (value - mean) ** 2));
-  const deviation = Math.sqrt(squares / length + (options.eps ?? 1e-5)),
-    own = isLayer ? number % length : channel;
-  const weight = optional(tensors, options.weight)?.[own] ?? 1,
-    bias = optional(tensors, options.bias)?.[own] ?? 0;
-  const x = input.values[number];
-  return {
-    kind: "normal",
-    x,
-    mean,
-    deviation,
-    weight,
-    bias,
-    terms: [{ stage: source, channel, value: null }],
-    sum: ((x - mean) / deviation) * weight + bias,
-    words: `less the mean of ${length} values, by their deviation, times a weight, plus a bias`,
-  };
+    ? product([normalized_shape].flat())
+    : (maps.count / num_groups) * maps.height * maps.width;
+  const from = Math.floor(all / length) * length, values = [...input.values.subarray(from, from + length)];
+  const mean = sumOf(values) / length, squares = sumOf(values.map((value) => (value - mean) ** 2));
+  const said = `the mean of ${length} values, by their deviation`;
+  const seen = { tensors, step, channel, source, number: isLayer ? all % length : channel, said };
+  return normal(seen, input.values[all], mean, Math.sqrt(squares / length + eps));
 }
 
-function twoValues({ network, tensors, made, step, place }) {
-  const other = step.options.other,
-    names = network.reads(step.name);
-  const values = names.map((name) => ({
-    stage: name,
-    channel: place[0],
-    value: alike(made[name], place),
-  }));
-  if (typeof other === "number") values.push({ stage: "", channel: 0, value: other });
-  if (other?.tensor !== undefined)
-    values.push({ stage: "", channel: 0, value: alike(tensors[other.tensor], place) });
-  if (values.length === 1) values.push(values[0]);
-  const [one, two] = values.map((each) => each.value),
-    sum = PAIRS[step.operation](one, two * (step.options.alpha ?? 1));
-  return {
-    kind: "pair",
-    values,
-    sign: SIGNS[step.operation],
-    sum,
-    terms: values.filter(({ stage }) => stage),
-    words: WORDS[step.operation],
-  };
+function normal({ tensors, step: { options }, channel, source, number, said }, x, mean, deviation) {
+  const weight = own(tensors, options.weight, number) ?? 1, bias = own(tensors, options.bias, number) ?? 0;
+  const sum = ((x - mean) / deviation) * weight + bias;
+  const words = `less ${said}, times a weight, plus a bias`;
+  return { kind: "normal", x, mean, deviation, weight, bias, terms: only(source, channel), sum, words };
 }
 
-const PAIRS = {
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => a * b,
-  div: (a, b) => a / b,
-  rsub: (a, b) => b - a,
-  rdiv: (a, b) => b / a,
-};
-const SIGNS = { add: "+", sub: "−", mul: "×", div: "÷", rsub: "from", rdiv: "divides" };
-const WORDS = {
-  add: "the sum of two values",
-  sub: "the difference of two values",
-  mul: "the product of two values",
-  div: "one value divided by another",
-  rsub: "the difference of two values",
-  rdiv: "one value divided by another",
+function twoValues({ network, tensors, made, step: { name, operation, options }, place }) {
+  const { other, alpha = 1 } = options, channel = place[0];
+  const values = network.reads(name).map((stage) => ({ stage, channel, value: alike(made[stage], place) }));
+  const terms = [...values];
+  if (typeof other === "number") values.push({ stage: "", value: other });
+  else if ("tensor" in other) values.push({ stage: "", value: alike(tensors[other.tensor], place) });
+  else if (values.length === 1) values.push(values[0]);
+  const sum = PAIRS[operation](values[0].value, values[1].value * alpha), [sign, words] = SAID[operation];
+  return { kind: "pair", values, sign, sum, terms, words };
+}
+
+const SAID = {
+  add: ["+", "the sum of two values"],
+  sub: ["−", "the difference of two values"],
+  mul: ["×", "the product of two values"],
+  div: ["÷", "one value divided by another"],
+  rsub: ["from", "the difference of two values"],
+  rdiv: ["divides", "one value divided by another"],
 };
 
 // The value at the same place of a tensor whose axes of one are repeated.
 function alike(tensor, place) {
-  const maps = mapsOf(tensor.shape.length > 1 ? tensor : { shape: [1, ...tensor.shape] }),
-    sizes = [maps.count, maps.height, maps.width];
   if (tensor.values.length === 1) return tensor.values[0];
-  return valueAt(
-    tensor,
-    maps,
-    place.map((each, axis) => (sizes[axis] === 1 ? 0 : each)),
-  );
+  const maps = mapsOf(tensor.shape.length > 1 ? tensor : { shape: [1, ...tensor.shape] });
+  const sizes = [maps.count, maps.height, maps.width];
+  return valueAt(tensor, maps, place.map((each, axis) => (sizes[axis] === 1 ? 0 : each)));
 }
 
 function concatenation({ network, made, step, place: [channel, row, column] }) {
@@ -305,91 +194,38 @@ function concatenation({ network, made, step, place: [channel, row, column] }) {
 }
 
 function moved(stage, place, made) {
-  const [channel, row, column] = place,
-    where = mapsOf(made[stage]).isVector
-      ? `unit ${channel}`
-      : `channel ${channel}, row ${row}, column ${column}`;
-  return {
-    kind: "moved",
-    sum: at(made[stage], place),
-    terms: [{ stage, channel, value: null }],
-    words: `the same value as in ${stage}, ${where}`,
-  };
+  const [channel, row, column] = place, { isVector } = mapsOf(made[stage]);
+  const where = isVector ? `unit ${channel}` : `channel ${channel}, row ${row}, column ${column}`;
+  const words = `the same value as in ${stage}, ${where}`;
+  return { kind: "moved", sum: at(made[stage], place), terms: only(stage, channel), words };
 }
 
 function shares({ step, source, input, place: [unit] }) {
-  const top = Math.max(...input.values),
-    powers = Array.from(input.values, (v) => Math.exp(v - top));
-  const isLog = step.operation === "log_softmax",
-    share = powers[unit] / sumOf(powers);
-  return {
-    kind: "share",
-    score: input.values[unit],
-    share,
-    sum: isLog ? Math.log(share) : share,
-    isLog,
-    terms: [{ stage: source, channel: unit, value: null }],
-    words: isLog ? "the logarithm of its share of all powers of e" : "its share of all powers of e",
-  };
+  const top = Math.max(...input.values), powers = Array.from(input.values, (v) => Math.exp(v - top));
+  const share = powers[unit] / sumOf(powers), isLog = step.operation === "log_softmax";
+  const words = `${isLog ? "the logarithm of " : ""}its share of all powers of e`;
+  const score = input.values[unit], sum = isLog ? Math.log(share) : share;
+  return { kind: "share", score, share, sum, isLog, terms: only(source, unit), words };
 }
 
 // A function of the value at the same place; or a value that only moved.
 function alone({ tensors, made, step, place, source, input }) {
-  const maps = mapsOf(input),
-    to = mapsOf(made[step.name]),
-    { operation, options } = step;
+  const maps = mapsOf(input), to = mapsOf(made[step.name]), { operation, options } = step, [channel] = place;
   if (isMove(operation)) {
-    const from =
-      to.isVector && !maps.isVector
-        ? placed(place[0], maps)
-        : { channel: place[0], top: place[1], left: place[2] };
+    if (!to.isVector || maps.isVector) return moved(source, place, made);
+    const from = placed(channel, maps);
     return moved(source, [from.channel, from.top, from.left], made);
   }
   const isAlike = maps.count === to.count && maps.height === to.height && maps.width === to.width;
   if (!isAlike || !isPointwise(operation)) {
     return { kind: "unknown", terms: [], words: `made by ${operation} of ${source}` };
   }
-  const rest = Object.fromEntries(Object.entries(options).filter(([key]) => key !== "input"));
-  if (options.weight)
-    rest.weight = { shape: [1], values: [slopeOf(tensors[options.weight.tensor], place[0])] };
+  const { input: _, weight, ...rest } = options;
+  if (weight) rest.weight = { shape: [1], values: [slopeOf(tensors[weight.tensor], channel)] };
   const one = (v) => ({ shape: [1, 1], values: new Float32Array([v]) });
-  const f = (v) => OPERATIONS[operation](one(v), rest).values[0],
-    x = at(input, place);
-  return {
-    kind: "function",
-    f,
-    x,
-    sum: f(x),
-    terms: [{ stage: source, channel: place[0], value: null }],
-    words: operation === "relu" ? "negative becomes zero" : `${operation} of one value`,
-  };
+  const f = (v) => OPERATIONS[operation](one(v), rest).values[0], x = at(input, place);
+  const words = operation === "relu" ? "negative becomes zero" : `${operation} of one value`;
+  return { kind: "function", f, x, sum: f(x), terms: only(source, channel), words };
 }
 
 const slopeOf = ({ values }, channel) => values[values.length === 1 ? 0 : channel];
-
-const POINTWISE = new Set([
-  "relu",
-  "relu6",
-  "leaky_relu",
-  "elu",
-  "celu",
-  "selu",
-  "hardtanh",
-  "clamp",
-  "sigmoid",
-  "logsigmoid",
-  "tanh",
-  "gelu",
-  "silu",
-  "mish",
-  "softplus",
-  "softsign",
-  "hardsigmoid",
-  "hardswish",
-  "abs",
-  "neg",
-  "exp",
-  "sqrt",
-  "prelu",
-]);
-const isPointwise = (operation) => POINTWISE.has(operation);

@@ -4,8 +4,8 @@
 // and the operation's own options, and returns the slopes for each option that is a tensor. What is
 // used several times adds up its slopes. All of them are of double precision.
 
-import { OPERATIONS, adaptedFrom, axesOf, divisor, faded, pooledFrom, product } from "./engine.js";
-import { sigmoid, slides, spread, tall, tallOptions, told, usualAxis, walk } from "./engine.js";
+import { OPERATIONS, adaptedFrom, axesOf, divisor, faded, inLine, pooledFrom, remade } from "./engine.js";
+import { product, sigmoid, slides, spread, tall, tallOptions, told, usualAxis, walk } from "./engine.js";
 
 const zeros = ({ values }) => new Float64Array(values.length);
 
@@ -222,18 +222,17 @@ const movedBack = (operation) => (slopes, { input, tensors = [input], ...options
   return input ? { input: parts[0] } : { tensors: parts };
 };
 
-const MOVES = ["reshape", "flatten", "permute", "transpose", "squeeze", "unsqueeze", "select", "narrow"];
-MOVES.push("index", "cat", "pad", "identity", "dropout");
+const MOVES = ["reshape", "flatten", "permute", "transpose", "select", "narrow", "index", "cat", "pad"];
+MOVES.push("identity", "dropout");
 
 // --- All of them -----------------------------------------------------------------------------
 
-const PLANES = { conv2d: convolutionBack, ...POOLS };
-const inLine = ([name, rule]) => [name.replace("2d", "1d"), alongLineBack(rule)];
+const BACK = { conv2d: convolutionBack, ...POOLS };
 
 export const RULES = {
-  ...Object.fromEntries(Object.entries(GROWTH).map(([name, growth]) => [name, growthBack(growth)])),
+  ...remade(GROWTH, growthBack),
   ...Object.fromEntries(MOVES.map((name) => [name, movedBack(name)])),
-  ...{ ...PLANES, ...Object.fromEntries(Object.entries(PLANES).map(inLine)) },
+  ...{ ...BACK, ...inLine(remade(BACK, alongLineBack)) },
   ...{ linear: linearBack, matmul: matmulBack, prelu: preluBack, batch_norm: normBack },
   softmax: softmaxBack,
   log_softmax: (slopes, options) => softmaxBack(slopes, options, true),

@@ -1,5 +1,7 @@
 // What is known of a network before it computes: its steps, what each reads, what depends on what.
 
+import { both, slides, strideOf, tallOptions } from "./engine.js";
+
 export function graph({ steps, output }) {
   const byName = new Map(steps.map((step) => [step.name, step]));
   const reads = (name) => sources(byName.get(name)?.options ?? {});
@@ -36,67 +38,57 @@ export function mapsOf({ shape }) {
 export const valueAt = ({ values }, { height, width }, [channel, row, column]) =>
   values[(channel * height + row) * width + column];
 
+// A step's options as those of images, with its weight: a signal is an image of one row.
+export function asPlanes({ operation, options }, tensors) {
+  const given = { ...options, weight: tensors[options.weight?.tensor] };
+  return operation.endsWith("1d") ? tallOptions(given) : given;
+}
+
+// How the windows of a convolution or a pooling slide down and across.
+export function slidesOf(step, tensors, { shape }) {
+  const given = asPlanes(step, tensors), { weight = { shape: [1, 1, ...both(given.kernel_size)] } } = given;
+  const size = step.operation.endsWith("1d") ? [1, ...shape.slice(2)] : shape.slice(2);
+  return slides({ shape: [1, 1, ...size] }, { ...given, weight, stride: strideOf(given) });
+}
+
 // Which part of its input a part of a stage was made from. A part is { channel, top, left, bottom,
 // right }; a channel of −1 stands for all of them, bottom and right are the first ones after.
-export function readPart(step, tensors, part, from, to) {
-  const { operation, options } = step,
-    all = { channel: -1, top: 0, left: 0, bottom: from.height, right: from.width };
-  const weight = tensors[options.weight?.tensor],
-    isLine = operation.endsWith("1d");
-  const option = (name, usual, d) => {
-    const given = [options[name] ?? usual].flat();
-    return isLine && d === 0 ? null : Number(given.at(isLine ? -1 : Math.min(d, given.length - 1)));
-  };
-  const ends = (f) => {
-    const [[top, bottom], [left, right]] = [f(0, part.top, part.bottom), f(1, part.left, part.right)];
+export function readPart(step, tensors, part, input, output) {
+  const { operation } = step, [from, to] = [input, output].map(mapsOf);
+  const ends = (along) => {
+    const [[top, bottom], [left, right]] = [[part.top, part.bottom], [part.left, part.right]].map(along);
     return { top, bottom, left, right };
   };
-  if (/^conv\d/.test(operation) || /^(max|avg)_pool/.test(operation)) {
-    const isConv = Boolean(weight),
-      usual = isConv ? 1 : (options.stride ?? options.kernel_size);
-    const sides = ends((d, start, end) => {
-      if (isLine && d === 0) return [0, 1];
-      const kernel = isConv ? weight.shape.at(d - 2) : option("kernel_size", 1, d);
-      const stride = option("stride", usual, d) || kernel,
-        dilation = option("dilation", 1, d);
-      const span = dilation * (kernel - 1) + 1,
-        same = Math.floor((span - 1) / 2);
-      const padding =
-        options.padding === "same" ? same : options.padding === "valid" ? 0 : option("padding", 0, d);
-      return [start * stride - padding, (end - 1) * stride - padding + span];
+  if (/^(conv|max_pool|avg_pool)\dd$/.test(operation)) {
+    const axes = slidesOf(step, tensors, input), { weight, groups = 1 } = asPlanes(step, tensors);
+    const sides = ends(([start, end], d) => {
+      const { stride, before, dilation, kernel } = axes[d];
+      return [start * stride - before, (end - 1) * stride - before + dilation * (kernel - 1) + 1];
     });
-    return { channel: isConv && (options.groups ?? 1) < from.count ? -1 : part.channel, ...sides };
+    return { channel: weight && groups < from.count ? -1 : part.channel, ...sides };
   }
   if (operation.startsWith("conv_transpose")) {
-    return {
-      channel: -1,
-      ...ends((d, start, end) => {
-        if (isLine && d === 0) return [0, 1];
-        const stride = option("stride", 1, d),
-          padding = option("padding", 0, d);
-        const reach = option("dilation", 1, d) * (weight.shape.at(d - 2) - 1);
-        return [
-          Math.ceil((start + padding - reach) / stride),
-          Math.floor((end - 1 + padding) / stride) + 1,
-        ];
-      }),
-    };
+    const { weight, stride = 1, padding = 0, dilation = 1 } = asPlanes(step, tensors);
+    const [strides, paddings, dilations] = [stride, padding, dilation].map(both);
+    const sides = ends(([start, end], d) => {
+      const first = start + paddings[d] - dilations[d] * (weight.shape[2 + d] - 1);
+      return [Math.ceil(first / strides[d]), Math.floor((end - 1 + paddings[d]) / strides[d]) + 1];
+    });
+    return { channel: -1, ...sides };
   }
   if (/^(adaptive|interpolate)/.test(operation)) {
-    const sizes = [
-      [from.height, to.height],
-      [from.width, to.width],
-    ];
-    const sides = ends((d, start, end) => [
-      Math.floor((start * sizes[d][0]) / sizes[d][1]),
-      Math.ceil((end * sizes[d][0]) / sizes[d][1]),
-    ]);
+    const sizes = [[from.height, to.height], [from.width, to.width]];
+    const sides = ends((places, d) => {
+      const [first, last] = places.map((at) => (at * sizes[d][0]) / sizes[d][1]);
+      return [Math.floor(first), Math.ceil(last)];
+    });
     return { channel: part.channel, ...sides };
   }
   if (isMove(operation) && !from.isVector && to.isVector && part.channel >= 0)
     return placed(part.channel, from);
   const isAlike = from.count === to.count && from.height === to.height && from.width === to.width;
-  return isAlike && !/^(linear|matmul|softmax|log_softmax|permute|transpose)/.test(operation) ? part : all;
+  const isKept = isAlike && !/^(linear|matmul|softmax|log_softmax|permute|transpose)/.test(operation);
+  return isKept ? part : { channel: -1, top: 0, left: 0, bottom: from.height, right: from.width };
 }
 
 export const isMove = (operation) => /^(flatten|reshape|identity|dropout)$/.test(operation);
@@ -116,10 +108,8 @@ export function reachBack(network, tensors, made, name, part) {
   for (const each of names.slice(0, names.indexOf(name) + 1).reverse()) {
     if (!found.has(each)) continue;
     for (const source of network.reads(each)) {
-      const from = mapsOf(made[source]),
-        to = mapsOf(made[each]);
-      const read = readPart(network.steps.get(each), tensors, found.get(each), from, to);
-      found.set(source, joined(found.get(source), clipped(read, from)));
+      const read = readPart(network.steps.get(each), tensors, found.get(each), made[source], made[each]);
+      found.set(source, joined(found.get(source), clipped(read, mapsOf(made[source]))));
     }
   }
   return found;
