@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from vizlib import data, handwriting
+from vizlib.explore._explorer import script
 
 pytestmark = pytest.mark.browser
 
-INK = Path(__file__).parents[1] / "vizlib/explore/static/ink.js"
 SIDE = 280
 # Packed, both ways: to send millions of numbers one by one takes longer than all the rest.
 PREPARE = """(drawings) => Promise.all(drawings.map(async (text) => {
@@ -60,8 +59,8 @@ def opened(text: str | None) -> np.ndarray | None:
 @pytest.fixture(scope="module")
 def prepare(browser):
     page = browser.new_page()
-    script = INK.read_text("utf-8") + "\nwindow.fromInk = fromInk;"
-    page.set_content(f'<script type="module">{script}</script>')
+    modules = script("numbers.js", "ink.js") + "\nwindow.fromInk = fromInk;"
+    page.set_content(f'<script type="module">{modules}</script>')
     yield lambda drawings: list(map(opened, page.evaluate(PREPARE, list(map(packed, drawings)))))
     page.close()
 

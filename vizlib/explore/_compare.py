@@ -101,7 +101,7 @@ class _Networks(Panels):
 
     _esm = script(
         *("engine.js", "graph.js", "scores.js", "jobs.js", "ink.js", "sketch.js", *SLIDING),
-        *("changes.js", "rivals.js", "verdicts.js", "intakes.js", "compare.js"),
+        *("contents.js", "changes.js", "rivals.js", "verdicts.js", "intakes.js", "compare.js"),
     )
 
 

@@ -101,11 +101,12 @@ class _Canvas(Canvas):
     """What is convolved; static/sliding.js says how it looks and computes what comes of it."""
 
     _esm = script(
-        *("numbers.js", "elements.js", "engine.js", "tiles.js", "sliders.js"),
+        *("numbers.js", "elements.js", "kernel.js", "engine.js", "tiles.js", "sliders.js"),
+        "colours.js",
         *(f"sliding_{name}.js" for name in _MODULES),
         "sliding.js",
     )
-    _css = script("sliding.css", "sliders.css")
+    _css = script("colours.css", "sliding.css", "sliders.css")
     within = ("k",)  # beside Play
     # What does not change; `choices` is what each setting can be, `own` which of them was given.
     held = traitlets.Dict().tag(sync=True)

@@ -168,7 +168,7 @@ class _Canvas(Front):
     _esm = script(
         *(f"{name}.js" for name in (*MODULES, "maps", "charts", "panels", "look", "epochs"))
     )
-    _css = script("live.css", "learn.css", "sliders.css", "epochs.css")
+    _css = script("colours.css", "pad.css", "live.css", "learn.css", "sliders.css", "epochs.css")
 
 
 class _Epochs(Network):

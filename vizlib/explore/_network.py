@@ -42,7 +42,7 @@ class Front(Canvas):
     """
 
     _esm = script(*(f"{name}.js" for name in (*MODULES, "network")))
-    _css = script("live.css", "learn.css", "sliders.css")
+    _css = script("colours.css", "pad.css", "live.css", "learn.css", "sliders.css")
     held = traitlets.Dict().tag(sync=True)
     made = traitlets.Dict().tag(sync=True)
     recorded = traitlets.List(traitlets.Dict()).tag(sync=True)

@@ -154,8 +154,10 @@ class Upload(Network):
 class _Drop(Canvas):
     """Where photographs come in; the pictures are painted by static/steps.js."""
 
-    _esm = script("elements.js", "kernel.js", "steps.js", "drop.js")
-    _css = script("reader.css")
+    _esm = script(
+        *("elements.js", "kernel.js", "numbers.js", "tiles.js", "colours.js", "steps.js", "drop.js")
+    )
+    _css = script("colours.css", "reader.css")
     steps = traitlets.List(traitlets.Dict()).tag(sync=True)
     answer = traitlets.Unicode().tag(sync=True)
     error = traitlets.Unicode().tag(sync=True)

@@ -127,7 +127,7 @@ class Panels(Canvas):
     """The canvas of frames; what it looks like is in static/panels.js."""
 
     _esm = script(*SLIDING, "slides.js")
-    _css = script("panels.css", "sliders.css")
+    _css = script("colours.css", "pad.css", "panels.css", "sliders.css")
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     stepped = traitlets.List(traitlets.Unicode()).tag(sync=True)
     palette = traitlets.Bytes().tag(sync=True)

@@ -1,6 +1,6 @@
 // What the network makes of the image: with what is switched off, with all on, without each channel.
 
-import { winnerOf } from "./scores.js";
+import { winnerOf } from "./numbers.js";
 
 const PAUSE = 100; // milliseconds without another answer
 const MOST_NEEDED = 512; // channels for which it is computed what they are needed for

@@ -4,6 +4,7 @@
 // way it flows, "across" the other.
 
 import { mapsOf } from "./graph.js";
+import { within } from "./numbers.js";
 
 const GAP = 3,
   TIGHT = 1; // between large maps, and between small ones
@@ -173,7 +174,7 @@ export function under(layout, px, py) {
     const channel = channelsOf(node)[row * grid.columns + column];
     if (channel === undefined || column >= grid.columns) return null;
     const [left, top] = cornerOf(node, channel);
-    const place = (at, size, count) => Math.min(Math.max(Math.floor((at / size) * count), 0), count - 1);
+    const place = (at, size, count) => within(Math.floor((at / size) * count), 0, count - 1);
     return {
       node,
       channel,

@@ -100,7 +100,6 @@ export class Band {
     const part = { channel, top, left, bottom: top + 1, right: left + 1 };
     const strongest = [...explained.terms].sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
     paintNetwork(sized(canvas, ...this.size), this.layout, {
-      element: canvas,
       ...{ made, changes, colours, limitsOf, channel, range: images.range, down: this.down },
       windows: reachBack(network, tensors, made, place.layer, part),
       terms: strongest.slice(0, MOST_TERMS_DRAWN),

@@ -5,8 +5,7 @@ import { showEquation } from "./equation_view.js";
 import { valueAt } from "./graph.js";
 import { LEGEND, paintLens, placeIn } from "./lens.js";
 import { showNeeds } from "./needs.js";
-import { brief, statistics, written } from "./numbers.js";
-import { winnerOf } from "./scores.js";
+import { brief, statistics, winnerOf, written } from "./numbers.js";
 
 export class CloseUp {
   constructor(find, state, actions, onPoint) {

@@ -1,10 +1,11 @@
-// Light or dark: what JupyterLab says, or else the browser.
+// Light or dark: what JupyterLab or VS Code says, or else the browser.
 
 export function followColours(root, tell) {
   const system = matchMedia("(prefers-color-scheme: dark)");
   const recolour = () => {
-    const { jpThemeLight } = document.body.dataset;
-    root.classList.toggle("dark", jpThemeLight ? jpThemeLight === "false" : system.matches);
+    const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
+    const isDark = vscodeThemeKind ? /(dark|contrast)$/.test(vscodeThemeKind) : system.matches;
+    root.classList.toggle("dark", jpThemeLight ? jpThemeLight === "false" : isDark);
     tell();
   };
   const themed = new MutationObserver(recolour);

@@ -3,13 +3,13 @@
 import { changed } from "./changes.js";
 import { Frames } from "./frames.js";
 import { fromInk } from "./ink.js";
-import { Aside, SIDE } from "./intakes.js";
+import { Aside } from "./intakes.js";
 import { Jobs } from "./jobs.js";
-import { floats } from "./numbers.js";
+import { floats, winnerOf } from "./numbers.js";
 import { Rival, answers } from "./rivals.js";
-import { winnerOf } from "./scores.js";
+import { PAD } from "./sketch.js";
 import { viewOf } from "./viewing.js";
-import { calledBy, chart, column, emptied, pictureOf, sentence } from "./verdicts.js";
+import { calledBy, chart, column, emptied, panelOf, sentence } from "./verdicts.js";
 
 const BLACK = 1e-3; // what is no brighter than that is no ink
 
@@ -57,7 +57,7 @@ class Comparison {
   }
 
   draw(ink) {
-    const prepared = fromInk(ink, SIDE) ?? new Uint8Array(this.grains.length);
+    const prepared = fromInk(ink, PAD) ?? new Uint8Array(this.grains.length);
     const base = Float32Array.from(prepared, (value) => value / 255);
     Object.assign(this, { base, isDrawn: true });
     this.isNew();
@@ -125,7 +125,7 @@ class Comparison {
     const says = this.isEmpty ? "An empty pad: draw a digit." : read();
     const title = this.isDrawn ? "what they get" : `image ${at.image}, changed`;
     const columns = this.isEmpty ? bars.map((each, i) => emptied(each, this.names[i])) : bars;
-    const panels = [pictureOf(title, shown, shape), this.chart(at), ...columns];
+    const panels = [panelOf(title, shown, shape), this.chart(at), ...columns];
     return { panels, says, headline: says, differ: !this.isEmpty && new Set(winners).size > 1, last: {} };
   }
 

@@ -1,9 +1,9 @@
 // What the view holds: the network's own tensors, and images with what PyTorch made of them.
 
 import { element } from "./elements.js";
+import { product } from "./engine.js";
 import { bytes, floats } from "./numbers.js";
-
-const count = (shape) => shape.reduce((all, size) => all * size, 1);
+import { enlarged, photograph } from "./tiles.js";
 
 // Sixteen bits: a sign, five bits of a power of two, ten bits of a number from 1 to 2.
 function half(bits) {
@@ -17,13 +17,9 @@ function half(bits) {
 // The network's own tensors, in as many sets as there are, one after the other.
 export function setsOf({ program: { tensors }, weights, half: isHalf }, many) {
   const values = isHalf ? halves(bytes(weights)) : floats(weights),
-    size = tensors.reduce((sum, { shape }) => sum + count(shape), 0);
-  return Array.from({ length: many }, (_, i) =>
-    tensors.map(({ shape, at }) => ({
-      shape,
-      values: values.subarray(i * size + at, i * size + at + count(shape)),
-    })),
-  );
+    size = tensors.reduce((sum, { shape }) => sum + product(shape), 0);
+  const own = (shape, from) => ({ shape, values: values.subarray(from, from + product(shape)) });
+  return Array.from({ length: many }, (_, i) => tensors.map(({ shape, at }) => own(shape, i * size + at)));
 }
 
 const halves = (own) => Float32Array.from(new Uint16Array(own.buffer), half);
@@ -33,27 +29,14 @@ const MOST_CURVES = 4; // rows of numbers that are no image
 // Images are bytes that are normalized here, or floats that are taken as they are.
 export function imagesOf({ images, shape, mean, std, isBytes, outputs, range: [low, high] }) {
   const size = shape.slice(-2),
-    pixels = count(size),
-    depth = shape.length > 3 ? shape[1] : 1;
+    pixels = product(size);
   const prepared = (own) => ({
     shape,
     values: Float32Array.from(own, (v) => Math.fround(Math.fround(v / 255) - mean) / std),
   });
   const input = (i) => (isBytes ? prepared(bytes(images[i])) : { shape, values: floats(images[i]) });
   const grey = (value) => Math.round(((value - low) / (high - low)) * 255);
-  const picture = (i) => {
-    const canvas = element("canvas", { width: size.at(-1), height: size.length > 1 ? size[0] : 1 }),
-      context = canvas.getContext("2d");
-    const data = context.createImageData(canvas.width, canvas.height),
-      { values } = input(i);
-    for (let k = 0; k < canvas.width * canvas.height; k++) {
-      for (let c = 0; c < 3; c++)
-        data.data[4 * k + c] = grey(values[(depth === 3 || depth === 4 ? c * pixels : 0) + k]);
-      data.data[4 * k + 3] = 255;
-    }
-    context.putImageData(data, 0, 0);
-    return canvas;
-  };
+  const picture = (i) => enlarged(element("canvas"), photograph(input(i), [low, high]));
   // A row of numbers is drawn as a line, several as several.
   const rows = size.length > 1 ? size[0] : 1;
   const curves = (i) => {

@@ -1,7 +1,8 @@
 // A place for photographs: chosen or dropped, sent in parts, as a message has its limit.
 
+import { followColours } from "./colours.js";
 import { element, put } from "./elements.js";
-import { GONE, tell } from "./kernel.js";
+import { GONE, heed, tell } from "./kernel.js";
 import { follow } from "./steps.js";
 
 const PART = 1 << 20, MOST = 64 << 20; // bytes
@@ -23,7 +24,7 @@ function render({ model, el }) {
   const hand = async (photo) => {
     if (photo.size > MOST) {
       const size = Math.ceil(photo.size / 1e6);
-      error.textContent = `${photo.name} has ${size} MB, and what is read has 67 at most: crop it to the digit`;
+      put(error, `${photo.name} has ${size} MB, and what is read has 67 at most: crop it to the digit`);
       return;
     }
     root.setAttribute("aria-busy", "true");
@@ -55,11 +56,9 @@ function render({ model, el }) {
     put(answer, model.get("answer"));
     put(error, failed);
   };
-  const answered = () => restore();
-  model.on("change:answered", answered);
+  const ends = [unfollow, heed(model, { answered: () => restore() }), followColours(root, () => {})];
   return () => {
-    unfollow();
-    model.off("change:answered", answered);
+    for (const end of ends) end();
   };
 }
 

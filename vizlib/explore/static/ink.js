@@ -3,12 +3,13 @@
 //
 // A grey picture is { height, width, values }, Float32Array of 0…1, row by row.
 
+import { within } from "./numbers.js";
+
 const BOX = 20, MNIST = 28, LARGE = 160, HALF = 0.5, SOFT_EDGE = 2;
 const USUAL = [1.8, 4.8], POSSIBLE = [1, 6]; // widths of MNIST's strokes, in its pixels
 const FAINTEST = Math.fround(1 / 255);
 
 const picture = (height, width, values = new Float32Array(height * width)) => ({ height, width, values });
-const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
 // By a loop: `map` of a Float32Array takes three times as long, and a stroke waits for this.
 function mapped({ height, width, values }, f) {

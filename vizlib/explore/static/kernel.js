@@ -12,6 +12,15 @@ export function tell(send) {
   }
 }
 
+// Hears of changes, each by the name of its trait, until what is returned is called.
+export function heed(model, handlers) {
+  const all = Object.entries(handlers);
+  for (const [name, handler] of all) model.on(`change:${name}`, handler);
+  return () => {
+    for (const [name, handler] of all) model.off(`change:${name}`, handler);
+  };
+}
+
 // The kernel gets what was drawn last, in the place of what it gave.
 export function setInk(model, { place, ink }) {
   if (place.image !== null || !ink) return;

@@ -1,37 +1,33 @@
 // The arrow keys: they move the layer and the channel, and on the large map the value. Two more keys
 // turn the pages of the strongest channels.
 
-import { element } from "./elements.js";
-
-const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+import { ARROWS, element } from "./elements.js";
+import { within } from "./numbers.js";
 
 const PAGES = { PageUp: -1, PageDown: 1 };
 
 export function followKeys(root, { state, actions, controls, strongest, closeUp }) {
   closeUp.map.onkeydown = (event) => {
-    const by = STEPS[event.key];
+    const by = ARROWS[event.key];
     if (!by) return;
     event.preventDefault();
     event.stopPropagation();
     actions.go(neighbour(state.at, by, closeUp.lens));
   };
   root.onkeydown = (event) => {
-    const by = STEPS[event.key],
+    const by = ARROWS[event.key],
       pages = PAGES[event.key];
-    if (pages && strongest.band.page && event.target.matches(".picture, .strongest *")) {
-      event.preventDefault();
-      event.stopPropagation();
-      return strongest.turn(pages);
-    }
-    if (!by || event.target.matches("input, textarea, select")) return;
+    const turns = pages && strongest.band.page && event.target.matches(".picture, .strongest *");
+    if (!turns && (!by || event.target.matches("input, textarea, select"))) return;
     event.preventDefault();
     event.stopPropagation(); // JupyterLab would leave the cell
-    if (by[1]) controls.layer.move(controls.number + by[1]);
+    if (turns) strongest.turn(pages);
+    else if (by[1]) controls.layer.move(controls.number + by[1]);
     else controls.channel.move(state.place.channel + by[0]);
   };
 }
 
-const inside = (at, count) => Math.min(Math.max(at, 0), count - 1);
+const inside = (at, count) => within(at, 0, count - 1);
 
 function neighbour([channel, row, column], [down, right], { maps, columns }) {
   if (maps.isVector) return { channel: inside(channel + down * columns + right, maps.count) };

@@ -1,6 +1,6 @@
 // The fold in which the network learns: this is a 4, one step, and what came of it.
 
-import { element, put } from "./elements.js";
+import { disable, element, put } from "./elements.js";
 import { Jobs } from "./jobs.js";
 import { oneStep, whyNot } from "./learning.js";
 import { Slider } from "./slider.js";
@@ -73,7 +73,7 @@ export class Learn {
     if (!this.root.open || !slider) return;
     this.choose();
     slider.show(this.rate, RATES.length - 1, String(RATES[this.rate]));
-    this.back.setAttribute("aria-disabled", String(!last));
+    disable(this.back, !last);
     put(this.told, last ? saidOf(last, state.data.classes) : "");
     this.weight.paint(last, this.explained);
   }

@@ -4,7 +4,7 @@
 import { RULES, backward, crossEntropy, stepped } from "./gradient.js";
 import { dependents } from "./graph.js";
 import { allStages } from "./jobs.js";
-import { winnerOf } from "./scores.js";
+import { winnerOf } from "./numbers.js";
 
 const learnsOf = ({ program }) => program.tensors.map(({ parameter }) => Boolean(parameter));
 

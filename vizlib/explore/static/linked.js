@@ -2,7 +2,7 @@
 
 import { bytes } from "./numbers.js";
 import { spotOf } from "./state.js";
-import { setInk, tell } from "./kernel.js";
+import { heed, setInk, tell } from "./kernel.js";
 
 const TENTHS = 10; // places of the slider of strength
 const INK_PAUSE = 200; // milliseconds between a stroke and the moment when the kernel is told
@@ -24,13 +24,10 @@ export class Linked {
   }
 
   follow() {
-    const { model, actions, handlers } = this;
-    actions.tell = () => this.tell();
-    for (const [name, handler] of Object.entries(handlers)) model.on(`change:${name}`, handler);
+    this.actions.tell = () => this.tell();
+    const unheed = heed(this.model, this.handlers);
     this.tell();
-    return () => {
-      for (const [name, handler] of Object.entries(handlers)) model.off(`change:${name}`, handler);
-    };
+    return unheed;
   }
 
   showImage() {

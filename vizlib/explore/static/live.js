@@ -7,7 +7,7 @@ import { difference } from "./check.js";
 import { CloseUp } from "./closeup.js";
 import { followColours } from "./colours.js";
 import { Controls } from "./controls.js";
-import { put } from "./elements.js";
+import { once, put } from "./elements.js";
 import { explain } from "./equation.js";
 import { frame } from "./frame.js";
 import { Intake } from "./intake.js";
@@ -24,7 +24,7 @@ const CHANNEL = new Set(["channel", "unit"]); // of maps, or of a layer of singl
 function live(model, el, state, furnish) {
   const root = frame(el),
     find = (name) => root.querySelector(`.${name}`);
-  const paintSoon = oncePerFrame(() => root.isConnected && paint(state, views));
+  const paintSoon = once(requestAnimationFrame, () => root.isConnected && paint(state, views));
   const actions = new Actions(state, paintSoon);
   const band = new Band(root, find("network").querySelector("canvas"), find("titles"), state, actions),
     strongest = new Strongest(find("strongest"), state, actions, band);
@@ -104,18 +104,6 @@ function followRoom(root, paintSoon) {
   return () => {
     resized.disconnect();
     unfollow();
-  };
-}
-
-function oncePerFrame(act) {
-  let isComing = false;
-  return () => {
-    if (isComing) return;
-    isComing = true;
-    requestAnimationFrame(() => {
-      isComing = false;
-      act();
-    });
   };
 }
 

@@ -1,12 +1,12 @@
 // Maps and pictures as they are painted into a panel, and which of their cells a point shows.
 // Sizes are device pixels; `pixel` makes them of CSS pixels, and `room` is how wide all may be.
 
-import { isDark, shade, signed, statistics, written } from "./numbers.js";
-import { atlasOf, pictured } from "./tiles.js";
+import { inCell, isDark, shade, statistics, within, written } from "./numbers.js";
+import { POINTED, atlasOf, coloured, edged } from "./tiles.js";
 
 const BETWEEN = "#d3d8e0"; // maps, where white ones and their frame can both be seen
 const LARGEST_CELL = 48; // CSS pixels of a cell
-const CHOSEN = "#1562bd", POINTED = "#d2007a";
+const CHOSEN = "#1562bd";
 
 export function paintMaps(context, panel, look, cursor) {
   const { pixel, colour, colours } = look, [count, height, width] = panel.shape;
@@ -34,17 +34,16 @@ function point(context, { row, column }, [x, y], scale, line) {
 }
 
 export function paintPicture(context, panel, look, cursor) {
-  const { pixel, colour } = look, [height, width, depth] = panel.shape, { scale, tile } = layout(panel, look);
-  const part = (at, which) => panel.values[at * depth + Math.min(which, depth - 1)];
-  panel.picture ??= pictured(width, height, (pixels) => {
-    for (let i = 0; i < pixels.length; i++) {
-      pixels[i] = (255 << 24) | (part(i, 2) << 16) | (part(i, 1) << 8) | part(i, 0);
-    }
-  });
+  const { pixel, colour } = look, { scale, tile } = layout(panel, look);
+  panel.picture ??= pictureOf(panel);
   Object.assign(context, { imageSmoothingEnabled: scale < 1, imageSmoothingQuality: "high" });
   context.drawImage(panel.picture, 1, 1, ...tile);
   edged(context, [1, 1], tile, 1, colour.line);
   if (cursor) point(context, cursor, [1, 1], scale, pixel(2));
+}
+
+export function pictureOf({ shape: [height, width, depth], values }) {
+  return coloured(width, height, (i, c) => values[i * depth + Math.min(c, depth - 1)]);
 }
 
 const shapeOf = ({ kind, shape }) => (kind === "maps" ? shape : [1, shape[0], shape[1]]);
@@ -72,12 +71,6 @@ export function sizeOfMaps(panel, look) {
   return [columns * (tile[0] + gap) + gap + 2, rows * (tile[1] + gap) + gap + 2];
 }
 
-function edged(context, [x, y], [width, height], line, colour) {
-  context.lineWidth = line;
-  context.strokeStyle = colour;
-  context.strokeRect(x - line / 2, y - line / 2, width + line, height + line);
-}
-
 export function write(context, text, x, y, colour, align = "center") {
   context.fillStyle = colour;
   context.textAlign = align;
@@ -90,13 +83,6 @@ export function stroke(context, points) {
   context.stroke();
 }
 
-// As on a blackboard: whole numbers stay whole, and a zero before the point is left out.
-function inCell(value, places) {
-  if (Number.isNaN(value)) return "";
-  const text = signed(value.toFixed(places));
-  return Number(value.toFixed(places)) === 0 ? "0" : text.replace(/^(−?)0\./, "$1.");
-}
-
 // The values in cells that are large enough, all with as many decimals as there is room for.
 function writeCells(context, { shape, limit, values }, [x, y], scale, { colour, type }) {
   if (scale < type(1.6)) return;
@@ -105,12 +91,13 @@ function writeCells(context, { shape, limit, values }, [x, y], scale, { colour, 
   const fits = ([places, size]) => {
     context.font = `${Math.min(type(1.2), scale * size)}px ${colour.font}`;
     const isIn = (value) => context.measureText(inCell(value, places)).width < scale * 0.92;
-    return places < 9 && values.every(isIn);
+    return places < 9 && values.every((value) => Number.isNaN(value) || isIn(value));
   };
   const [places] = [0.42, 0.36, 0.29].flatMap((size) => [[most, size], [most - 1, size]])
     .map(([n, size]) => [Math.max(0, n), size]).find(fits) ?? [];
   if (places === undefined) return;
   values.forEach((value, i) => {
+    if (Number.isNaN(value)) return;
     const ink = isDark(shade(value, limit)) ? "#fff" : "#000";
     const [column, row] = [i % width, Math.floor(i / width)];
     write(context, inCell(value, places), x + (column + 0.5) * scale, y + (row + 0.5) * scale, ink);
@@ -130,13 +117,10 @@ export function cellAt(panel, look, px, py) {
 }
 
 // The cell that an arrow key leads to.
-export const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-
-export function nextCell(panel, cell, key) {
-  const [, height, width] = shapeOf(panel), [down, right] = ARROWS[key];
-  const inside = (value, last) => Math.min(Math.max(value, 0), last);
+export function nextCell(panel, cell, [down, right]) {
+  const [, height, width] = shapeOf(panel);
   if (!cell) return { channel: panel.chosen ?? 0, row: 0, column: 0 };
-  const row = inside(cell.row + down, height - 1), column = inside(cell.column + right, width - 1);
+  const row = within(cell.row + down, 0, height - 1), column = within(cell.column + right, 0, width - 1);
   return { ...cell, row, column };
 }
 

@@ -1,5 +1,7 @@
 // Numbers: what a map's values are, how they are written, and which colour stands for each.
 
+export const within = (value, low, high) => Math.min(Math.max(value, low), high);
+
 const NOT_A_NUMBER = 255; // the palette's last entry, behind its 255 colours
 
 export function statistics(values) {
@@ -16,6 +18,9 @@ export function statistics(values) {
   if (lost) min = max = NaN;
   return { min, max, mean: sum / values.length, zeros: zeros / values.length, peak };
 }
+
+// Which of them is the largest, the first of equals.
+export const winnerOf = (values) => values.indexOf(values.reduce((a, b) => Math.max(a, b)));
 
 export const signed = (text) => (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
 
@@ -39,6 +44,12 @@ export function decimals(values, fits) {
   return choices.find((n) => n < 9 && [min, max].every((value) => fits(value.toFixed(n)))) ?? null;
 }
 
+// As on a blackboard: whole numbers stay whole, and a zero before the point is left out.
+export function inCell(value, places) {
+  const text = signed(value.toFixed(places));
+  return Number(text.replace("−", "-")) === 0 ? "0" : text.replace(/^(−?)0\./, "$1.");
+}
+
 // A probability with three decimals: softmax gives no 0 and no 1.
 export function share(value) {
   const text = written(value, 1);
@@ -48,8 +59,7 @@ export function share(value) {
 // Zero falls on the middle one of 255 colours, which is white.
 export function shade(value, limit) {
   if (Number.isNaN(value)) return NOT_A_NUMBER;
-  const place = Math.floor((value / limit + 1) * 127.5);
-  return Math.min(Math.max(place, 0), 254);
+  return within(Math.floor((value / limit + 1) * 127.5), 0, 254);
 }
 
 // Where white ink can be read better than black: either then stands out by 4.5 : 1 and more.

@@ -1,6 +1,9 @@
 
 // The same view without a notebook: a model that nobody answers, and sliders of the browser's own.
 
+import { element, put } from "./elements.js";
+import { heed } from "./kernel.js";
+
 class Alone {
   constructor(state) {
     this.state = state;
@@ -42,24 +45,20 @@ function unpacked(value, buffers) {
 }
 
 function slide(model, { name, words, last }) {
-  const input = document.createElement("input"), told = document.createElement("span");
-  const label = document.createElement("label");
-  Object.assign(input, { type: "range", min: 0, max: last, value: model.get(name) });
+  const input = element("input", { type: "range", min: 0 });
+  const told = element("span", { "aria-hidden": "true" }); // the slider says it itself
   const say = () => {
     input.max = model.get(`last_${name}`) ?? last;
     input.value = model.get(name);
     const word = words ? words[model.get(name)] : String(model.get(name));
     input.setAttribute("aria-valuetext", word);
     input.style.setProperty("--at", `${(100 * input.value) / (Number(input.max) || 1)}%`);
-    told.textContent = word;
+    put(told, word);
   };
-  input.addEventListener("input", () => model.set(name, Number(input.value)));
-  model.on(`change:${name}`, say);
-  model.on(`change:last_${name}`, say);
-  told.setAttribute("aria-hidden", "true"); // the slider says it itself
-  label.append(name, input, told);
+  input.oninput = () => model.set(name, Number(input.value));
+  heed(model, { [name]: say, [`last_${name}`]: say });
   say();
-  return label;
+  return element("label", {}, name, input, told);
 }
 
 // A loop, for weights are tens of megabytes: `Uint8Array.from` would take seconds for them.

@@ -1,11 +1,11 @@
 // The panels of a frame: maps, pictures, lines, bars and words, each with its title.
 
 import { paintLines } from "./charts.js";
-import { element, put } from "./elements.js";
+import { ARROWS, element, put } from "./elements.js";
 import {
-  ARROWS, cellAt, nextCell, paintMaps, paintPicture, placeOf, sizeOfMaps, spokenCell, stillThere,
+  cellAt, nextCell, paintMaps, paintPicture, placeOf, sizeOfMaps, spokenCell, stillThere,
 } from "./maps.js";
-import { share, written } from "./numbers.js";
+import { share, winnerOf, written } from "./numbers.js";
 
 const GRAPHIC = { maps: paintMaps, picture: paintPicture, lines: paintLines };
 
@@ -42,7 +42,7 @@ function followPointer(made, pick, say) {
   canvas.onpointerleave = canvas.onblur = () => read(null);
   canvas.onclick = (event) => choose(under(event));
   canvas.onkeydown = (event) => {
-    if (event.key in ARROWS) read(nextCell(made.panel, made.cursor, event.key));
+    if (event.key in ARROWS) read(nextCell(made.panel, made.cursor, ARROWS[event.key]));
     else if (event.key === "Enter" && made.cursor) choose(made.cursor);
     else return;
     event.preventDefault();
@@ -82,7 +82,7 @@ const sizeOfChart = (root, { height }, { pixel, ratio }) =>
 
 // A row for each class: its name, its score if there are scores, and its probability.
 function fillBars(list, { names, scores = [], values, label: [label] }) {
-  const winner = values.indexOf(values.reduce((a, b) => Math.max(a, b)));
+  const winner = winnerOf(values);
   const peak = Math.max(10, ...scores.map(Math.abs));
   while (list.children.length > names.length) list.lastChild.remove();
   while (list.children.length < names.length) {

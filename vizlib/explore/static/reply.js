@@ -1,7 +1,8 @@
 // What the network answers: a bar for each class, and one sentence.
 
 import { element, put } from "./elements.js";
-import { Scores, winnerOf } from "./scores.js";
+import { winnerOf } from "./numbers.js";
+import { Scores } from "./scores.js";
 
 export class Reply {
   constructor(bars, said, state, actions) {

@@ -1,18 +1,16 @@
 // Several networks that answer the same image.
 
+import { setsOf } from "./contents.js";
 import { graph } from "./graph.js";
 import { allStages } from "./jobs.js";
-import { floats } from "./numbers.js";
 import { endsIn, probabilities } from "./scores.js";
 
 const ROUNDING = 1e-3; // a sum of probabilities in half precision is this close to 1
 
 export class Rival {
   constructor({ name, program, weights }) {
-    const values = floats(weights), count = (shape) => shape.reduce((all, size) => all * size, 1);
     Object.assign(this, { name, program, network: graph(program) });
-    this.tensors = program.tensors.map(({ shape, at }) =>
-      ({ shape, values: values.subarray(at, at + count(shape)) }));
+    [this.tensors] = setsOf({ program, weights }, 1);
   }
 
   // A score and a probability for each class.

@@ -1,7 +1,7 @@
 // What the network answers: a score for each class, and what softmax makes of the scores.
 
-import { element, put } from "./elements.js";
-import { share, written } from "./numbers.js";
+import { element, press, put } from "./elements.js";
+import { share, winnerOf, written } from "./numbers.js";
 
 const LONGEST_NAME = 16; // letters of a name in one line
 const MOST = 10; // classes; the likeliest ones, where there are more
@@ -23,20 +23,15 @@ export function probabilities(scores) {
   return powers.map((power) => power / sum);
 }
 
-export const winnerOf = (scores) => scores.indexOf(scores.reduce((a, b) => Math.max(a, b)));
-
 export class Scores {
   constructor(root, classes, onClass) {
     const heads = ["class", "score", "probability"].map((word) => element("b", {}, word));
-    this.rows = Array.from({ length: Math.min(classes.length, MOST) }, () => row());
+    this.rows = Array.from({ length: Math.min(classes.length, MOST) }, () => barsOf());
     this.classes = classes;
     const longest = Math.max(...classes.map((name) => name.length));
     root.style.setProperty("--names", `${Math.min(longest, LONGEST_NAME) * 1.1 + 1}ch`);
     for (const each of this.rows) each.root.onclick = () => onClass(each.number);
-    root.replaceChildren(
-      element("div", { class: "heads" }, ...heads),
-      ...this.rows.map((each) => each.root),
-    );
+    root.replaceChildren(element("div", { class: "heads" }, ...heads), ...this.rows.map((each) => each.root));
   }
 
   // `before` are the scores with all channels switched on, where some are not.
@@ -53,10 +48,7 @@ export class Scores {
       put(each.name, this.classes[number]);
       put(each.score, written(scores[number], Math.max(peak, 10)));
       put(each.share, share(shares[number]));
-      put(
-        each.change,
-        before && Math.abs(change) >= 0.005 ? (change > 0 ? "+" : "") + written(change, 10) : "",
-      );
+      put(each.change, Math.abs(change) < 0.005 ? "" : (change > 0 ? "+" : "") + written(change, 10));
       stretch(each.bar, scores[number] / peak);
       each.tick.style.left = `${50 + 50 * ((before?.[number] ?? 0) / peak)}%`;
       each.tick.hidden = !before;
@@ -65,7 +57,7 @@ export class Scores {
       each.chance.style.width = `${100 * shares[number]}%`;
       each.root.classList.toggle("winner", number === winner);
       each.root.classList.toggle("label", number === label);
-      each.root.setAttribute("aria-pressed", String(number === chosen));
+      press(each.root, number === chosen);
     });
   }
 }
@@ -77,27 +69,11 @@ function stretch(bar, part) {
   bar.style[part < 0 ? "left" : "right"] = "auto";
 }
 
-function row() {
-  const parts = {
-    name: element("span", { class: "name" }),
-    bar: element("i"),
-    tick: element("u"),
-    change: element("em"),
-  };
-  Object.assign(parts, {
-    score: element("span", { class: "score" }),
-    chance: element("i", { class: "plus" }),
-    share: element("span", { class: "share" }),
-  });
-  const bars = element("span", { class: "bar" }, parts.bar, parts.tick, parts.change);
-  parts.root = element(
-    "button",
-    { type: "button", class: "class" },
-    parts.name,
-    bars,
-    parts.score,
-    element("span", { class: "chance" }, parts.chance),
-    parts.share,
-  );
-  return parts;
+function barsOf() {
+  const part = (tag, name, ...children) => element(tag, { class: name }, ...children);
+  const name = part("span", "name"), score = part("span", "score"), share = part("span", "share");
+  const bar = element("i"), tick = element("u"), change = element("em"), chance = part("i", "plus");
+  const bars = [part("span", "bar", bar, tick, change), score, part("span", "chance", chance)];
+  const root = element("button", { type: "button", class: "class" }, name, ...bars, share);
+  return { root, name, bar, tick, change, score, chance, share };
 }

@@ -1,24 +1,18 @@
 // The pad: strokes become ink. What is drawn goes on as bytes, 0 for no ink and 255 for ink.
 
-import { element } from "./elements.js";
+import { element, press } from "./elements.js";
+import { grey } from "./tiles.js";
 
+export const PAD = 280; // pixels of its side
 const KEPT = 40; // drawings to go back to
 const BRUSHES = { thin: [14, 0.35], middle: [26, 0.65], thick: [42, 1] }; // pixels, and the size of its dot
 const ERASER = 44; // pixels: wider than most strokes, so that no faint edge stays
 
 export class Sketch {
-  constructor(root, side, onInk) {
-    this.side = side;
-    this.onInk = onInk;
-    this.before = [];
-    this.canvas = element("canvas", {
-      class: "pad",
-      width: side,
-      height: side,
-      role: "img",
-      tabindex: 0,
-      "aria-label": "drawing pad, for a mouse, a finger or a pen",
-    });
+  constructor(root, onInk) {
+    Object.assign(this, { onInk, before: [] });
+    const about = { role: "img", tabindex: 0, "aria-label": "drawing pad, for a mouse, a finger or a pen" };
+    this.canvas = element("canvas", { class: "pad", width: PAD, height: PAD, ...about });
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     Object.assign(this.context, { lineCap: "round", lineJoin: "round" });
     const button = (text, name, onclick) =>
@@ -30,17 +24,11 @@ export class Sketch {
     });
     this.eraser = button("⌫", "eraser", () => this.erase(!this.isErasing));
     this.undo = button("↶", "undo", () => this.goBack());
-    const clear = button("✕", "clear", () => this.change(() => this.lay(new Uint8Array(side * side))));
-    const tools = element(
-      "div",
-      { class: "tools" },
-      ...this.brushes.map(([, brush]) => brush),
-      this.eraser,
-      this.undo,
-      clear,
-    );
+    const clear = button("✕", "clear", () => this.change(() => this.lay(new Uint8Array(PAD ** 2))));
+    const brushes = this.brushes.map(([, brush]) => brush);
+    const tools = element("div", { class: "tools" }, ...brushes, this.eraser, this.undo, clear);
     root.prepend(tools, element("div", { class: "paper" }, this.canvas));
-    this.lay(new Uint8Array(side * side));
+    this.lay(new Uint8Array(PAD ** 2));
     this.choose(BRUSHES.middle[0]);
     this.follow();
   }
@@ -52,17 +40,15 @@ export class Sketch {
 
   erase(isErasing) {
     this.isErasing = isErasing;
-    this.eraser.setAttribute("aria-pressed", String(isErasing));
-    for (const [width, brush] of this.brushes)
-      brush.setAttribute("aria-pressed", String(!isErasing && width === this.width));
+    press(this.eraser, isErasing);
+    for (const [width, brush] of this.brushes) press(brush, !isErasing && width === this.width);
   }
 
   follow() {
-    let pointer = null,
-      last;
+    let pointer = null, last;
     const place = (event) => {
       const box = this.canvas.getBoundingClientRect();
-      const inner = (value, edge, size) => ((value - edge) / size) * this.side;
+      const inner = (value, edge, size) => ((value - edge) / size) * PAD;
       return [inner(event.clientX, box.left, box.width), inner(event.clientY, box.top, box.height)];
     };
     const drawTo = (event) => {
@@ -76,7 +62,7 @@ export class Sketch {
       this.canvas.setPointerCapture(pointer);
       this.remember();
       // A stroke on a test image starts a drawing of one's own; the eraser works on the image.
-      if (this.isImage && !this.isErasing) this.lay(new Uint8Array(this.side ** 2));
+      if (this.isImage && !this.isErasing) this.lay(new Uint8Array(PAD ** 2));
       this.isImage = false;
       last = undefined;
       drawTo(event);
@@ -105,30 +91,19 @@ export class Sketch {
   }
 
   ink() {
-    const { data } = this.context.getImageData(0, 0, this.side, this.side);
+    const { data } = this.context.getImageData(0, 0, PAD, PAD);
     return new Uint8Array(new Uint32Array(data.buffer)); // of a pixel's four bytes the lowest, its red
   }
 
   lay(bytes) {
-    const data = this.context.createImageData(this.side, this.side);
-    new Uint32Array(data.data.buffer).set(
-      Uint32Array.from(bytes, (v) => (255 << 24) | (v << 16) | (v << 8) | v),
-    );
-    this.context.putImageData(data, 0, 0);
+    this.layImage(bytes, PAD, PAD);
     this.isImage = false;
   }
 
   // A test image, enlarged: it is only looked at, and the network gets it as it is.
   layImage(bytes, height, width) {
-    const small = new OffscreenCanvas(width, height),
-      context = small.getContext("2d");
-    const data = context.createImageData(width, height);
-    new Uint32Array(data.data.buffer).set(
-      Uint32Array.from(bytes, (v) => (255 << 24) | (v << 16) | (v << 8) | v),
-    );
-    context.putImageData(data, 0, 0);
     this.context.imageSmoothingQuality = "high";
-    this.context.drawImage(small, 0, 0, this.side, this.side);
+    this.context.drawImage(grey(bytes, height, width), 0, 0, PAD, PAD);
     this.isImage = true;
   }
 
@@ -154,3 +129,7 @@ export class Sketch {
     this.onInk(this.ink());
   }
 }
+
+// What stands beside it: a button for each picture.
+export const samplesOf = (pictures, onImage) => pictures.map((picture, i) =>
+  element("button", { type: "button", "aria-label": `image ${i}`, onclick: () => onImage(i) }, picture));

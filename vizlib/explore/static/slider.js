@@ -1,6 +1,7 @@
 // Sliders of the browser's own, each with a step back and a step on, all on one grid.
 
 import { element, put } from "./elements.js";
+import { within } from "./numbers.js";
 
 export class Slider {
   constructor(name, onMove, { max = 0, step = 1 } = {}) {
@@ -8,34 +9,18 @@ export class Slider {
     this.label = element("label", { for: `slide-${name}` }, name);
     this.output = element("output", { for: `slide-${name}` });
     this.onMove = onMove;
-    const by = (sign, text) =>
-      element(
-        "button",
-        {
-          type: "button",
-          class: "step",
-          title: `${sign < 0 ? "previous" : "next"} ${name}`,
-          "aria-label": `${sign < 0 ? "previous" : "next"} ${name}`,
-          onclick: () => this.move(Number(this.input.value) + sign * step),
-        },
-        text,
-      );
+    const by = (sign, text) => {
+      const title = `${sign < 0 ? "previous" : "next"} ${name}`, about = { title, "aria-label": title };
+      const onclick = () => this.move(Number(this.input.value) + sign * step);
+      return element("button", { type: "button", class: "step", ...about, onclick }, text);
+    };
     this.input.oninput = () => this.move(Number(this.input.value));
-    this.root = element(
-      "div",
-      { class: "field" },
-      this.label,
-      by(-1, "‹"),
-      this.input,
-      by(1, "›"),
-      this.output,
-    );
+    const parts = [this.label, by(-1, "‹"), this.input, by(1, "›"), this.output];
+    this.root = element("div", { class: "field" }, ...parts);
   }
 
   move(value) {
-    const max = Number(this.input.max),
-      inside = Math.min(Math.max(value, 0), max);
-    this.onMove(inside);
+    this.onMove(within(value, 0, Number(this.input.max)));
   }
 
   show(value, max, words, name) {

@@ -1,6 +1,7 @@
 // What ipywidgets' sliders lack, and the buttons of a slider that is stepped through.
 
-import { element, put } from "./elements.js";
+import { disable, element, put } from "./elements.js";
+import { within } from "./numbers.js";
 
 const INTERVAL = 800; // ms between two steps of Play
 
@@ -8,7 +9,8 @@ const INTERVAL = 800; // ms between two steps of Play
 export function nameSliders(box) {
   for (const handle of box?.querySelectorAll(".noUi-handle") ?? []) {
     const slider = handle.closest(".widget-inline-hbox");
-    const name = slider?.querySelector("label")?.textContent ?? "", shown = slider?.querySelector(".widget-readout");
+    const name = slider?.querySelector("label")?.textContent ?? "";
+    const shown = slider?.querySelector(".widget-readout");
     const say = (to, what, text) => to.getAttribute(what) === text || to.setAttribute(what, text);
     say(handle, "aria-label", name);
     say(handle, "aria-valuetext", shown?.textContent ?? "");
@@ -35,7 +37,7 @@ export function stepper(name, { model, change, lastOf }) {
   const button = (text) => element("button", { type: "button" }, text);
   const [back, next, play] = ["Back", "Next", "Play"].map(button);
   let timer;
-  const go = (by) => change(name, Math.min(Math.max(model.get(name) + by, 0), lastOf(name)));
+  const go = (by) => change(name, within(model.get(name) + by, 0, lastOf(name)));
   const stop = () => {
     clearInterval(timer);
     timer = undefined;
@@ -50,9 +52,8 @@ export function stepper(name, { model, change, lastOf }) {
     timer = setInterval(() => (model.get(name) < lastOf(name) ? go(1) : stop()), INTERVAL);
   };
   const say = () => {
-    // A button that is truly disabled would lose the focus of whoever steps from the keyboard.
-    back.setAttribute("aria-disabled", String(model.get(name) === 0));
-    next.setAttribute("aria-disabled", String(model.get(name) === lastOf(name)));
+    disable(back, model.get(name) === 0);
+    disable(next, model.get(name) === lastOf(name));
   };
   return { root: element("div", { class: "vizlib-stepper" }, back, next, play), say, stop };
 }

@@ -1,6 +1,8 @@
 // The view of a convolution, step by step: whatever slides or is edited, it is computed and painted.
 
+import { followColours } from "./colours.js";
 import { element, put } from "./elements.js";
+import { GONE, heed, tell } from "./kernel.js";
 import { nameSliders } from "./sliders.js";
 import { bytes, css, packedPalette, statistics } from "./numbers.js";
 import { Grid } from "./sliding_grid.js";
@@ -15,8 +17,7 @@ import { SlidingState } from "./sliding_state.js";
 import { tellFoot, tellFormula, tellHeads, tellLedger, tellSentence, tellSteps } from "./sliding_telling.js";
 import { Tools } from "./sliding_tools.js";
 
-const GONE = "The kernel has restarted: run the cell again.";
-const INKS = ["ink", "quiet", "line", "blank", "card", "halo", "here", "ask", "bad", "hatch"];
+const INKS = ["ink", "quiet", "line", "faint", "sheet", "halo", "here", "ask", "bad", "hatch"];
 const PLACES = ["image", "channel", "input", "stride", "padding", "dilation", "kernel"];
 const AROUND = 190, // pixels of a window that a notebook takes for itself
   FRAMED = 0.85, // of the screen: a page in a frame
@@ -31,7 +32,7 @@ class SlidingView {
     Object.assign(this, { isLine, knowsAll });
     this.change = (name, value) => {
       model.set(name, value);
-      this.tell(() => model.save_changes());
+      tell(() => model.save_changes());
     };
     this.player = new Player({
       k: model.get("k"),
@@ -44,10 +45,8 @@ class SlidingView {
 
   build() {
     const { look, state } = this;
-    this.tools = new Tools(
-      { paint: (pixel, value) => this.paintPixel(pixel, value), change: () => this.forget() },
-      look,
-    );
+    const act = { paint: (pixel, value) => this.paintPixel(pixel, value), change: () => this.forget() };
+    this.tools = new Tools(act, look);
     this.kernel = new KernelCells((i, value) => this.weigh(i, value), look);
     const pointed = {
       pick: (cell, how) => this.pickInput(cell, how),
@@ -68,21 +67,12 @@ class SlidingView {
     this.sentence = element("p", { class: "sentence", role: "status" });
     this.mends = element("span", { class: "mends", role: "group", "aria-label": "what mends it" });
     this.foot = element("span", { class: "soft" });
-    this.undo = element(
-      "button",
-      { type: "button", onclick: () => this.edit({ weights: {}, pixels: {} }) },
-      "Undo all edits",
-    );
+    const onclick = () => this.edit({ weights: {}, pixels: {} });
+    this.undo = element("button", { type: "button", onclick }, "Undo all edits");
     const lines = element("div", { class: "lines" }, this.sentence, this.mends);
-    this.root = element(
-      "div",
-      { class: "vizlib-sliding" },
-      this.stage,
-      this.steps.root,
-      this.formula,
-      lines,
-      element("div", { class: "foot" }, this.foot, this.undo),
-    );
+    const foot = element("div", { class: "foot" }, this.foot, this.undo);
+    const parts = [this.stage, this.steps.root, this.formula, lines, foot];
+    this.root = element("div", { class: "vizlib-sliding" }, ...parts);
     this.future.onchange = () => this.showAll(this.future.checked);
     this.root.onkeydown = (event) => this.press(event);
     this.root.sliding = this; // what a test asks for numbers
@@ -90,16 +80,6 @@ class SlidingView {
   }
 
   // --- What is done ---------------------------------------------------------------------------
-
-  // Whether somebody can be told: without a kernel only this page knows.
-  tell(send) {
-    try {
-      send();
-      return true;
-    } catch {
-      return false;
-    }
-  }
 
   go(k) {
     this.asked = this.peek = null;
@@ -186,10 +166,8 @@ class SlidingView {
     state.made ??= { values: new Float32Array([NaN]), rows: 1, columns: 1, limit: 1 };
     this.lit = moved;
     this.version++;
-    this.output =
-      state.kernels * state.made.rows * state.made.columns === state.made.values.length
-        ? state.output
-        : state.made.values;
+    const { values, rows, columns } = state.made;
+    this.output = state.kernels * rows * columns === values.length ? state.output : values;
     if (moved) this.asked = this.peek = null;
     this.player.settle();
     return this.lay();
@@ -197,7 +175,7 @@ class SlidingView {
 
   // Asks for the image. Nobody answers where the kernel has gone: then the slider goes back.
   wait() {
-    if (this.tell(() => this.model.send({}))) return put(this.sentence, "on its way …");
+    if (tell(() => this.model.send({}))) return put(this.sentence, "on its way …");
     if (this.shown !== undefined) this.change("image", this.shown);
     return put(this.sentence, GONE);
   }
@@ -226,16 +204,8 @@ class SlidingView {
     for (const tellOne of [tellHeads, tellLedger, tellFormula, tellFoot]) tellOne(this);
     const { geometry, fault, made } = state,
       width = root.clientWidth - 2 * this.letter;
-    const given = {
-      width,
-      room: this.room,
-      letter: this.letter,
-      geometry,
-      fault,
-      made,
-      below: this.ledger.offsetHeight,
-    };
-    this.sizes = sizesOf(given);
+    const { room, letter } = this, below = this.ledger.offsetHeight;
+    this.sizes = sizesOf({ width, room, letter, geometry, fault, made, below });
     root.dataset.form = this.sizes.form;
     const { down, across } = geometry;
     grids.input.isCopied = state.mode !== "zeros";
@@ -297,15 +267,17 @@ class SlidingView {
 function render(state, { model, el }) {
   const view = new SlidingView(state, { model, el }),
     { player } = view;
+  view.future.checked = view.knowsAll;
   const anew = (name) => () => {
     nameSliders(el.closest(".vizlib"));
     view.refresh(name);
   };
-  const handlers = Object.fromEntries(PLACES.map((name) => [`change:${name}`, anew(name)]));
-  handlers["change:edits"] = anew(null);
-  handlers["change:k"] = () => model.get("k") !== player.k && view.go(model.get("k"));
-  handlers["change:reads"] = () => view.refresh();
-  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
+  const unheed = heed(model, {
+    ...Object.fromEntries(PLACES.map((name) => [name, anew(name)])),
+    edits: anew(null),
+    k: () => model.get("k") !== player.k && view.go(model.get("k")),
+    reads: () => view.refresh(),
+  });
   let width = 0;
   const resized = new ResizeObserver(() => {
     if (el.clientWidth === width) return;
@@ -313,18 +285,12 @@ function render(state, { model, el }) {
     anew(null)();
   });
   resized.observe(el);
-  const themed = new MutationObserver(() => view.refresh());
-  themed.observe(document.body, { attributes: true });
-  const dark = matchMedia("(prefers-color-scheme: dark)"),
-    redress = () => view.refresh();
-  dark.addEventListener("change", redress);
-  view.future.checked = view.knowsAll;
+  const unfollow = followColours(view.root, () => view.refresh());
   return () => {
     player.stop();
     resized.disconnect();
-    themed.disconnect();
-    dark.removeEventListener("change", redress);
-    for (const [name, handler] of Object.entries(handlers)) model.off(name, handler);
+    unfollow();
+    unheed();
   };
 }
 

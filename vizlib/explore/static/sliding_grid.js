@@ -1,31 +1,20 @@
 // A grid of numbers: colours, numbers where they fit, marks on top. A pointer or the arrow keys say
 // where, and a cell that is too small for a number is still a cell.
 
-import { css } from "./numbers.js";
-import { element } from "./elements.js";
-import { colourOf, inCell, inkOn, letteringOf } from "./sliding_numbers.js";
+import { ARROWS, element } from "./elements.js";
+import { css, inCell, within } from "./numbers.js";
+import { colourOf, inkOn, letteringOf } from "./sliding_numbers.js";
 import { atlasOf, sized } from "./tiles.js";
 
 export const EDGE = 8; // pixels around the cells, where a frame may reach
 const SPOKEN = 49; // numbers that are said
 const LINED = 9, // pixels of a cell that has lines around it
   DENSE = 24; // and of one whose lines are faint, or one would see nothing but lines
-const MOVES = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
 export class Grid {
   constructor(name, look, { pick, over, type } = {}) {
-    Object.assign(this, {
-      name,
-      look,
-      pick,
-      over,
-      type,
-      rows: 0,
-      columns: 0,
-      cell: 1,
-      cursor: null,
-      marks: () => {},
-    });
+    Object.assign(this, { name, look, pick, over, type, rows: 0, columns: 0, cell: 1, cursor: null });
+    this.marks = () => {};
     this.canvas = element("canvas", { "aria-hidden": "true" });
     this.root = element("div", { class: "grid", role: pick ? "application" : "img" }, this.canvas);
     this.base = new OffscreenCanvas(1, 1);
@@ -53,10 +42,10 @@ export class Grid {
 
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const move = MOVES[event.key],
+    const move = ARROWS[event.key],
       [row, column] = this.cursor ?? [0, 0];
     if (move) {
-      const inside = (at, count) => Math.min(Math.max(at, 0), count - 1);
+      const inside = (at, count) => within(at, 0, count - 1);
       this.cursor = [inside(row + move[0], this.rows), inside(column + move[1], this.columns)];
       this.pick(this.cursor, "key");
     } else if (event.key === "Enter" || event.key === " ") this.pick([row, column], "enter");
@@ -120,12 +109,12 @@ export class Grid {
     context.globalAlpha = fade;
     const shape = { count: 1, height: rows, width: columns };
     const picture = atlasOf(values, shape, 1, () => limit, look.packed);
-    context.fillStyle = look.blank;
+    context.fillStyle = look.faint;
     context.fillRect(0, 0, columns * cell, rows * cell);
     context.drawImage(picture, 0, 0, columns * cell, rows * cell);
     if (this.outside || this.padded?.some(Boolean)) this.hatch(context);
     for (let i = 0; i < values.length; i++) {
-      if (blank?.(i) || Number.isNaN(values[i])) this.fill(context, i, look.blank);
+      if (blank?.(i) || Number.isNaN(values[i])) this.fill(context, i, look.faint);
     }
     if (cell >= LINED) this.paintLines(context);
     if (this.letters && !this.isPlain) this.paintNumbers(context);
@@ -167,7 +156,7 @@ export class Grid {
     context.save();
     context.clip(area, "evenodd");
     context.globalAlpha *= this.isCopied ? 0.45 : 1;
-    context.fillStyle = look.blank;
+    context.fillStyle = look.faint;
     context.fillRect(0, 0, columns * cell, rows * cell);
     Object.assign(context, { strokeStyle: look.hatch, lineWidth: 1.2 });
     context.beginPath();
@@ -262,7 +251,7 @@ export function frame(context, box, style, look, width = 3, dash = []) {
 // A single cell with its number, somewhere on the way.
 export function paintCell(context, { x, y, side }, value, { limit, letters, look, isPadding = false }) {
   const packed = colourOf(value, limit, look.packed);
-  context.fillStyle = isPadding ? look.blank : css(packed);
+  context.fillStyle = isPadding ? look.faint : css(packed);
   context.fillRect(x, y, side, side);
   if (!letters || side < 18) return;
   context.fillStyle = isPadding ? look.quiet : inkOn(packed);

@@ -1,8 +1,8 @@
 // The weights that are shown, as numbers to be typed, dragged (up is more) and stepped by arrow keys.
 
-import { css, statistics } from "./numbers.js";
+import { css, inCell, statistics, within } from "./numbers.js";
 import { element } from "./elements.js";
-import { colourOf, inCell, inkOn, letteringOf, say } from "./sliding_numbers.js";
+import { colourOf, inkOn, letteringOf, say } from "./sliding_numbers.js";
 
 const STEP = 8, // pixels of a drag that change a weight
   HEAVIEST = 9999; // of a weight that is typed
@@ -55,7 +55,7 @@ export class KernelCells {
   }
 
   put(i, value) {
-    if (Number.isFinite(value)) this.change(i, Math.min(Math.max(value, -HEAVIEST), HEAVIEST));
+    if (Number.isFinite(value)) this.change(i, within(value, -HEAVIEST, HEAVIEST));
   }
 
   // A step that suits the other weights: whole numbers move by 1.

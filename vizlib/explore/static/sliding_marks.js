@@ -58,7 +58,7 @@ function paleBetween(context, grid, { down, across }, [top, left], look) {
       const at = (r + i) * columns + c + j;
       if (!(i % down.dilation || j % across.dilation) || r + i >= rows || c + j >= columns) continue;
       if (!grid.isOutside(at))
-        grid.repaint(context, at, mixed(colourOf(grid.values[at], grid.limit, look.packed), look.card));
+        grid.repaint(context, at, mixed(colourOf(grid.values[at], grid.limit, look.packed), look.sheet));
     }
   }
 }

@@ -1,6 +1,6 @@
 // Numbers of a convolution: as they are said, as they fit into cells, and so that they add up.
 
-import { decimals, shade, signed, statistics } from "./numbers.js";
+import { decimals, shade, signed, statistics, within } from "./numbers.js";
 
 // With so many digits, and none that says nothing: 0.5, −12.35, 3.2e−7.
 export function say(value, digits = 4) {
@@ -12,12 +12,6 @@ export function say(value, digits = 4) {
 }
 
 export const inBrackets = (text) => (text.startsWith("−") ? `(${text})` : text);
-
-// As on a blackboard: whole numbers stay whole, and a zero before the point is left out.
-export function inCell(value, places) {
-  const text = signed(value.toFixed(places));
-  return Number(value.toFixed(places)) === 0 ? "0" : text.replace(/^(−?)0\./, "$1.");
-}
 
 const LARGE = 14, // pixels of a letter that is read from afar
   SMALL = 11; // and of one that can just be read
@@ -81,5 +75,5 @@ export function addedUp(addends, total) {
 function placesFor(values) {
   if (values.every(Number.isInteger)) return 0;
   const { peak } = statistics(values);
-  return Math.min(Math.max(3 - Math.floor(Math.log10(peak || 1)), 0), 12);
+  return within(3 - Math.floor(Math.log10(peak || 1)), 0, 12);
 }

@@ -1,6 +1,8 @@
 // Time: a step goes through five phases; Play goes through all steps. Whoever prefers no motion sees
 // finished steps.
 
+import { within } from "./numbers.js";
+
 const PHASES = [450, 550, 1100, 1100, 550]; // ms: glide, lift, multiply, add, land
 export const DONE = PHASES.length;
 const GLIDE = 350, // ms to a place that was chosen
@@ -17,7 +19,7 @@ export const SPEEDS = [
 ];
 
 const ease = (share) => (share < 0.5 ? 2 * share * share : 1 - 2 * (1 - share) ** 2);
-export const eased = (share) => ease(Math.min(Math.max(share, 0), 1));
+export const eased = (share) => ease(within(share, 0, 1));
 
 export class Player {
   // `count()` is how many steps there are, `go(k)` says where it is now, `paint()` shows the moment.
@@ -39,7 +41,7 @@ export class Player {
   visit(k) {
     this.stop();
     this.from = this.k;
-    this.step(Math.min(Math.max(k, 0), this.count() - 1));
+    this.step(within(k, 0, this.count() - 1));
     Object.assign(this, { time: DONE, glide: this.calm.matches ? 1 : 0 });
     this.start();
   }
@@ -99,7 +101,7 @@ export class Player {
   }
 
   tick(now) {
-    const passed = Math.min(Math.max(now - this.before, 0), LONGEST);
+    const passed = within(now - this.before, 0, LONGEST);
     if (this.calm.matches) this.waitCalmly(now);
     else {
       this.before = now;

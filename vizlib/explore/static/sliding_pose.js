@@ -2,6 +2,7 @@
 // can leave a wrong picture behind.
 
 import { put } from "./elements.js";
+import { within } from "./numbers.js";
 import { frame, paintCell } from "./sliding_grid.js";
 import { markOverhang } from "./sliding_marks.js";
 import { say } from "./sliding_numbers.js";
@@ -11,7 +12,8 @@ import { peakOf, sized } from "./tiles.js";
 const SHARE = 0.28, // of the time of adding: how long one product flies
   ARC = 40; // pixels that a way is bent at most
 
-const within = (time, phase) => Math.min(Math.max(time - phase, 0), 1);
+// How much of a phase has passed.
+const since = (time, phase) => within(time - phase, 0, 1);
 
 export function pose(view) {
   const { state, step, player, grids, stage, fly, look } = view,
@@ -19,16 +21,16 @@ export function pose(view) {
   const { products } = step.shown,
     count = products.length;
   const over = sized(fly, stage.clientWidth, stage.clientHeight);
-  const lift = within(time, 1),
-    times = within(time, 2),
+  const lift = since(time, 1),
+    times = since(time, 2),
     multiplied = time >= 3 ? count : Math.floor(times * count);
   posePatch(view, lift, times, multiplied);
   if (lift > 0 && lift < 1) liftPatch(over, view, eased(lift));
-  const added = addProducts(over, view, within(time, 3), time);
+  const added = addProducts(over, view, since(time, 3), time);
   poseSum(view, added, time);
   poseOutput(view, time);
   grids.input.draw();
-  const land = within(time, 4);
+  const land = since(time, 4);
   if (land > 0 && land < 1) landSum(over, view, eased(land));
   if (state.fault) markOverhang(over, grids.input.box([0, 0], stage), state, look);
 }
@@ -81,7 +83,7 @@ function addProducts(over, view, share, time) {
     { products } = step.shown;
   if (time >= 4) return products;
   const order = [...products.keys()].filter((i) => products[i] !== 0);
-  const wayOf = (i) => within((share - ((1 - SHARE) * order.indexOf(i)) / order.length) / SHARE, 0);
+  const wayOf = (i) => since((share - ((1 - SHARE) * order.indexOf(i)) / order.length) / SHARE, 0);
   if (share > 0) {
     const looks = { limit: productLimit(step), letters: grids.products.letters, look, fades: true };
     for (const i of order) {
@@ -150,7 +152,8 @@ function chip(over, from, to, share, value, { fades, look, ...looks }) {
   const box = { x: mix("x"), y: mix("y") - arc, side: mix("side") };
   over.save();
   if (fades && share > 0.65) over.globalAlpha = (1 - share) / 0.35;
-  Object.assign(over, { shadowColor: "#0006", shadowBlur: 8 * bend, shadowOffsetY: 3, fillStyle: look.card });
+  over.fillStyle = look.sheet;
+  Object.assign(over, { shadowColor: "#0006", shadowBlur: 8 * bend, shadowOffsetY: 3 });
   over.fillRect(box.x, box.y, box.side - 1, box.side - 1);
   over.shadowColor = "transparent";
   paintCell(over, { ...box, side: box.side - 1 }, value, { ...looks, look });

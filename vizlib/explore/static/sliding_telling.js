@@ -1,9 +1,8 @@
 // Writes what is said about a step: heads, sum, formula, sentence, foot.
 
-import { element, put } from "./elements.js";
+import { disable, element, put } from "./elements.js";
 import { statistics } from "./numbers.js";
 import { inBrackets, say } from "./sliding_numbers.js";
-import { disable } from "./sliding_parts.js";
 import { DONE } from "./sliding_player.js";
 import {
   addendsOf,

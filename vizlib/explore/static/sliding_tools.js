@@ -1,7 +1,7 @@
 // What a click on the input does: it asks who reads a pixel, or paints one; a number can be typed.
 
 import { css, statistics } from "./numbers.js";
-import { element } from "./elements.js";
+import { element, press } from "./elements.js";
 import { colourOf, inkOn, say } from "./sliding_numbers.js";
 
 const SWATCHES = 5; // whole numbers that have a swatch each
@@ -16,28 +16,19 @@ export class Tools {
     this.paint = button("Paint", true);
     const both = { class: "tie", role: "group", "aria-label": "what a click on the input does" };
     this.swatches = element("span", { class: "tie", role: "group", "aria-label": "value to paint" });
-    this.field = element("input", {
-      type: "text",
-      inputmode: "decimal",
-      autocomplete: "off",
-      "aria-label": "value of the pixel",
-    });
+    const kind = { type: "text", inputmode: "decimal", autocomplete: "off" };
+    this.field = element("input", { ...kind, "aria-label": "value of the pixel" });
     this.field.oninput = () => this.typed(this.field.value);
     this.pixel = element("label", { class: "pixel" }, "pixel ", this.field);
-    this.root = element(
-      "div",
-      { class: "tools" },
-      element("span", both, this.ask, this.paint),
-      this.swatches,
-      this.pixel,
-    );
+    const kinds = element("span", both, this.ask, this.paint);
+    this.root = element("div", { class: "tools" }, kinds, this.swatches, this.pixel);
     this.take(false);
   }
 
   take(isPainting) {
     this.isPainting = isPainting;
-    this.ask.setAttribute("aria-pressed", String(!isPainting));
-    this.paint.setAttribute("aria-pressed", String(isPainting));
+    press(this.ask, !isPainting);
+    press(this.paint, isPainting);
     this.swatches.hidden = !isPainting;
     this.act.change();
   }
@@ -91,8 +82,6 @@ export class Tools {
   }
 
   mark() {
-    [...this.swatches.children].forEach((one, i) =>
-      one.setAttribute("aria-pressed", String(this.brushes[i] === this.brush)),
-    );
+    [...this.swatches.children].forEach((one, i) => press(one, this.brushes[i] === this.brush));
   }
 }

@@ -1,24 +1,17 @@
 // Small pictures of what becomes of handwriting, each with its name and its true height × width.
 
 import { element, put } from "./elements.js";
+import { heed } from "./kernel.js";
+import { bytes } from "./numbers.js";
+import { grey } from "./tiles.js";
 
 const BOX = 140, LETTERS = 6; // pixels of the canvas for each, and its side on the page in letters
 const MIDDLE = "#e69f00", MARK = 1 / 7; // at the border, each a seventh long: they hide no ink
 
-const octets = (view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-
 // Small ones grow by a whole number, so that all their pixels are equally large.
-export function stepSize([height, width]) {
+function stepSize([height, width]) {
   const factor = BOX / Math.max(height, width), scale = factor >= 1 ? Math.floor(factor) : factor;
   return [height, width].map((side) => Math.max(1, Math.round(side * scale)));
-}
-
-export function grey(pixels, [height, width]) {
-  const canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
-  const data = context.createImageData(width, height), values = new Uint32Array(data.data.buffer);
-  for (let i = 0; i < values.length; i++) values[i] = 0xff000000 | (pixels[i] * 0x010101);
-  context.putImageData(data, 0, 0);
-  return canvas;
 }
 
 function paintStep(canvas, { shape, pixels, cross }) {
@@ -27,7 +20,7 @@ function paintStep(canvas, { shape, pixels, cross }) {
   if (canvas.height !== height || canvas.width !== width) Object.assign(canvas, { height, width });
   canvas.style.width = `${(LETTERS * width) / BOX}em`;
   context.imageSmoothingEnabled = false;
-  context.drawImage(grey(octets(pixels), shape), 0, 0, width, height);
+  context.drawImage(grey(bytes(pixels), ...shape), 0, 0, width, height);
   if (!cross) return;
   context.fillStyle = MIDDLE;
   for (const edge of [0, 1 - MARK]) {
@@ -61,16 +54,10 @@ export function follow(model, root) {
     answer: () => put(answer, model.get("answer")),
     error: () => put(error, model.get("error")),
   };
-  for (const [name, handler] of Object.entries(handlers)) {
-    model.on(`change:${name}`, handler);
-    handler();
-  }
+  for (const handler of Object.values(handlers)) handler();
   // JupyterLab takes arrow keys and Enter for its own where nobody stops them.
   root.addEventListener("keydown", (event) => {
     if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
   });
-  const unfollow = () => {
-    for (const [name, handler] of Object.entries(handlers)) model.off(`change:${name}`, handler);
-  };
-  return { answer, error, unfollow };
+  return { answer, error, unfollow: heed(model, handlers) };
 }

@@ -2,18 +2,24 @@
 //
 // The page is the one with the chosen channel on it, and so to turn it is to choose another one.
 
-import { element, put } from "./elements.js";
+import { disable, element, put } from "./elements.js";
 import { statistics } from "./numbers.js";
 
 const MANY = 24; // fewer maps can all be seen at once
 
 export const isMany = ({ count, height, isVector }) => !isVector && height > 1 && count > MANY;
 
+const orders = new WeakMap(); // of tensors that were sorted already: the same one is painted often
+
 // All channels, that with the largest absolute value first.
-function byStrength({ values }, { count, height, width }) {
-  const size = height * width,
-    peak = (i) => statistics(values.subarray(i * size, (i + 1) * size)).peak,
-    peaks = Array.from({ length: count }, (_, i) => peak(i));
+function byStrength(tensor, maps) {
+  if (!orders.has(tensor)) orders.set(tensor, sorted(tensor, maps));
+  return orders.get(tensor);
+}
+
+function sorted({ values }, { count, height, width }) {
+  const size = height * width, peak = (i) => statistics(values.subarray(i * size, (i + 1) * size)).peak;
+  const peaks = Array.from({ length: count }, (_, i) => peak(i));
   return [...peaks.keys()].sort((a, b) => peaks[b] - peaks[a]);
 }
 
@@ -62,9 +68,8 @@ export class Strongest {
     if (!page) return;
     const { order, first, channels } = page,
       last = first + channels.length;
-    // A button that is truly disabled would lose the focus of whoever turns pages from the keyboard.
-    this.back.setAttribute("aria-disabled", String(first === 0));
-    this.next.setAttribute("aria-disabled", String(last === order.length));
+    disable(this.back, first === 0);
+    disable(this.next, last === order.length);
     put(this.told, `${first + 1}–${last} of ${order.length} by largest |value|`);
   }
 }

@@ -1,6 +1,6 @@
 // What several answers look like: a sentence, a column of bars each, and their chances along a slider.
 
-import { winnerOf } from "./scores.js";
+import { winnerOf } from "./numbers.js";
 
 const MOST_BARS = 10; // classes; the likeliest ones, where there are more
 
@@ -45,7 +45,7 @@ export function chart(names, swept, { along, at, count, start, step, title }) {
 }
 
 // An image as the eye knows it: grey, or of three colours.
-export function pictureOf(title, shares, [channels, height, width]) {
+export function panelOf(title, shares, [channels, height, width]) {
   const depth = channels === 3 || channels === 4 ? 3 : 1, area = height * width;
   const values = Uint8Array.from({ length: area * depth }, (_, i) =>
     Math.round(255 * shares[(i % depth) * area + Math.floor(i / depth)]));

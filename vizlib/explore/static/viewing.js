@@ -5,8 +5,8 @@
 // else stands in the view is put there by furnish(root, change), which returns what takes it away.
 
 import { followColours } from "./colours.js";
-import { element, put } from "./elements.js";
-import { GONE, tell } from "./kernel.js";
+import { element, once, put } from "./elements.js";
+import { GONE, heed, tell } from "./kernel.js";
 import { lookOf } from "./look.js";
 import { bytes, packedPalette } from "./numbers.js";
 import { part, show } from "./panels.js";
@@ -99,15 +99,16 @@ function render(source, { model, el }) {
   };
 
   const soon = () => (asked ||= requestAnimationFrame(paint));
-  const atOnce = whenDone(() => {
+  // What a slider moves is painted when the event is over, not a frame later: once, whatever it moved.
+  const atOnce = once(queueMicrotask, () => {
     cancelAnimationFrame(asked);
     paint();
   });
-  const handlers = names.map((_, i) => () => {
+  const slid = (i) => {
     source.moved = i;
     atOnce();
-  });
-  names.forEach((name, i) => model.on(`change:${name}`, handlers[i]));
+  };
+  const unheed = heed(model, Object.fromEntries(names.map((name, i) => [name, () => slid(i)])));
   source.arrived.add(soon);
   const unfollow = followColours(root, soon);
   const resized = new ResizeObserver(() => {
@@ -123,19 +124,6 @@ function render(source, { model, el }) {
     unmend?.();
     for (const one of steppers) one.stop();
     source.arrived.delete(soon);
-    names.forEach((name, i) => model.off(`change:${name}`, handlers[i]));
-  };
-}
-
-// What a slider moves is painted when the event is over, not a frame later: once, whatever it moved.
-function whenDone(work) {
-  let isComing = false;
-  return () => {
-    if (isComing) return;
-    isComing = true;
-    queueMicrotask(() => {
-      isComing = false;
-      work();
-    });
+    unheed();
   };
 }

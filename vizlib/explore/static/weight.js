@@ -4,7 +4,7 @@ import { element, put } from "./elements.js";
 import { chosenTerm } from "./equation_view.js";
 import { signed, statistics } from "./numbers.js";
 import { Slider } from "./slider.js";
-import { atlasOf } from "./tiles.js";
+import { atlasOf, enlarged, pointed } from "./tiles.js";
 
 const NAMES = ["old", "gradient", "new"],
   SIDE_OF_WEIGHTS = 168; // pixels of a picture
@@ -105,16 +105,10 @@ function kernelOf({ values }, { terms, height, width }, term) {
 }
 
 function paintWeights(canvas, values, width, limit, colours, at) {
-  const picture = atlasOf(values, { count: values.length, height: 1, width: 1 }, width, () => limit, colours),
-    scale = Math.max(1, Math.floor(SIDE_OF_WEIGHTS / width));
-  Object.assign(canvas, { width: picture.width * scale, height: picture.height * scale });
-  const context = canvas.getContext("2d");
-  context.imageSmoothingEnabled = false;
-  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  for (const [strokeStyle, lineWidth] of [["#fff", 6], ["#d2007a", 3]]) {
-    Object.assign(context, { strokeStyle, lineWidth });
-    context.strokeRect((at % width) * scale, Math.floor(at / width) * scale, scale, scale);
-  }
+  const picture = atlasOf(values, { count: values.length, height: 1, width: 1 }, width, () => limit, colours);
+  const scale = Math.max(1, Math.floor(SIDE_OF_WEIGHTS / width));
+  const corner = [(at % width) * scale, Math.floor(at / width) * scale];
+  pointed(enlarged(canvas, picture, scale).getContext("2d"), corner, [scale, scale], [6, 3]);
 }
 
 // --- The sum ---------------------------------------------------------------------------------
