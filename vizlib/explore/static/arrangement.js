@@ -19,10 +19,8 @@ export function gridFor({ count, height, width }, wide, high) {
   for (let columns = 1; columns <= count; columns++) {
     const rows = Math.ceil(count / columns);
     const gap = high / rows > 14 && wide / columns > 14 ? GAP : TIGHT;
-    const size = Math.min(
-      (wide - gap * (columns - 1)) / columns / width,
-      (high - gap * (rows - 1)) / rows / height,
-    );
+    const side = (room, count) => (room - gap * (count - 1)) / count;
+    const size = Math.min(side(wide, columns) / width, side(high, rows) / height);
     if (size > best.size) best = { size, columns, rows, gap };
   }
   return best;
@@ -56,10 +54,8 @@ function pageFor({ height, width }, { along, across, unit }) {
     least = (READABLE * unit) / Math.max(height, width);
   const columns = Math.max(1, Math.floor((along + GAP) / (least * width + GAP))),
     rows = Math.max(1, Math.floor((across + GAP) / (least * height + head + GAP)));
-  const size = Math.min(
-    ((along + GAP) / columns - GAP) / width,
-    ((across + GAP) / rows - GAP - head) / height,
-  );
+  const side = (room, count) => (room + GAP) / count - GAP;
+  const size = Math.min(side(along, columns) / width, (side(across, rows) - head) / height);
   return { grid: { columns, rows, gap: GAP, head }, tile: [size * width, size * height] };
 }
 
@@ -72,10 +68,8 @@ function nodeFor(part, tensor, room) {
     return { ...part, maps, grid, tile: [grid.size * maps.width, grid.size * maps.height] };
   }
   const along = Math.min(room.along, maps.count > 40 ? room.unit * 2.6 : room.unit * 1.6);
-  const grid = room.down
-    ? unitsFor(maps.count, room.across, along)
-    : unitsFor(maps.count, along, room.across);
   const [wide, high] = room.down ? [room.across, along] : [along, room.across];
+  const grid = unitsFor(maps.count, wide, high);
   return { ...part, maps, grid, tile: [wide / grid.columns, high / grid.rows] };
 }
 
@@ -93,16 +87,12 @@ export function arranged(parts, made, { along, across, unit, down, chosen }) {
   }
   const levels = Map.groupBy(parts, (part) => depth.get(part.name)),
     count = levels.size;
-  const passing = parts.flatMap((part) =>
-    part.reads
-      .filter((name) => depth.get(part.name) - depth.get(name) > 1)
-      .map((name) => [name, part.name]),
-  );
+  const readings = parts.flatMap(({ name, reads }) => reads.map((read) => [read, name]));
+  const passing = readings.filter(([from, to]) => depth.get(to) - depth.get(from) > 1);
   const lanes = Math.min(passing.length, 3) * LANE,
     breadth = across - lanes;
-  const vectors = [...levels.values()].filter((level) =>
-    level.every((part) => mapsOf(made[part.shows]).isVector),
-  ).length;
+  const isVector = (part) => mapsOf(made[part.shows]).isVector;
+  const vectors = [...levels.values()].filter((level) => level.every(isVector)).length;
   const usual = down
     ? unit * 4.2
     : Math.min(unit * 5, (along - 2 * EDGE - vectors * 2.6 * unit - count * 13) / (count - vectors + 0.25));
@@ -111,23 +101,14 @@ export function arranged(parts, made, { along, across, unit, down, chosen }) {
     .sort(([a], [b]) => a - b)
     .map(([, level]) => {
       const each = (breadth - 2 * EDGE - (level.length - 1) * beside) / level.length;
-      const room = {
-        along: level.some((part) => part.shows === chosen) ? usual * 1.5 : usual,
-        across: each,
-        unit,
-        down,
-      };
+      const own = level.some((part) => part.shows === chosen) ? usual * 1.5 : usual;
+      const room = { along: own, across: each, unit, down };
       // Where it flows down, what is wide is along.
+      const turned = { ...room, along: each, across: own };
       return level.map((part) =>
-        down ? nodeDown(part, made[part.shows], room) : nodeFor(part, made[part.shows], room),
-      );
+        nodeFor(part, made[part.shows], down && !isVector(part) ? turned : room));
     });
   return { ...stood(rows, { along, breadth, down, beside }), passing, lanes, depth, breadth };
-}
-
-function nodeDown(part, tensor, room) {
-  if (mapsOf(tensor).isVector) return nodeFor(part, tensor, room);
-  return nodeFor(part, tensor, { ...room, along: room.across, across: room.along });
 }
 
 function stood(rows, { along, breadth, down, beside }) {

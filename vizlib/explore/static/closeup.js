@@ -86,16 +86,16 @@ export class CloseUp {
       side = this.map.clientHeight,
       other = state.other?.[place.layer],
       both = [tensor, other].filter(Boolean);
-    this.map.style.width = `${side + LEGEND}px`;
     const limit = Math.max(...both.map((each) => state.limitsOf(each)(at[0]))),
       view = { name: place.layer, place: at, colours, range: images.range, side, limit };
-    this.lens = paintLens(this.map, { ...view, tensor });
-    this.map.setAttribute("aria-label", `${this.name}. ${label}`);
+    const paint = (canvas, shown, words) => {
+      canvas.style.width = `${side + LEGEND}px`;
+      canvas.setAttribute("aria-label", words);
+      return paintLens(canvas, { ...view, tensor: shown });
+    };
+    this.lens = paint(this.map, tensor, `${this.name}. ${label}`);
     this.second.hidden = !other;
-    if (!other) return;
-    this.second.style.width = `${side + LEGEND}px`;
-    paintLens(this.second, { ...view, tensor: other });
-    this.second.setAttribute("aria-label", `the same map of image ${state.beside}`);
+    if (other) paint(this.second, other, `the same map of image ${state.beside}`);
   }
 
   paintEquation(where, explained, value, peak) {

@@ -2,11 +2,7 @@
 
 import { written } from "./numbers.js";
 
-const WIDE = 240,
-  HIGH = 150,
-  LEFT = 46,
-  FOOT = 18,
-  DIGIT_WIDE = 8.5;
+const WIDE = 240, HIGH = 150, LEFT = 46, FOOT = 18, DIGIT_WIDE = 8.5;
 
 // `without` has, for each channel, the winner's score and the winner that there is without it.
 export function showNeeds(svg, { without, count, score, winner, chosen, classes, onChannel }) {
@@ -39,9 +35,8 @@ export function showNeeds(svg, { without, count, score, winner, chosen, classes,
   for (let i = 0; i < count; i += tick)
     parts.push(`<text x="${LEFT + (i + 0.5) * step}" y="${HIGH - 4}" text-anchor="middle">${i}</text>`);
   parts.push(`<path class="score" d="M${LEFT},${y(score).toFixed(1)}H${WIDE}"/>`);
-  parts.push(
-    `<text x="${LEFT - 4}" y="${y(score) + 4}" text-anchor="end" class="value">${written(score, 10)}</text>`,
-  );
+  const place = `x="${LEFT - 4}" y="${y(score) + 4}" text-anchor="end"`;
+  parts.push(`<text ${place} class="value">${written(score, 10)}</text>`);
   svg.innerHTML = parts.join(""); // numbers alone: no name of a class or a layer is in it
   svg.onclick = (event) => {
     const box = svg.getBoundingClientRect(),
@@ -53,9 +48,8 @@ export function showNeeds(svg, { without, count, score, winner, chosen, classes,
     change = here ? here.score - score : 0;
   const sign = change > 0 ? "+" : "";
   const answer = here && here.winner !== winner ? `; the answer is then ${classes[here.winner]}` : "";
-  const said = here
-    ? `without ${chosen}: ${written(here.score, 10)} (${sign}${written(change, 10)})${answer}`
-    : "";
+  const scored = here && `${written(here.score, 10)} (${sign}${written(change, 10)})${answer}`;
+  const said = here ? `without ${chosen}: ${scored}` : "";
   svg.setAttribute("aria-label", `score of ${classes[winner]} without each channel; ${said}`);
   return said;
 }

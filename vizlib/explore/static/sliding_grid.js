@@ -6,7 +6,7 @@ import { css, inCell, within } from "./numbers.js";
 import { colourOf, inkOn, letteringOf } from "./sliding_numbers.js";
 import { atlasOf, sized } from "./tiles.js";
 
-export const EDGE = 8; // pixels around the cells, where a frame may reach
+const EDGE = 8; // pixels around the cells, where a frame may reach
 const SPOKEN = 49; // numbers that are said
 const LINED = 9, // pixels of a cell that has lines around it
   DENSE = 24; // and of one whose lines are faint, or one would see nothing but lines
@@ -66,11 +66,8 @@ export class Grid {
   box([row, column], stage) {
     const own = this.root.getBoundingClientRect(),
       all = stage.getBoundingClientRect();
-    return {
-      x: own.left - all.left + column * this.cell,
-      y: own.top - all.top + row * this.cell,
-      side: this.cell,
-    };
+    const [x, y] = [own.left - all.left, own.top - all.top];
+    return { x: x + column * this.cell, y: y + row * this.cell, side: this.cell };
   }
 
   // `blank(i)` are cells without a value yet, `outside` is how many cells on each
@@ -124,13 +121,9 @@ export class Grid {
   repaint(context, i, packed) {
     const { columns, cell, letters } = this,
       line = cell >= LINED ? 0.5 : 0;
+    const [x, y, side] = [(i % columns) * cell, Math.floor(i / columns) * cell, cell - 2 * line];
     context.fillStyle = css(packed);
-    context.fillRect(
-      (i % columns) * cell + line,
-      Math.floor(i / columns) * cell + line,
-      cell - 2 * line,
-      cell - 2 * line,
-    );
+    context.fillRect(x + line, y + line, side, side);
     if (letters && !this.isPlain) this.write(context, i, this.values[i], inkOn(packed), 400);
   }
 
@@ -218,20 +211,14 @@ export class Grid {
 
   // The cells as they are, and what is marked in this moment.
   draw() {
-    const context = sized(this.canvas, this.columns * this.cell + 2 * EDGE, this.rows * this.cell + 2 * EDGE);
-    context.drawImage(this.base, 0, 0, this.columns * this.cell + 2 * EDGE, this.rows * this.cell + 2 * EDGE);
+    const size = [this.columns, this.rows].map((count) => count * this.cell + 2 * EDGE);
+    const context = sized(this.canvas, ...size);
+    context.drawImage(this.base, 0, 0, ...size);
     context.translate(EDGE, EDGE);
     this.marks(context, this);
     if (!this.cursor || !this.root.matches(":focus-visible")) return;
-    const [row, column] = this.cursor;
-    frame(
-      context,
-      [column * this.cell, row * this.cell, this.cell, this.cell],
-      this.look.ink,
-      this.look,
-      2,
-      [3, 3],
-    );
+    const [row, column] = this.cursor, { cell, look } = this;
+    frame(context, [column * cell, row * cell, cell, cell], look.ink, look, 2, [3, 3]);
   }
 }
 

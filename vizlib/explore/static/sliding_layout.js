@@ -8,13 +8,8 @@ const NUMBER = 2; // letters' heights: a cell with a number of three digits
 // In letters' heights or shares of the room: the height and width that one of the grids under the
 // window has, the height that the input has, and the largest cells of both.
 const ROOMS = {
-  wide: (width, room, letter) => [
-    (room - 8.2 * letter) / 2,
-    (width - 12.4 * letter) / 4,
-    room - 6.2 * letter,
-    6.2,
-    6.6,
-  ],
+  wide: (width, room, letter) =>
+    [(room - 8.2 * letter) / 2, (width - 12.4 * letter) / 4, room - 6.2 * letter, 6.2, 6.6],
   // Patch, kernel, products and sum are one row below input and output.
   narrow: (width, room, letter, below) => [
     room / 2 - 4 * letter,
@@ -26,7 +21,7 @@ const ROOMS = {
   phone: (width, _, letter) => [Infinity, (width - 1.6 * letter) / 2, Infinity, 2.9, 4.4],
 };
 
-export const formOf = (width) => (width < PHONE ? "phone" : width < WIDE ? "narrow" : "wide");
+const formOf = (width) => (width < PHONE ? "phone" : width < WIDE ? "narrow" : "wide");
 
 // `room` is the height of the stage, `below` that of the sum under the output; all is in pixels.
 export function sizesOf({ width, room, letter, geometry, fault, made, below }) {

@@ -1,5 +1,6 @@
 // What is marked on the grids: magenta is where we are, green is what was asked, red does not fit.
 
+import { within } from "./numbers.js";
 import { cornerOf, cellOf, readersOf, tapsOf } from "./sliding_geometry.js";
 import { frame } from "./sliding_grid.js";
 import { colourOf, inkOn, mixed, say } from "./sliding_numbers.js";
@@ -8,12 +9,8 @@ const ROOMY = 44; // pixels of a cell that has room for a factor beside its numb
 const FACTOR = 0.2; // the size of a factor, as part of its cell
 
 const thin = (cell) => (cell < 10 ? 2 : 3);
-const inset = (by, [row, column], cell) => [
-  column * cell + by,
-  row * cell + by,
-  cell - 2 * by,
-  cell - 2 * by,
-];
+const inset = (by, [row, column], cell) =>
+  [column * cell + by, row * cell + by, cell - 2 * by, cell - 2 * by];
 
 // The window on its way from one step to the next, the weights that ride in it, what was asked.
 export function markInput(context, grid, { state, step, player, asked, look }) {
@@ -26,8 +23,11 @@ export function markInput(context, grid, { state, step, player, asked, look }) {
     markWindow(context, grid, state, corner, look);
     if (player.way === 1 && cell >= ROOMY) rideAlong(context, grid, step, state, look);
   }
-  for (const place of asked ? asked.cells : [])
-    frame(context, inset(2, place, cell), look.ask, look, Math.min(3, Math.max(1.5, cell / 4)));
+  for (const place of asked ? asked.cells : []) frameAsked(context, place, cell, look);
+}
+
+function frameAsked(context, place, cell, look) {
+  frame(context, inset(2, place, cell), look.ask, look, within(cell / 4, 1.5, 3));
 }
 
 // Where padding ends and the image begins.
@@ -80,7 +80,7 @@ export function markOutput(context, grid, { state, step, asked, look }) {
   if (state.fault) return;
   const { cell, columns, values, limit } = grid;
   for (const { cell: place, tap } of asked ? asked.readers : []) {
-    frame(context, inset(2, place, cell), look.ask, look, Math.min(3, Math.max(1.5, cell / 4)));
+    frameAsked(context, place, cell, look);
     if (cell < ROOMY) continue;
     const i = place[0] * columns + place[1];
     const ink = grid.blank?.(i) ? look.ask : inkOn(colourOf(values[i], limit, look.packed));

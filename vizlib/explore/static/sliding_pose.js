@@ -37,9 +37,7 @@ export function pose(view) {
 
 function posePatch({ state, step, grids, sizes, look, kernel }, lift, times, multiplied) {
   const { patch, products } = step.shown,
-    {
-      kernel: [rows, columns],
-    } = state.setting;
+    [rows, columns] = state.setting.kernel;
   const shape = { rows, columns, cell: sizes.patch },
     isCounting = times > 0 && times < 1 && multiplied < products.length;
   const marks = (context) => {
@@ -49,14 +47,8 @@ function posePatch({ state, step, grids, sizes, look, kernel }, lift, times, mul
     frame(context, [x * cell, y * cell, cell, cell], look.here, look);
   };
   const isHidden = !state.fault && lift < 1;
-  grids.patch.set({
-    ...shape,
-    values: patch,
-    limit: state.limit,
-    blank: isHidden ? () => true : null,
-    padded: step.taps.map((tap) => state.isPadding(tap)),
-    marks,
-  });
+  const blank = isHidden ? () => true : null, padded = step.taps.map((tap) => state.isPadding(tap));
+  grids.patch.set({ ...shape, values: patch, limit: state.limit, blank, padded, marks });
   const isUnknown = (i) => i >= multiplied;
   const values = state.fault ? products.map(() => NaN) : products;
   grids.products.set({ ...shape, values, limit: productLimit(step), blank: isUnknown, marks });
@@ -98,14 +90,9 @@ function addProducts(over, view, share, time) {
 }
 
 function middleOf(target, stage) {
-  const own = target.getBoundingClientRect(),
-    all = stage.getBoundingClientRect(),
-    side = own.height * 0.4;
-  return {
-    x: own.left - all.left + (own.width - side) / 2,
-    y: own.top - all.top + (own.height - side) / 2,
-    side,
-  };
+  const own = target.getBoundingClientRect(), all = stage.getBoundingClientRect(), side = own.height * 0.4;
+  const [x, y] = [own.left - all.left, own.top - all.top];
+  return { x: x + (own.width - side) / 2, y: y + (own.height - side) / 2, side };
 }
 
 const sumOver = (values) => values.reduce((sum, value) => sum + value, 0);

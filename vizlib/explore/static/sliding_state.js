@@ -71,21 +71,12 @@ export class SlidingState {
     const padded = (shape, values) => OPERATIONS.pad({ shape, values }, { pad, mode });
     this.padded = padded([1, this.channels, height, width], this.values);
     // Which pixel stands where, counted from 1; 0 is none.
-    this.pixels = padded(
-      [1, 1, height, width],
-      this.values.subarray(0, height * width).map((_, i) => i + 1),
-    );
+    const numbers = Float32Array.from({ length: height * width }, (_, i) => i + 1);
+    this.pixels = padded([1, 1, height, width], numbers);
     this.limit = statistics(this.values).peak || 1;
     if (this.fault) return;
-    const bias = this.bias && { shape: [this.kernels], values: this.bias },
-      { groups } = this;
-    const { values, shape } = OPERATIONS.conv2d(this.padded, {
-      weight: this.weight,
-      bias,
-      stride,
-      dilation,
-      groups,
-    });
+    const { weight, groups } = this, bias = this.bias && { shape: [this.kernels], values: this.bias };
+    const { values, shape } = OPERATIONS.conv2d(this.padded, { weight, bias, stride, dilation, groups });
     this.made = { values, rows: shape[2], columns: shape[3], limit: statistics(values).peak || 1 };
   }
 
@@ -139,9 +130,8 @@ export class SlidingState {
     const start = this.place("channel") * this.depth * taps.length;
     const parts = this.sources.map((channel, i) => {
       const map = this.mapOf(channel);
-      const patch = taps.map(([row, column]) =>
-        column < across.whole ? (map[row * across.whole + column] ?? NaN) : NaN,
-      );
+      const valueAt = (row, column) => (column < across.whole ? map[row * across.whole + column] : NaN);
+      const patch = taps.map((tap) => valueAt(...tap) ?? NaN);
       const weights = [...weight.values.subarray(start + i * taps.length, start + (i + 1) * taps.length)];
       const products = patch.map((value, j) => value * weights[j]);
       return { channel, patch, weights, products, sum: products.reduce((all, each) => all + each, 0) };
@@ -166,9 +156,9 @@ export class SlidingState {
   cellsOf(pixel) {
     const { whole } = this.geometry.across,
       found = [];
-    this.pixels.values.forEach(
-      (one, i) => one === pixel + 1 && found.push([Math.floor(i / whole), i % whole]),
-    );
+    this.pixels.values.forEach((one, i) => {
+      if (one === pixel + 1) found.push([Math.floor(i / whole), i % whole]);
+    });
     return found;
   }
 

@@ -5,19 +5,8 @@ import { statistics } from "./numbers.js";
 import { inBrackets, say } from "./sliding_numbers.js";
 import { DONE } from "./sliding_player.js";
 import {
-  addendsOf,
-  choiceInWords,
-  counted,
-  factors,
-  faultInWords,
-  formulaOf,
-  isWritten,
-  named,
-  readersInWords,
-  sameInWords,
-  sumOf,
-  unreadInWords,
-  whereOf,
+  addendsOf, choiceInWords, counted, factors, faultInWords, formulaOf, isWritten, named, readersInWords,
+  sameInWords, sumOf, unreadInWords, whereOf,
 } from "./sliding_words.js";
 
 const HINT = "Click an input cell to see who reads it, an output cell to go there.";
@@ -57,15 +46,8 @@ export function tellSteps({ state, player, steps }) {
 
 // The sum below the output: all factors of it, or the largest addends. A subtotal opens its channel.
 export function tellLedger({ state, step, player, ledger, change }) {
-  const isHere = player.time >= DONE,
-    key = JSON.stringify([
-      state.key,
-      step.k,
-      state.place("channel"),
-      state.place("input"),
-      isHere,
-      state.fault,
-    ]);
+  const isHere = player.time >= DONE, place = [step.k, state.place("channel"), state.place("input")];
+  const key = JSON.stringify([state.key, ...place, isHere, state.fault]);
   if (ledger.dataset.key === key) return;
   ledger.dataset.key = key;
   ledger.hidden = Boolean(state.fault);
@@ -75,10 +57,8 @@ export function tellLedger({ state, step, player, ledger, change }) {
   const sum = element("span", { class: "eq" }, `= ${isHere ? total : "?"}`);
   ledger.classList.toggle("factors", written);
   ledger.style.setProperty("--columns", written ? state.geometry.across.kernel : 2);
-  ledger.replaceChildren(
-    ...(written ? writtenOut(step) : rows.flatMap((row) => rowOf(row, state, change))),
-    sum,
-  );
+  const lines = written ? writtenOut(step) : rows.flatMap((row) => rowOf(row, state, change));
+  ledger.replaceChildren(...lines, sum);
 }
 
 function writtenOut(step) {
@@ -113,13 +93,8 @@ export function tellFormula({ state, formula, isLine, lit }) {
 function piece(each, lit) {
   if (typeof each === "string") return element("span", {}, each);
   if (typeof each === "number") return element("b", { class: each < 1 ? "bad" : null }, say(each));
-  const [value, name] = each;
-  return element(
-    "span",
-    { class: name === lit ? "named lit" : "named" },
-    say(value),
-    element("small", {}, name),
-  );
+  const [value, name] = each, about = { class: name === lit ? "named lit" : "named" };
+  return element("span", about, say(value), element("small", {}, name));
 }
 
 export function tellSentence(view) {
@@ -135,13 +110,10 @@ export function tellSentence(view) {
 }
 
 function tellMends({ state, mends, change, isLine }) {
-  const buttons = state.mends.map(({ name, index, value }) =>
-    element(
-      "button",
-      { type: "button", onclick: () => change(name, index) },
-      `${name} ${choiceInWords(value, isLine)}`,
-    ),
-  );
+  const buttons = state.mends.map(({ name, index, value }) => {
+    const about = { type: "button", onclick: () => change(name, index) };
+    return element("button", about, `${name} ${choiceInWords(value, isLine)}`);
+  });
   const key = buttons.map((one) => one.textContent).join();
   if (mends.dataset.key !== key) mends.replaceChildren(...buttons);
   mends.dataset.key = key;
@@ -153,13 +125,8 @@ function askedInWords({ state, asked, step, isLine }) {
   const value = say(state.mapOf(state.source)[row * across.whole + column]);
   const place = [row - down.before, column - across.before],
     what = named("Input", state.source, state.channels);
-  const isCopy = asked.pixel >= 0 && state.isPadding(asked.cell);
-  const cell =
-    asked.pixel < 0
-      ? "The padding here"
-      : isCopy
-        ? "This copy of a pixel"
-        : `${what} ${whereOf(place, isLine)}`;
+  const own = state.isPadding(asked.cell) ? "This copy of a pixel" : `${what} ${whereOf(place, isLine)}`;
+  const cell = asked.pixel < 0 ? "The padding here" : own;
   const about = { many: count, taps: step.taps.length, isOnce: asked.cells.length === 1 };
   return readersInWords(cell, value, asked.many, about);
 }

@@ -22,10 +22,9 @@ export const factors = ({ shown: { patch, weights } }, digits = 7) =>
 export function addendsOf(step) {
   const { parts, shown } = step,
     names = factors(step, 3);
-  const all =
-    parts.length > 1
-      ? parts.map(({ channel, sum }, part) => ({ name: `input ${channel}`, value: sum, part }))
-      : shown.products.map((value, i) => ({ name: names[i], value }));
+  const all = parts.length > 1
+    ? parts.map(({ channel, sum }, part) => ({ name: `input ${channel}`, value: sum, part }))
+    : shown.products.map((value, i) => ({ name: names[i], value }));
   const order = all.toSorted((a, b) => Math.abs(b.value) - Math.abs(a.value)),
     most = order.length > MANY + 1 ? MANY : order.length,
     rest = order.slice(most);
@@ -33,10 +32,7 @@ export function addendsOf(step) {
   const sum = rest.reduce((total, { value }) => total + value, 0);
   if (rest.length) rows.push({ name: counted(rest.length, "other"), value: sum });
   if (step.bias) rows.push({ name: "bias", value: step.bias });
-  const { addends, total } = addedUp(
-    rows.map(({ value }) => value),
-    step.total,
-  );
+  const { addends, total } = addedUp(rows.map(({ value }) => value), step.total);
   return { rows: rows.map((row, i) => ({ ...row, text: addends[i] })), total };
 }
 
@@ -68,16 +64,8 @@ export function formulaOf(axis) {
   const { size, kernel, stride, padding, dilation, whole, span } = axis,
     top = whole - span;
   return [
-    "⌊ (",
-    [size, "input"],
-    "+ 2 ·",
-    [padding, "padding"],
-    "−",
-    [dilation, "dilation"],
-    "· (",
-    [kernel, "kernel"],
-    "− 1) − 1) ⁄",
-    [stride, "stride"],
+    ...["⌊ (", [size, "input"], "+ 2 ·", [padding, "padding"], "−", [dilation, "dilation"]],
+    ...["· (", [kernel, "kernel"], "− 1) − 1) ⁄", [stride, "stride"]],
     `⌋ + 1 = ⌊ ${say(top)} ⁄ ${stride} ⌋ + 1 =`,
     Math.floor(top / stride) + 1,
   ];
@@ -105,10 +93,7 @@ export function faultInWords({ rule, name, axis, most }, mode) {
 // What a window leaves unread at the end of the input.
 export function unreadInWords({ down, across }) {
   const left = ({ whole, span, stride }) => Math.max(0, (whole - span) % stride);
-  const counts = [
-    [left(down), "row"],
-    [left(across), "column"],
-  ].filter(([count]) => count);
+  const counts = [[left(down), "row"], [left(across), "column"]].filter(([count]) => count);
   const parts = counts.map(([count, what]) => `the last ${count === 1 ? what : `${count} ${what}s`}`);
   if (!parts.length) return "";
   return ` The window never reaches ${parts.join(" and ")}.`;
