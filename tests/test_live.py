@@ -361,6 +361,22 @@ def test_windows_lead_back_to_the_receptive_field(inside, name, stages):
             assert [part[side] for side in ("top", "left", "bottom", "right")] == list(field)[:4]
 
 
+class Uncommon(nn.Module):
+    """Windows with gaps or over the edge, and numbers of the network's own before a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([2.0, -3.0]).reshape(2, 1, 1))
+        self.conv, self.gaps = nn.Conv2d(1, 2, 3), nn.MaxPool2d(3, 2, 1, dilation=2)
+        self.mean = nn.AvgPool2d((3, 2), 2, (1, 1))
+        self.inner = nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)
+
+    def forward(self, x):
+        x = self.scale * self.conv(x)
+        x = self.scale - self.mean(self.scale / (3 + self.gaps(x).abs()))
+        return self.inner(x)
+
+
 @pytest.mark.parametrize(
     "build",
     [
@@ -369,6 +385,7 @@ def test_windows_lead_back_to_the_receptive_field(inside, name, stages):
         Tutorial,
         UNet,
         Everything,
+        Uncommon,
         signals,
     ],
 )

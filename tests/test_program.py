@@ -250,10 +250,22 @@ class Rolling(nn.Module):
         return F.relu(torch.roll(x, 1, 2))
 
 
+class Resizing(nn.Module):
+    def __init__(self, **how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        return F.relu(F.interpolate(x, scale_factor=2, **self.how))
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
         (Rolling(), "cannot compute roll"),
+        (Resizing(mode="bicubic"), "cannot compute bicubic resizing"),
+        (Resizing(mode="area"), "cannot compute area resizing"),
+        (Resizing(mode="bilinear", antialias=True), "cannot compute antialiased resizing"),
         (Noisy(), "rand_like"),
         (nn.Sequential(nn.Flatten(), nn.Linear(784, 2)).train().append(nn.Dropout()), "training"),
     ],

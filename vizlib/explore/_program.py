@@ -57,6 +57,7 @@ _PARAMETERS = {
     "pad": "input pad mode value",
     "interpolate": "input size scale_factor mode align_corners",
 }
+_RESIZES = {"nearest", "nearest-exact", "linear", "bilinear"}
 _SAME = {
     **dict.fromkeys(
         ("feature_dropout", "dropout1d", "dropout2d", "contiguous", "clone"), "dropout"
@@ -148,6 +149,7 @@ class Program:
     def _options(self, step: capture.Step, names: Sequence[str]) -> dict[str, Any]:
         given = dict(zip(names, step.arguments, strict=False)) | step.options
         _refuse_chance(step, given)
+        _refuse_cubic(step, given)
         return {
             name: self._value(value)
             for name, value in given.items()
@@ -217,6 +219,16 @@ def _refuse_chance(step: capture.Step, given: dict[str, Any]) -> None:
             f"{step.name} ({step.operation}) is in training mode, where the same image gives "
             "another answer each time"
         )
+
+
+def _refuse_cubic(step: capture.Step, given: dict[str, Any]) -> None:
+    """Raise where a picture is resized in another way than from its nearest neighbours."""
+    if _SAME.get(step.operation, step.operation) == "interpolate":
+        mode = "antialiased" if given.get("antialias") else given.get("mode", "nearest")
+        if mode not in _RESIZES:
+            raise NotComputableError(
+                f"a page cannot compute {mode} resizing (the layer {step.name})"
+            )
 
 
 def _places(index: Any) -> Iterator[Any]:

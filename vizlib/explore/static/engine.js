@@ -474,7 +474,7 @@ function take(x, axis, indices, value = 0) {
   return out;
 }
 
-function range(from, to, step = 1) {
+export function range(from, to, step = 1) {
   return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
 }
 

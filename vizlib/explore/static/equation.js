@@ -3,7 +3,7 @@
 // `explain` returns { kind, words, terms, … } for a value of a stage; `terms` are [{ stage, channel,
 // value }], what each channel that was read adds to it.
 
-import { OPERATIONS, PAIRS, both, isPointwise, product } from "./engine.js";
+import { OPERATIONS, PAIRS, both, divisor, isPointwise, pooledFrom, product, range } from "./engine.js";
 import { asPlanes, isMove, mapsOf, placed, readPart, slidesOf, valueAt } from "./graph.js";
 
 const EXPLAINED = [
@@ -114,14 +114,23 @@ function neuron({ tensors, step, place, source, input }) {
 function pooling({ tensors, made, step, place: [channel, row, column], source, input }) {
   const part = { channel, top: row, left: column, bottom: row + 1, right: column + 1 };
   const { top, left, bottom, right } = readPart(step, tensors, part, input, made[step.name]);
-  const height = bottom - top, width = right - left, maps = mapsOf(input);
-  const window = Array.from({ length: height * width }, (_, i) =>
-    valueInside(input, maps, [channel, top + Math.floor(i / width), left + (i % width)]));
+  const options = asPlanes(step, tensors), [down, across] = both(options.dilation ?? 1);
+  const height = Math.ceil((bottom - top) / down), width = Math.ceil((right - left) / across);
+  const placeAt = (i) => [channel, top + Math.floor(i / width) * down, left + (i % width) * across];
+  const maps = mapsOf(input), window = range(0, height * width).map((i) => valueInside(input, maps, placeAt(i)));
   const inside = window.filter((value) => value !== null), isMax = step.operation.includes("max");
   const winner = isMax ? window.indexOf(Math.max(...inside)) : -1;
-  const sum = isMax ? window[winner] : sumOf(inside) / inside.length;
-  const words = `the ${isMax ? "largest" : "mean"} of ${inside.length}`;
+  const count = isMax || options.output_size ? inside.length : countedBy(options, maps, row, column);
+  const sum = isMax ? window[winner] : sumOf(inside) / count;
+  const zeros = count > inside.length ? ", the padding's zeros among them" : "";
+  const words = `the ${isMax ? "largest" : "mean"} of ${count}${zeros}`;
   return { kind: "window", window, winner, height, width, terms: only(source, channel), sum, words };
+}
+
+// What a mean divides by: with the zeros of the padding, unless they are not to count.
+function countedBy(options, { height, width }, row, column) {
+  const [rows, columns] = pooledFrom({ shape: [height, width] }, options);
+  return divisor(options)(rows[row], columns[column]);
 }
 
 // --- One value -------------------------------------------------------------------------------
@@ -155,13 +164,14 @@ function normal({ tensors, step: { options }, channel, source, number, said }, x
   return { kind: "normal", x, mean, deviation, weight, bias, terms: only(source, channel), sum, words };
 }
 
-function twoValues({ network, tensors, made, step: { name, operation, options }, place }) {
-  const { other, alpha = 1 } = options, channel = place[0];
-  const values = network.reads(name).map((stage) => ({ stage, channel, value: alike(made[stage], place) }));
-  const terms = [...values];
-  if (typeof other === "number") values.push({ stage: "", value: other });
-  else if ("tensor" in other) values.push({ stage: "", value: alike(tensors[other.tensor], place) });
-  else if (values.length === 1) values.push(values[0]);
+function twoValues({ tensors, made, step: { operation, options }, place }) {
+  const { input, other, alpha = 1 } = options, channel = place[0];
+  const values = [input, other].map((one) => {
+    if (typeof one === "number") return { stage: "", value: one };
+    if ("tensor" in one) return { stage: "", value: alike(tensors[one.tensor], place) };
+    return { stage: one.stage, channel, value: alike(made[one.stage], place) };
+  });
+  const terms = values.filter(({ stage }) => stage);
   const sum = PAIRS[operation](values[0].value, values[1].value * alpha), [sign, words] = SAID[operation];
   return { kind: "pair", values, sign, sum, terms, words };
 }
