@@ -35,17 +35,17 @@ if (parent !== window) {
 
 def keep(folder: str, lesson: str) -> None:
     """Write each view that a cell shows from now on into `folder`."""
-    names: WeakKeyDictionary[_explorer.Pictured, str] = WeakKeyDictionary()
+    names: WeakKeyDictionary[_explorer.Explorer, str] = WeakKeyDictionary()
 
-    def framed(view: _explorer.Pictured) -> str | None:
+    def framed(view: _explorer.Explorer) -> str | None:
         name = names.setdefault(view, unused(Path(folder), f"{lesson}_{kind(view)}"))
         page = Path(folder) / f"{name}.html"
         return frame(page, repr(view)) if written(page, view.to_html) else None
 
-    get_ipython().display_formatter.formatters["text/html"].for_type(_explorer.Pictured, framed)
+    get_ipython().display_formatter.formatters["text/html"].for_type(_explorer.Explorer, framed)
 
 
-def kind(view: _explorer.Pictured) -> str:
+def kind(view: _explorer.Explorer) -> str:
     """`layers` for a view that calls itself layers(lenet, 10 images)."""
     return re.match(r"\w+", repr(view)).group()
 

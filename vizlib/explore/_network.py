@@ -118,7 +118,7 @@ class Network(Explorer):
         at = self._canvas
         return Place(
             image=at.image,
-            layer=self.recordings.names[at.layer],
+            layer=self._recordings.names[at.layer],
             channel=at.channel,
             pixel=tuple(at.pixel),
             scale=SCALES[at.scale],
@@ -128,7 +128,7 @@ class Network(Explorer):
     def words(self) -> dict[str, str]:
         """Return each part of the place, as `state` says it."""
         pixel = ",".join(map(str, self._canvas.pixel)) or NONE
-        words = super().words() | {"model": self.recordings.name, "pixel": pixel}
+        words = super().words() | {"model": self._recordings.name, "pixel": pixel}
         return {name: words[name] for name in WORDS}
 
     @property
