@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 import pytest
@@ -178,10 +177,18 @@ def test_04_after_200_steps_much_of_each_kernel_is_its_random_start(digits):
 # --- 08: a verdict, and probabilities that can be trusted -----------------------------------
 
 
-def test_08_every_newnet_beats_every_lenet():
+def test_08_newnet_beats_every_lenet():
     seeds = [weights.info(name)["accuracy_by_seed"].values() for name in ("newnet", "lenet")]
     assert min(seeds[0]) > max(seeds[1])
-    assert math.comb(6, 3) == 20
+    assert len(seeds[1]) == 3
+
+
+def test_08_the_network_that_is_last_after_one_epoch_is_third_in_the_end():
+    scores = {name: weights.info(name)["history"]["val_accuracy"] for name in weights.names()}
+    first = {name: values[0] for name, values in scores.items()}
+    last = min(first, key=first.get)
+    assert (last, round(1 / first[last])) == ("myvggnet", 9)
+    assert sorted(scores, key=lambda name: max(scores[name]))[-3] == last
 
 
 def test_08_probabilities_keep_their_word_on_test_digits_and_not_on_turned_ones(digits):
@@ -209,14 +216,14 @@ def test_01_the_first_column_of_ink_that_is_lost_is_seen_in_the_share(digits):
     assert f"{left[1]:.1%}" != "100.0%"
 
 
-def test_08_of_the_digits_that_only_newnet_reads_five_are_a_six(digits):
+def test_08_of_the_digits_that_only_newnet_reads_five_are_a_five(digits):
     images, labels = digits.test[:]
     lenet, newnet = weights.load("lenet"), weights.load("newnet")
     with torch.no_grad():
         missed = lenet(digits.normalize(images)).argmax(1) != labels
         found = newnet(digits.normalize(images[missed])).argmax(1) == labels[missed]
     counts = labels[missed][found].bincount()
-    assert (counts.sum(), counts[6], counts.sort().values[-2]) == (21, 5, 4)
+    assert (counts.sum(), counts[5], counts.sort().values[-2]) == (23, 5, 4)
 
 
 def test_09_how_sure_lenet_is_of_a_turned_4(digits):

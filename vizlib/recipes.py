@@ -123,7 +123,7 @@ _CONV = Recipe(learning_rate=0.06, optimizer_options=_SGD, augment=Affine(), ave
 
 _EPOCHS = {
     "lenet": 40,
-    "newnet": 20,
+    "newnet": 60,
     "mlp": 120,
     "mlp500": 40,
     "mlp256": 40,
