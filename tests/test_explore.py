@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -90,6 +91,13 @@ def test_what_a_page_cannot_compute_is_fed_with_the_very_values_of_torch(images)
         np.testing.assert_array_equal(made["conv"], conv)
         np.testing.assert_array_equal(made["fc"], scores)
         torch.testing.assert_close(view.probabilities, scores.softmax(1)[0])
+
+
+def test_a_layer_called_input_is_not_shown_as_the_image(images):
+    layers = {"input": nn.Conv2d(1, 4, 3), "flatten": nn.Flatten(), "fc": nn.Linear(2704, 10)}
+    view = explore.layers(nn.Sequential(OrderedDict(layers)).eval(), images)
+    assert "so is a layer called" in view._canvas.held["why"]
+    np.testing.assert_array_equal(fed(view)["input"], normalized(images)[:1])
 
 
 def test_what_is_weaker_is_fed_weaker(images):

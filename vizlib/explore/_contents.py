@@ -142,7 +142,7 @@ def made(
     Of more than `most` bytes only the chosen layer, the last one and the smallest ones travel.
     """
     says = {name: sentence for name, stage in recording.items() if (sentence := refusal(stage))}
-    room, stages = most, {"input": _packed(x)}
+    room, stages = most, {}
     order = sorted(recording, key=lambda name: recording[name].output.numel())
     for name in dict.fromkeys([chosen, *list(recording)[-1:], *order]):
         output = recording[name].output
@@ -152,7 +152,8 @@ def made(
         else:
             says.setdefault(name, f"{name} is fetched when you go there")
             stages[name] = {"shape": [1, 1], "values": np.full(1, np.nan, np.float32).tobytes()}
-    return {"stages": stages, "says": says}
+    # Last, as a layer may be called so too.
+    return {"stages": stages | {"input": _packed(x)}, "says": says}
 
 
 def _packed(values: Tensor) -> dict[str, Any]:
