@@ -712,3 +712,8 @@ def test_arrays_that_may_not_be_written_to_are_taken():
     x.flags.writeable = weight.flags.writeable = False
     assert arithmetic.conv2d_step(x, weight, row=0, col=0, channel=1).total == 18
     assert arithmetic.softmax_steps(x[0, 0]).probabilities.tolist() == [0.25] * 4
+
+
+def test_a_slope_for_each_value_is_no_number_of_the_formula():
+    step = arithmetic.activation("prelu", [-1.0, -2.0], weight=torch.tensor([0.1, 0.2]))
+    torch.testing.assert_close(step.y, torch.tensor([-0.1, -0.4]).double())

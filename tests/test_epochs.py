@@ -347,3 +347,10 @@ def test_weights_are_halved_where_the_page_would_be_too_large(opened, history, m
     page.slide("epoch", 2)
     halved = {key: value.half().float() for key, value in history.snapshots[2].items()}
     page.reads(scores_of(History(network="lenet", snapshots={2: halved}), 2, IMAGES[0]))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("row=2 col=1", "pixel=2,1"), ("keep=0.3", "strength=0.3")]
+)
+def test_a_place_as_it_was_written_before_is_read(history, old, new):
+    assert new in explore.epochs(history, IMAGES, state=old).state

@@ -381,3 +381,22 @@ def test_each_is_a_page_that_asks_nobody(name, views, browser, tmp_path):
     assert page.locator(".vizlib-panel").count() == len(frame(views[name])["panels"])
     assert (requests, complaints) == ([path.as_uri()], [])
     page.close()
+
+
+def test_images_of_ones_own_are_changed_as_the_recipe_says():
+    digits = data.load("digits")
+    images = digits.normalize(digits.train.images[:300])
+    view = explore.training(models.build("lenet", seed=0), (images, digits.train.labels[:300]))
+    own = view._fit.args[1]
+    seen = [batch for batch, _ in own.batches("train", 64, augment=data.Affine())]
+    low, high = images.aminmax()
+    assert torch.cat(seen).min() >= low - 1e-4
+    assert torch.cat(seen).max() > 0.9 * high
+
+
+@pytest.mark.parametrize("off", [{1, 2}, [1, 2.0], range(1, 3), torch.tensor([1, 2])])
+def test_channels_are_named_by_any_row_of_numbers(off):
+    view = explore.switch_off(
+        models.build("lenet", seed=0), torch.zeros(28, 28), off={"conv1": off}
+    )
+    assert view.changes == {"conv1": {1: 0.0, 2: 0.0}}

@@ -564,3 +564,12 @@ def test_upload_says_where_there_are_several_digits_and_where_there_is_none(newn
     blot = next(blot for blot in blots if handwriting.read(newnet, blot).doubted)
     assert handwriting.NONE in repr(explore.upload(newnet, blot))
     assert handwriting.NONE not in repr(explore.upload(newnet, seven()))
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.int64])
+@pytest.mark.parametrize("most", [300, 1000, 60000])
+def test_whole_numbers_of_any_size_are_read_as_their_shares(kind, most):
+    ink = np.zeros((60, 60))
+    ink[10:50, 27:33] = np.linspace(0.5, 1, 40)[:, None]
+    found = handwriting.prepare((ink * most).astype(kind)).image.astype(int)
+    assert abs(found - handwriting.prepare(ink).image).max() <= 2

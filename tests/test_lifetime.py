@@ -80,6 +80,21 @@ def test_a_closed_view_says_so(model):
             view.figure()
 
 
+NETWORK_VIEWS = ("layers", "pixel", "switch_off", "draw", "upload", "epochs")
+
+
+@pytest.mark.parametrize("name", NETWORK_VIEWS)
+def test_a_closed_view_still_says_where_it_stood(model, name, tmp_path):
+    view = EXPLORERS[name](model)
+    place = view.where
+    view.close()
+    assert view.where == place
+    assert f"channel={place.channel}" in view.state
+    for ask in (view.recording, lambda: view.probabilities, lambda: view.to_html(tmp_path / "a")):
+        with pytest.raises(ValueError, match="this view is closed; make it anew"):
+            ask()
+
+
 def test_a_view_is_freed_although_its_figure_failed():
     model = nn.Sequential(nn.Conv2d(1, 2, 3))
     view = weakref.ref(explore.pixel(model, torch.full((1, 1, 8, 8), torch.nan)))

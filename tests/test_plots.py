@@ -1001,3 +1001,20 @@ def test_pyplot_is_never_imported():
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_a_plane_of_one_row_and_words_are_told():
+    for draw in (plots.regions, plots.contours):
+        with pytest.raises(ValueError, match="two rows and two columns at least"):
+            draw(np.zeros((1, 5)), extent=(0, 1, 0, 1))
+    with pytest.raises(TypeError, match="must be numbers, but were of the kind <U1"):
+        plots.feature_maps(np.array([[["a", "b"]]]))
+
+
+def test_the_greatest_of_short_integers_does_not_wrap_around():
+    assert plots.largest(np.full((2, 2), -128, np.int8)) == 128.0
+
+
+def test_no_points_at_all_are_drawn():
+    plane = np.eye(4)
+    assert plots.regions(plane, extent=(0, 1, 0, 1), points=np.empty((0, 2)), labels=[])

@@ -121,11 +121,11 @@ def test_a_large_output_opens_at_its_strongest_value_too(images):
         ({"image": "a digit"}, TypeError, "image must be an array of numbers, but was a str"),
         ({"kernel": [1, 2]}, ValueError, "kernel must be (kh, kw), (C, kh, kw) or"),
         ({"stride": 0}, ValueError, "stride must be a whole number from 1 on"),
-        ({"kernel": models.build("lenet")}, TypeError, "an array, but were a NoneType; try data."),
+        ({"kernel": models.build("lenet")}, ValueError, "a model needs an image: explore."),
         (
             {"image": models.build("mlp"), "kernel": torch.zeros(28, 28)},
             ValueError,
-            "layer must be a convolution (nn.Conv2d), not None; mlp has none",
+            "mlp has no convolution (nn.Conv2d)",
         ),
         (
             {"image": torch.zeros(28, 28), "kernel": models.build("lenet"), "layer": "relu1"},
@@ -707,3 +707,13 @@ def test_as_wide_as_in_a_notebook_the_whole_step_is_on_the_screen(opened):
         box = seen.page.locator(".vizlib-sliding").bounding_box()
         assert box["y"] + box["height"] <= 720
         assert seen.page.evaluate(FAULTS, PARTS) == []
+
+
+def test_a_layer_called_input_is_read_as_a_layer():
+    network = nn.Sequential()
+    network.add_module("input", nn.Conv2d(1, 3, 3))
+    network.append(nn.Conv2d(3, 4, 3)).append(nn.Flatten())
+    image = torch.randn(1, 1, 8, 8)
+    view = explore.convolution(network, image, layer="1")
+    reads = torch.frombuffer(bytearray(view._canvas.reads[0]["maps"]), dtype=torch.float32)
+    torch.testing.assert_close(reads, network[0](image).flatten().detach())

@@ -860,3 +860,9 @@ def test_a_trace_may_end_early():
     assert [one.stage for one in part] == ["pool2", "relu2", "conv2"]
     assert [repr(one) for one in part] == [repr(one) for one in whole[:3]]
     assert len(whole) > 3
+
+
+def test_a_mean_may_divide_by_another_number():
+    model, x = nn.Sequential(nn.AvgPool2d(2, divisor_override=3)), torch.randn(1, 1, 4, 4)
+    [step, _] = arithmetic.trace(model, x, "0", 0, 1, 0)
+    assert step.total == pytest.approx(float(model(x)[0, 0, 1, 0]))

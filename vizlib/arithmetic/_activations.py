@@ -123,7 +123,8 @@ def activation(name: str, x: Any, **parameters: float) -> ActivationStep:
         y = function(values, **parameters)
         (slope,) = torch.autograd.grad(y.sum(), values)
     for setting, number in (_defaults(function) | parameters).items():
-        formula = formula.replace(setting, f"{float(number):.4g}".replace("-", "−"))
+        if torch.as_tensor(number).numel() == 1:  # else there is another for each channel
+            formula = formula.replace(setting, f"{float(number):.4g}".replace("-", "−"))
     return ActivationStep(name, formula, values.detach(), y.detach(), slope)
 
 

@@ -124,6 +124,7 @@ def _step(
     kind: str,
     *,
     count_include_pad: bool,
+    divisor: int | None = None,
 ) -> PoolStep:
     """Return one pooled value, in any number of dimensions."""
     channel, *where = place
@@ -131,9 +132,10 @@ def _step(
     places, sources = window_at(axes, where)
     patch = gather(maps[channel : channel + 1], sources, -inf if kind == "max" else 0.0)[0]
     missing = outside(sources, maps.shape[1:])
-    winner = source = divisor = None
+    winner = source = None
     if kind == "avg":
-        divisor = _padded(axes, places) if count_include_pad else int((~missing).sum())
+        counted = _padded(axes, places) if count_include_pad else int((~missing).sum())
+        divisor = divisor or counted
         total = patch.sum().item() / divisor
     else:
         # As in torch, what is no number wins, and of equals the first.
@@ -181,7 +183,8 @@ class Pooling(Windowed):
         """Return the choice or the mean behind one value."""
         maps, place = self._maps(place)
         padded = self.node.setting("count_include_pad", usual=True)
-        return _step(maps, self.axes, place, self.kind, count_include_pad=padded)
+        divisor = self.node.setting("divisor_override")
+        return _step(maps, self.axes, place, self.kind, count_include_pad=padded, divisor=divisor)
 
     def source(self, place: Place, step: PoolStep) -> Source | None:
         """Return the winner, or the largest share of a mean, of either sign."""

@@ -157,8 +157,11 @@ class Batches:
         # every pixel by itself.
         images = self.images.index_select(0, rows)
         if self.augment:
-            changed = self.augment(_as_fractions(images), self.generator)
-            images = (changed - self.digits.mean).div_(self.digits.std)
+            mean, std = self.digits.mean, self.digits.std
+            # Floats are somebody's own, and normalized already.
+            is_own = images.is_floating_point()
+            fractions = images * std + mean if is_own else _as_fractions(images)
+            images = (self.augment(fractions, self.generator) - mean).div_(std)
         else:
             images = self.digits.normalize(images)
         # The whole batch is changed before it is dealt out: random numbers stay in step in

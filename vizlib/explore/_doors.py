@@ -276,7 +276,8 @@ def _switched(recordings: Recordings, name: str, off: int | Sequence[int]) -> di
     """Return the channels of a layer, each times zero; raise ValueError for what is not there."""
     layer = Slider("layer", recordings.names).at(name)
     channel = Slider("channel", recordings.shapes[layer.index][0])
-    return {channel.at(str(number)).word: 0.0 for number in np.atleast_1d(off)}
+    numbers = [off] if isinstance(off, int) else off
+    return {channel.at(str(int(number))).word: 0.0 for number in numbers}
 
 
 def _as_drawing(drawing: Any) -> np.ndarray:

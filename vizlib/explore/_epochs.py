@@ -16,7 +16,7 @@ from vizlib.explore._explorer import Explorer, script
 from vizlib.explore._images import as_classes, check_model
 from vizlib.explore._network import MODULES, Front, Network
 from vizlib.explore._panels import Frame, Lines, Maps
-from vizlib.explore._place import NONE, WORDS, opened
+from vizlib.explore._place import NONE, OLD, WORDS, opened
 from vizlib.explore._recordings import Recordings
 from vizlib.explore._sliders import Slider, encodable, read, written
 from vizlib.explore._training import measured
@@ -150,7 +150,7 @@ class _Past(Recordings):
 
     def at(self, epoch: int) -> _Past:
         """Return itself with the weights of an epoch."""
-        if epoch != self._epoch:
+        if epoch != self._epoch and len(self):
             self._load(epoch)
             self._epoch = epoch
             self._kept.clear()
@@ -181,8 +181,10 @@ class _Epochs(Network):
     ) -> None:
         self._training, self._past, [epoch, _] = training, past, training.sliders()
         self._first = training.layer if training.layer in past.names else past.names[0]
-        given = read(state, ["epoch", *WORDS])
+        given = read(state, ["epoch", *WORDS, *OLD])
         epoch = epoch.at(given.pop("epoch", epoch.word))
+        sliders, _ = opened(past, written({"layer": self._first}))
+        self._usual = {"pixel": NONE} | {slider.name: slider.word for slider in sliders}
         place = opened(past, written({"layer": self._first} | given))
         super().__init__(past, name, place, overview, ink=b"" if is_pad else None, first=[epoch])
 
@@ -194,9 +196,7 @@ class _Epochs(Network):
     @property
     def state(self) -> str:
         """The epoch and the channel, and what else is not as it was when the view was new."""
-        sliders, _ = opened(self._recordings, written({"layer": self._first}))
-        usual = {"pixel": NONE} | {slider.name: slider.word for slider in sliders}
-        here = self.words()
+        here, usual = self.words(), self._usual
         del here["model"]
         known = {"channel", "image"} if len(self._recordings) > 1 else {"channel"}
         names = sorted(here, key=lambda name: name != "channel")
@@ -224,7 +224,7 @@ class _Epochs(Network):
 
     def _release(self) -> None:
         super()._release()
-        del self._training, self._past
+        del self._training
 
 
 def _network(history: History, model: nn.Module | None) -> nn.Module:

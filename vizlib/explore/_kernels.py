@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vizlib import arithmetic, data
+from vizlib import arithmetic, capture, data
 from vizlib.explore._recordings import Recordings
 from vizlib.words import listed, times
 
@@ -111,6 +111,8 @@ def of_module(image: Any, module: nn.Conv2d) -> Kernels:
 
 def of_model(model: nn.Module, images: Any, layer: str | None) -> Kernels:
     """Return what a layer of a network reads when it sees each of the images, and its kernels."""
+    if images is None:
+        raise ValueError("a model needs an image: explore.convolution(model, image)")
     recordings = Recordings(model, images)
     name, module = _chosen(recordings, layer)
     return _trained(
@@ -148,6 +150,8 @@ def _chosen(recordings: Recordings, layer: str | None) -> tuple[str, nn.Conv2d]:
     recording = recordings[0]
     found = {s.name: s.module for s in recording.kind("conv") if isinstance(s.module, nn.Conv2d)}
     name = next(iter(found), None) if layer is None else recording[layer].name
+    if not found:
+        raise ValueError(f"{recordings.name} has no convolution (nn.Conv2d)")
     if name not in found:
         raise ValueError(
             f"layer must be a convolution (nn.Conv2d), not {name}; {recordings.name} has "
@@ -159,8 +163,8 @@ def _chosen(recordings: Recordings, layer: str | None) -> tuple[str, nn.Conv2d]:
 def _read_by(recordings: Recordings, name: str, image: int) -> Tensor:
     """Return what a convolution had read: the image, or what another layer made of it."""
     recording = recordings[image]
-    [source, *_] = recording[name].inputs
-    if source == "input":
+    [source, *_] = recording.steps[name].values
+    if isinstance(source, capture.Input):
         return recordings.inputs[image].float()
     if source in recording and recording[source].output.shape == recording[name].input_shape:
         return recording[source].output[0].float()

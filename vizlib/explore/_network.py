@@ -214,6 +214,8 @@ class Network(Explorer):
     def _everything(self, *, recorded: bool) -> dict[str, Any]:
         """Return what a page holds besides: without a program, what was recorded."""
         held = self._canvas.held | {"weights": self._weights}
+        if not len(self._recordings):
+            closed()
         if held["isComputed"] and not recorded:
             return {"held": held}
         held = self._held(recorded=True) if recorded else held
@@ -250,7 +252,7 @@ class Network(Explorer):
         self._name, self._is_pad = repr(self), False
         super()._release()
         self._draw = closed
-        del self._recordings
+        self._recordings.close()
         self._canvas.held = self._canvas.made = {}
         self._weights = b""
 

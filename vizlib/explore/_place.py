@@ -13,7 +13,7 @@ TENTHS = ["0", *(f"0.{tenth}" for tenth in range(1, 10)), "1"]
 SCALES = ["map", "layer", "network"]
 WORDS = ("model", "image", "layer", "channel", "pixel", "strength", "scale", "beside")
 # As it was written before.
-_OLD = ("row", "col", "keep")
+OLD = ("row", "col", "keep")
 
 
 class Place(NamedTuple):
@@ -36,7 +36,7 @@ def opened(recordings: Recordings, state: str | None) -> tuple[list[Slider], tup
 
     Raises ValueError, in one sentence, for what is no place in this network.
     """
-    given = {"model": recordings.name} | read(state, [*WORDS, *_OLD])
+    given = {"model": recordings.name} | read(state, [*WORDS, *OLD])
     if given["model"] != recordings.name:
         raise ValueError(
             f"state is a place in {given['model']}, but the model is {recordings.name}"

@@ -12,6 +12,7 @@ from vizlib import capture, models
 from vizlib.explore._images import as_inputs, check_classes, check_model, name_of, takes_signals
 
 LARGEST = 50 << 20  # bytes of one layer's maps, or of a frame, or of a page
+CLOSED = "this view is closed; make it anew"
 _KEPT = 2  # recordings: as many as stand side by side
 
 
@@ -47,6 +48,11 @@ class Recordings:
         """Yield the network with each of its sets of weights."""
         yield self.model
 
+    def close(self) -> None:
+        """Let go of the network, the images and what was recorded."""
+        self._kept.clear()
+        self.model, self.inputs, self.pictures = nn.Identity(), self.inputs[:0], self.pictures[:0]
+
     def __getitem__(self, image: int) -> capture.Recording:
         if image not in self._kept:
             if len(self._kept) == _KEPT:
@@ -56,6 +62,8 @@ class Recordings:
 
     def record(self, x: Tensor) -> capture.Recording:
         """Return what all layers make of an image x (1, C, H, W); raise ValueError if they fail."""
+        if not len(self):
+            raise ValueError(CLOSED)
         try:
             with models.eval_mode(self.model):
                 recording = capture.record(self.model, models.as_input(self.model, x))

@@ -17,6 +17,7 @@ import traitlets
 from vizlib import plots
 from vizlib.explore._explorer import Canvas, Explorer, apart, script, sliding
 from vizlib.explore._panels import Frame, Words, palette
+from vizlib.explore._recordings import CLOSED
 from vizlib.explore._sliders import Slider, read
 
 Place = dict[str, int]
@@ -120,7 +121,7 @@ class View(Explorer):
 
 def closed(*_given: object, **_place: object) -> Any:
     """Raise: what is asked of a closed view has gone."""
-    raise ValueError("this view is closed; make it anew")
+    raise ValueError(CLOSED)
 
 
 class Panels(Canvas):

@@ -45,7 +45,8 @@ def read_grey(image: Any) -> Photo:
 
 def read_colours(image: Any) -> Photo:
     """Return a picture before it is made grey."""
-    if isinstance(image, np.ndarray | torch.Tensor):
+    is_array = isinstance(image, np.ndarray | torch.Tensor)
+    if is_array:
         name, picture = f"the array of shape {tuple(image.shape)}", from_array(image)
     else:
         name = name_of(image)
@@ -57,7 +58,7 @@ def read_colours(image: Any) -> Photo:
         if picture is not image:  # JPEG can be unpacked at a half, a quarter or an eighth
             width, height = (side * SIDE // longest for side in picture.size)
             picture.draft(None, (width, height))
-        picture = shrunk(in_mode(picture))
+        picture = shrunk(picture if is_array else in_mode(picture))
         # What a camera says about itself may be damaged where the pixels are sound.
         with contextlib.suppress(Exception):
             picture = ImageOps.exif_transpose(picture)

@@ -123,7 +123,7 @@ def regions(
     <Figure size 700x490 with 1 Axes>
     """
     hint = "; give classes, such as scores.argmax(1).reshape(H, W)"
-    values = shaped(predictions, "the predictions", "(H, W)", hint).astype(float)
+    values = _grid(predictions, "the predictions", hint)
     classes = np.asarray(values if (values == values.round()).all() else values >= _HALF, int)
     left, right, bottom, top = _as_extent(extent)
     figure, axes = sheet(4.9 if points is not None else 3.7, 3.4, title=title)
@@ -140,7 +140,7 @@ def regions(
         if foot := w1**2 + w2**2:
             x, y = -b * w1 / foot, -b * w2 / foot
             axes.axline((x, y), (x - w2, y + w1), linestyle="--", color=GREY, linewidth=1.3)
-    if points is not None:
+    if points is not None and len(points):
         samples = shaped(points, "points", "(N, 2)")
         _scatter(axes, samples, labels, _classes_at(samples, classes, extent), names)
     axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
@@ -160,6 +160,16 @@ def _as_extent(extent: Sequence[float]) -> tuple[float, ...]:
     if len(extent) != 4 or extent[0] >= extent[1] or extent[2] >= extent[3]:  # noqa: PLR2004
         raise ValueError(f"extent must be (left, right, bottom, top), but was {tuple(extent)}")
     return tuple(extent)
+
+
+def _grid(values: Any, what: str, hint: str = "") -> np.ndarray:
+    """Return values of the plane as (H, W); raise ValueError where no line can be drawn in them."""
+    found = shaped(values, what, "(H, W)", hint).astype(float)
+    if min(found.shape) == 1:
+        raise ValueError(
+            f"{what} must have two rows and two columns at least, but had the shape {found.shape}"
+        )
+    return found
 
 
 def _scatter(
@@ -223,7 +233,7 @@ def contours(
     height = 3.4 if len(losses) == 1 else min(3.1, share + 0.7)
     figure, axes = sheet(width, height, title=title, columns=len(losses))
     for own, (heading, loss) in zip(np.atleast_1d(axes), losses.items(), strict=True):
-        _landscape(own, shaped(loss, "the losses", "(H, W)").astype(float), extent)
+        _landscape(own, _grid(loss, "the losses"), extent)
         steps = _descent(own, paths.get(heading), extent)
         words = ": ".join(filter(None, [heading, steps]))
         own.set_title(textwrap.fill(words, int(share / _HEADING)), size=10)

@@ -57,7 +57,7 @@ def curves(
     figure = _several(named, title) if others else _one(first, title or name or "training")
     if lowest is not None:
         # Left to itself, its end would lie as far above as the worst share lies below.
-        best = max(np.max(each.get_ydata()) for each in figure.axes[0].lines)
+        best = max(np.nanmax(each.get_ydata()) for each in figure.axes[0].lines)
         figure.axes[0].set_ylim(lowest, best + _ABOVE * abs(best - lowest) + _LEAST)
     for axes in figure.axes:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -72,6 +72,8 @@ def shaped(values: Any, what: str, axes: str, hint: str = "") -> np.ndarray:
     found = array(values)
     if not any(_fits(found.shape, each) for each in axes.split(" or ")):
         raise ValueError(f"{what} must have the shape {axes}, but had {found.shape}{hint}")
+    if found.dtype.kind not in "biuf":
+        raise TypeError(f"{what} must be numbers, but were of the kind {found.dtype}")
     lost = found.size - int(np.isfinite(found).sum())
     if lost:
         raise ValueError(
@@ -143,7 +145,9 @@ def largest(*maps: Any) -> float:
     3.0
     """
     values = [array(one) for one in _each(maps)]
-    return max((float(np.abs(v).max(initial=0, where=np.isfinite(v))) for v in values), default=0.0)
+    # As floats: an int8 has no 128.
+    sizes = [np.abs(v, dtype=float).max(initial=0, where=np.isfinite(v)) for v in values]
+    return float(max(sizes, default=0.0))
 
 
 def _each(maps: Iterable[Any]) -> Iterable[Any]:
