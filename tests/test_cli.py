@@ -568,23 +568,24 @@ def test_a_probability_is_never_all_or_nothing(photo):
     assert re.fullmatch(rf"{photo}: \d \([<>]?0\.\d+\), else \d \([<>]?0\.\d+\)\n", line)
 
 
-def many(photo):
+def many(photo, count=400):
     folder = Path("many")
     folder.mkdir()
-    for number in range(400):
-        Path(folder, f"{number:03}.png").write_bytes(photo.read_bytes())
+    for number in range(count):
+        Path(folder, f"{number:04}.png").write_bytes(photo.read_bytes())
     return folder
 
 
 def test_ctrl_c_keeps_what_was_printed(photo):
-    command = [sys.executable, "-m", "vizlib", "read", many(photo)]
+    # More lines than a pipe holds: it cannot be over before it is stopped.
+    command = [sys.executable, "-m", "vizlib", "read", many(photo, 2000)]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as run:
-        assert run.stdout.readline().startswith("many/000.png: ")
+        assert run.stdout.readline().startswith("many/0000.png: ")
         run.send_signal(signal.SIGINT)
         stdout, stderr = run.communicate(timeout=120)
     assert run.returncode == 130
-    assert (told := re.fullmatch(r"vizlib: stopped after (\d+) of 400 pictures\n", stderr))
-    assert len(stdout.splitlines()) == int(told[1]) - 1 < 399
+    assert (told := re.fullmatch(r"vizlib: stopped after (\d+) of 2,000 pictures\n", stderr))
+    assert len(stdout.splitlines()) == int(told[1]) - 1 < 1999
 
 
 def test_ctrl_c_keeps_json_whole(photo, monkeypatch):
