@@ -577,8 +577,11 @@ def many(photo, count=400):
 
 
 def test_ctrl_c_keeps_what_was_printed(photo):
-    # More lines than a pipe holds: it cannot be over before it is stopped.
-    command = [sys.executable, "-m", "vizlib", "read", many(photo, 2000)]
+    # More lines than a pipe holds: it cannot be over before it is stopped. And where the tests run
+    # behind a shell's back, Ctrl-C is ignored, here as well if nobody says otherwise.
+    start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    start += "from vizlib.__main__ import main; main()"
+    command = [sys.executable, "-c", start, "read", many(photo, 2000)]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as run:
         assert run.stdout.readline().startswith("many/0000.png: ")
         run.send_signal(signal.SIGINT)
