@@ -717,3 +717,12 @@ def test_a_layer_called_input_is_read_as_a_layer():
     view = explore.convolution(network, image, layer="1")
     reads = torch.frombuffer(bytearray(view._canvas.reads[0]["maps"]), dtype=torch.float32)
     torch.testing.assert_close(reads, network[0](image).flatten().detach())
+
+
+def test_a_page_with_too_many_images_is_refused(tmp_path, monkeypatch):
+    images = torch.rand(30, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    view = explore.convolution(models.build("lenet", seed=0), images)
+    monkeypatch.setattr("vizlib.explore._explorer.LARGEST", 100_000)
+    with pytest.raises(ValueError, match="fewer images"):
+        view.to_html(tmp_path / "page.html")
+    assert not any(tmp_path.iterdir())

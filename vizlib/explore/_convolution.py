@@ -13,7 +13,7 @@ from vizlib import arithmetic, plots
 from vizlib.explore._explorer import Canvas, Explorer, script
 from vizlib.explore._kernels import SETTINGS, Kernels, Pair, by_hand, of_model, of_module
 from vizlib.explore._panels import palette
-from vizlib.explore._recordings import LARGEST, strongest
+from vizlib.explore._recordings import strongest
 from vizlib.explore._sliders import Slider, read
 from vizlib.explore._view import closed
 
@@ -204,12 +204,7 @@ class _Steps(Explorer):
     def _everything(self, *, recorded: bool) -> dict[str, Any]:
         """Return what is read of all images; raise ValueError where a page cannot hold it."""
         del recorded  # a kernel is all that is to be seen here
-        here, images = self._packed(0), self._kernels().images
-        if images * (len(here["maps"]) + len(here["output"])) > LARGEST:
-            raise ValueError(
-                f"a page of {self!r} would be larger than {LARGEST >> 20} MB; give it fewer images"
-            )
-        return {"reads": [self._packed(image) for image in range(images)]}
+        return {"reads": self._fitting(map(self._packed, range(self._kernels().images)))}
 
     def _release(self) -> None:
         super()._release()
