@@ -147,6 +147,13 @@ def test_normalize_leaves_floats_alone_too(digits):
     assert torch.equal(images, digits.test.images.float())
 
 
+@pytest.mark.parametrize("images", [torch.rand(2, 8, 8), data.normalize(torch.rand(8, 8) * 255)])
+def test_what_is_scaled_already_is_not_scaled_once_more(images):
+    with pytest.raises(ValueError, match=r"images must be in 0…255, but were in .*by 255"):
+        data.normalize(images)
+    assert data.normalize(torch.zeros(2, 8, 8)).amax().item() == pytest.approx(-0.4242, abs=1e-4)
+
+
 def test_normalize_leaves_the_bytes_alone(digits):
     before = digits.test.images.clone()
     digits.normalize(digits.test.images)

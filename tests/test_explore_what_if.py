@@ -400,3 +400,27 @@ def test_channels_are_named_by_any_row_of_numbers(off):
         models.build("lenet", seed=0), torch.zeros(28, 28), off={"conv1": off}
     )
     assert view.changes == {"conv1": {1: 0.0, 2: 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("off", "told"),
+    [
+        (["conv1"], r"off must name channels, such as .*, but was \['conv1'\]"),
+        ({"conv1": None}, "channel must be a number from 0 to 5, but was None"),
+        ({"conv1": [3.7]}, "channel must be a number from 0 to 5, but was 3.7"),
+    ],
+)
+def test_what_names_no_channels_is_told_so(off, told):
+    with pytest.raises((TypeError, ValueError), match=told):
+        explore.switch_off(models.build("lenet", seed=0), torch.zeros(28, 28), off=off)
+
+
+@pytest.mark.parametrize("digits", ["mnist", None, (1, 2, 3)])
+def test_what_are_no_digits_is_told_before_a_training(digits):
+    with pytest.raises(TypeError, match=r"data.load\(\) or a pair \(images, labels\), but were"):
+        explore.training(models.build("mlp", seed=0), digits)
+
+
+def test_without_labels_nothing_is_learnt():
+    with pytest.raises(ValueError, match="labels were None: to learn, each image needs one"):
+        explore.training(models.build("mlp", seed=0), (torch.zeros(3, 28, 28), None))

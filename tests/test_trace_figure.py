@@ -144,6 +144,8 @@ def test_what_is_no_trace_is_told_so(lenet, image):
     steps = arithmetic.trace(lenet, image, "conv1", 5, 4, 6)
     with pytest.raises(TypeError, match="steps must be what arithmetic.trace returned"):
         plots.trace(steps[0])
+    with pytest.raises(ValueError, match="steps were empty"):
+        plots.trace(arithmetic.Trace([]))
     with pytest.raises(ValueError, match=r"value at \[5, 4, 6\], but had the shape \(3, 24, 24\)"):
         plots.trace(steps, output=np.zeros((3, 24, 24)))
 

@@ -174,7 +174,8 @@ def normalize(images: Any, mean: float = MEAN, std: float = STD) -> Tensor:
     """Turn bytes (N, 28, 28) in 0…255 into a network's input, float32 (N, 1, 28, 28).
 
     Scaled to 0…1, less the mean, divided by the standard deviation: about -0.4…2.8 for MNIST.
-    One image (28, 28) becomes a batch of one. Raises ValueError for colours (N, 3, H, W).
+    One image (28, 28) becomes a batch of one. Raises ValueError for colours (N, 3, H, W), and for
+    floats that are fractions or normalized already.
 
     >>> normalize(np.full((28, 28), 255, np.uint8)).max()
     tensor(2.8215)
@@ -188,6 +189,13 @@ def _as_fractions(images: Tensor) -> Tensor:
             f"images must be grey (N, H, W), but were {tuple(images.shape)}; for colours give "
             "floats (N, C, H, W), often images.float() / 255"
         )
+    if images.is_floating_point() and images.numel():
+        low, high = images.aminmax()
+        if low < 0 or 0 < high <= 1:
+            raise ValueError(
+                f"images must be in 0…255, but were in {low:.3g}…{high:.3g}; multiply fractions by "
+                "255, and give a network what is normalized already as it is"
+            )
     # A copy also where they are floats already: the rest is done in place.
     return images.reshape(-1, 1, *images.shape[-2:]).to(torch.float32, copy=True).div_(255)
 

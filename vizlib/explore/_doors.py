@@ -8,7 +8,7 @@ winner's score would be without each channel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,11 +101,12 @@ def pixel(
     'model=lenet image=0 layer=pool2 channel=5 pixel=3,0 strength=1 scale=layer beside=none'
     """
     recordings, labels = _recorded(model, images, None, classes)
-    place = (image, layer, channel, *_), _ = opened(recordings, state)
+    (image, layer, channel, *others), spot = opened(recordings, state)
     if "channel=" not in (state or "") and channel.count > 1:
         maps = maps_of(recordings[image.index][recordings.names[layer.index]])
-        place = opened(recordings, f"{state or ''} channel={strongest(maps)[0]}")
+        channel = channel.at(str(strongest(maps)[0]))
     name = f"pixel({recordings.name}, {counted(len(recordings), 'image')})"
+    place = [image, layer, channel, *others], spot
     return Network(recordings, name, place, way_back, labels=labels)
 
 
@@ -127,7 +128,7 @@ def switch_off(
     `off={"conv1": [3, 5]}`; `state="layer=conv2 channel=5 strength=0.3"` opens with one faded.
 
     Raises ValueError for a layer or a channel in `off` that is not there, and for a network that
-    ends in no scores.
+    ends in no scores; TypeError for an `off` that is no mapping.
 
     >>> import torch
     >>> from vizlib import models
@@ -136,6 +137,8 @@ def switch_off(
     (switch_off(lenet, 1 image), {'conv1': {3: 0.0}})
     """
     recordings, labels = _recorded(model, images, labels, classes)
+    if not isinstance(off or {}, Mapping):
+        raise TypeError(f'off must name channels, such as {{"conv1": [3, 5]}}, but was {off!r}')
     changes = {name: _switched(recordings, name, given) for name, given in (off or {}).items()}
     name = f"switch_off({recordings.name}, {counted(len(recordings), 'image')})"
     place = opened(recordings, state)
@@ -276,8 +279,9 @@ def _switched(recordings: Recordings, name: str, off: int | Sequence[int]) -> di
     """Return the channels of a layer, each times zero; raise ValueError for what is not there."""
     layer = Slider("layer", recordings.names).at(name)
     channel = Slider("channel", recordings.shapes[layer.index][0])
-    numbers = [off] if isinstance(off, int) else off
-    return {channel.at(str(int(number))).word: 0.0 for number in numbers}
+    off = getattr(off, "tolist", lambda: off)()  # of an array or a tensor
+    numbers = off if isinstance(off, Collection) and not isinstance(off, str) else [off]
+    return {channel.at(f"{n:g}" if isinstance(n, float) else str(n)).word: 0.0 for n in numbers}
 
 
 def _as_drawing(drawing: Any) -> np.ndarray:

@@ -66,13 +66,24 @@ def training(
     _images.check_model(model)
     if classes is not None:
         vars(model).update(classes=_images.as_classes(classes, model))
-    if isinstance(digits, tuple | list):
-        images, labels = digits
+    if not isinstance(digits, Digits):
+        images, labels = _pair(digits)
         inputs, _ = _images.as_inputs(images, signals=_images.takes_signals(model))
         digits = _own(
             inputs, _images.as_labels(labels, len(inputs), _images.as_classes(classes, model))
         )
     return Training(model, digits, fit_arguments)
+
+
+def _pair(given: Any) -> tuple[Any, Any]:
+    if not isinstance(given, tuple | list) or len(given) != len(("images", "labels")):
+        what = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
+        raise TypeError(
+            f"digits must be those of data.load() or a pair (images, labels), but were {what}"
+        )
+    if given[1] is None:
+        raise ValueError("labels were None: to learn, each image needs one")
+    return given[0], given[1]
 
 
 class _Own(Digits):

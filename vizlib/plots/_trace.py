@@ -54,7 +54,8 @@ def trace(steps: arithmetic.Trace, *, output: Any = None, title: str | None = No
     large frame is the receptive field of the first value, and the small one the pixel at which the
     way ends. A way that ends in padding has no image.
 
-    Raises TypeError where `steps` is no trace, ValueError for an output of another shape.
+    Raises TypeError where `steps` is no trace, ValueError for an empty one or an output of another
+    shape.
 
     >>> from vizlib import models
     >>> image = np.eye(5, dtype=np.float32)[None, None]
@@ -62,6 +63,8 @@ def trace(steps: arithmetic.Trace, *, output: Any = None, title: str | None = No
     <Figure size 840x398 with 1 Axes>
     """
     of_kind(steps, arithmetic.Trace, "steps", "arithmetic.trace")
+    if not steps:
+        raise ValueError("steps were empty: a trace has at least the value that it begins at")
     first = steps[0]
     board = Board()
     top = board.heading(title or f"{first.stage}[{_place(first)}] = {short(first.value, 4)}")
