@@ -102,6 +102,16 @@ def test_a_view_is_freed_although_its_figure_failed():
     assert view() is None
 
 
+def test_no_kind_of_view_takes_the_style_of_another(model):
+    # A notebook keeps one style for each of these names: that of the view which came last.
+    styles = {}
+    for explorer in EXPLORERS.values():
+        view = explorer(model)
+        name, style = view._canvas.get_state(["_anywidget_id", "_css"]).values()
+        assert styles.setdefault(name, style) == style, name
+    assert len(styles) == 5
+
+
 def test_a_view_in_a_box_lives_as_long_as_the_box(model):
     from ipywidgets import VBox
 

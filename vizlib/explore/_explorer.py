@@ -58,7 +58,9 @@ def sliding(front: Any, sliders: Sequence[Slider], **traits: Any) -> Canvas:
 
 @functools.cache
 def _with(front: Any, *names: str) -> type[Canvas]:
-    return type("_Sliding", (front,), {name: traitlets.Int().tag(sync=True) for name in names})
+    # Under the front end's own name: a notebook keeps one style for each name.
+    places = {name: traitlets.Int().tag(sync=True) for name in names}
+    return type(front.__name__, (front,), {"__module__": front.__module__, **places})
 
 
 class Explorer(ipywidgets.VBox):
