@@ -56,13 +56,13 @@ RESTART = """async () => {
   await window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart();
 }"""
 GONE = "The kernel has restarted: run the cell again."
-FED = """class Rolling(torch.nn.Module):
+FED = """class Odd(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.conv = torch.nn.Conv2d(1, 2, 3)
     def forward(self, x):
-        return torch.roll(self.conv(x), 1, 2)
-explore.layers(Rolling(), images)"""
+        return torch.cumsum(self.conv(x), 2)
+explore.layers(Odd(), images)"""
 
 
 @pytest.mark.browser

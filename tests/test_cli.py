@@ -169,7 +169,7 @@ def test_train_does_what_fit_does_and_keeps_it(embedded):
                  "--no-augment", "--seed", 4, "--optimizer", "adam", *QUICK)  # fmt: skip
     model = models.build("mlp256", seed=4)
     history = train.fit(
-        model, embedded, seed=4, augment=None, optimizer="adam", optimizer_options={},
+        model, embedded, seed=4, augment=None, optimizer="adam",
         progress=False, device="cpu", **settings,
     )  # fmt: skip
     folder = Path("runs/mlp256")

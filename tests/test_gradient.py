@@ -27,7 +27,7 @@ from test_engine import (
     told,
     values,
 )
-from test_program import PACKED, text
+from test_program import PACKED, Attention, Moving, text
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -152,15 +152,31 @@ def test_batch_norm(page, options):
     check(page, F.batch_norm, None, ("running_mean", "running_var"), **options)
 
 
-GROWING = {"relu", "relu6", "leaky_relu", "elu", "hardtanh", "sigmoid", "tanh", "silu"}
-GROWING |= {"hardsigmoid", "hardswish"}
-
-
-@pytest.mark.parametrize(("name", "options"), [each for each in ACTIVATIONS if each[0] in GROWING])
+@pytest.mark.parametrize(("name", "options"), ACTIVATIONS)
 def test_activations(page, name, options):
     x = torch.cat([torch.linspace(-8.03, 8.05, 201), torch.tensor([0.0, 1e-6, -1e-6])])
     function = torch.sigmoid if name == "sigmoid" else getattr(F, name)
     check(page, function, name, input=x, **options)
+
+
+@given(shape=st.lists(small, min_size=2, max_size=4), last=st.integers(1, 2), plain=st.booleans())
+@SEVERAL
+def test_layer_norm(page, shape, last, plain):
+    size = shape[-last:]
+    assume(np.prod(size) > 1)  # of one value alone the slope is 0
+    own = {} if plain else {"weight": values(*size), "bias": values(*size)}
+    check(page, F.layer_norm, input=apart(*shape), normalized_shape=size, **own)
+
+
+@given(groups=small, each=small, size=st.lists(small, min_size=1, max_size=2))
+@SEVERAL
+def test_group_and_instance_norm(page, groups, each, size):
+    channels = groups * each
+    assume(np.prod(size) > 1)
+    own = {"weight": values(channels), "bias": values(channels)}
+    x = apart(2, channels, *size)
+    check(page, F.group_norm, input=x, num_groups=groups, **own)
+    check(page, F.instance_norm, input=x, **own)
 
 
 @pytest.mark.parametrize("name", ["abs", "neg", "exp", "sqrt", "clamp"])
@@ -339,6 +355,12 @@ def test_branches_sums_and_shared_weights_learn_as_with_sgd(browser, tmp_path):
     torch.manual_seed(0)
     x = torch.randn(1, 1, 20, 20)
     learn(browser, tmp_path, stirred(Residual()), x, label=2, rate=0.1)
+
+
+@pytest.mark.parametrize("network", [Attention, Moving])
+def test_what_looks_around_learns_as_with_sgd(browser, tmp_path, network):
+    torch.manual_seed(0)
+    learn(browser, tmp_path, stirred(network()), DIGIT, label=3)
 
 
 @pytest.mark.parametrize("scores", ["output", "frozen"])

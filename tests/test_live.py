@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from pages import number
-from test_program import Everything, Tutorial, UNet, signals
+from test_program import Attention, Everything, Moving, Tutorial, UNet, signals
 from torch import nn
 
 from vizlib import arithmetic, capture, data, explore, handwriting, models, plots, weights
@@ -336,15 +336,27 @@ def inside(browser):
     page.close()
 
 
+class Normed(nn.Module):
+    """Maps that are normalized together, and maps that only look alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.last = nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 3)
+
+    def forward(self, x):
+        return self.last(self.norm(self.conv(x)).roll(1, 3))
+
+
 @pytest.mark.parametrize(
-    ("name", "stages"),
+    ("model", "stages"),
     [
-        ("lenet", ("conv1", "pool1", "conv2", "pool2")),
-        ("newnet", ("features.0", "features.7", "features.17")),
+        (weights.load("lenet"), ("conv1", "pool1", "conv2", "pool2")),
+        (weights.load("newnet"), ("features.0", "features.7", "features.17")),
+        (Normed(), ("conv", "norm", "last")),
     ],
 )
-def test_windows_lead_back_to_the_receptive_field(inside, name, stages):
-    model, x = weights.load(name), INPUTS[:1]
+def test_windows_lead_back_to_the_receptive_field(inside, model, stages):
+    x = INPUTS[:1]
     page, recorded = inside(model, x), capture.record(model, x)
     for stage in stages:
         height, width = recorded[stage].output.shape[2:]
@@ -386,6 +398,8 @@ class Uncommon(nn.Module):
         UNet,
         Everything,
         Uncommon,
+        Moving,
+        Attention,
         signals,
     ],
 )
@@ -495,20 +509,20 @@ def test_a_pad_that_opens_empty_says_so(opened, lenet, door):
     assert opened(door(lenet)).text(".answer") == "An empty pad: draw a digit"
 
 
-class Rolling(nn.Module):
+class Summing(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(1, 2, 3)
 
     def forward(self, x):
-        return torch.roll(self.conv(x), 1, 2)
+        return torch.cumsum(self.conv(x), 2)
 
 
 def test_what_a_page_cannot_compute_is_recorded_and_says_why(opened):
-    model = Rolling()
+    model = Summing()
     page = opened(explore.layers(model, DIGITS.images[:3], state="image=1 pixel=5,6"))
     assert page.text(".foot").startswith(
-        "What was recorded is shown here: a page cannot compute roll"
+        "What was recorded is shown here: a page cannot compute cumsum"
     )
     check_images(page, model, (1, 2, 0))
 

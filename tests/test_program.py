@@ -169,8 +169,49 @@ class Shared(nn.Module):
         return (first + second).mean((2, 3))
 
 
+class Moving(nn.Module):
+    """Values that only move, in ways that have no name in the page."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(1, 8, 3, stride=3), nn.Linear(8, 5)
+        self.unfold, self.kept = nn.Unfold(3, padding=1, stride=2), torch.tensor([3, 0, 7, 3])
+        self.token = nn.Parameter(torch.rand(1, 1, 9))
+
+    def forward(self, x):
+        a, b = self.conv(x).chunk(2, dim=1)
+        c, d, _ = b.roll((1, -2), (2, 3)).split([1, 2, 1], dim=1)
+        y = torch.stack([a, a.flip(3)], 2).flatten(1, 2) + c.expand(-1, 8, -1, -1)
+        y = F.channel_shuffle(torch.cat([y, d.repeat(1, 2, 1, 1)], 1), 4)[:, [5, 1, 2, 8]]
+        y = self.unfold(F.pixel_unshuffle(y[..., 1:, 1:], 2))[:, 20:29].movedim(1, 2)
+        y = torch.cat([self.token.expand(len(y), -1, -1), y.rot90(2, (1, 2))], 1)
+        first, *_ = y.transpose(1, 2)[:, self.kept].repeat_interleave(2, 1).unbind(2)
+        return self.out((first + torch.arange(8)).square().log().cos())
+
+
+class Attention(nn.Module):
+    """Patches that look at each other, as in a vision transformer."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch, self.near = nn.Conv2d(1, 8, 7, 7), nn.GroupNorm(2, 8)
+        self.place, self.norm = nn.Parameter(torch.rand(1, 16, 8)), nn.LayerNorm(8)
+        self.read, self.mix = nn.Linear(8, 24), nn.Linear(8, 8)
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, activation="gelu", batch_first=True)
+        self.both = nn.MultiheadAttention(8, 4)
+        self.out = nn.Linear(8, 10)
+
+    def forward(self, x):
+        x = self.near(self.patch(x)).flatten(2).transpose(1, 2) + self.place
+        q, k, v = self.read(self.norm(x)).chunk(3, dim=-1)
+        x = self.block(x + self.mix(F.scaled_dot_product_attention(q, k, v)))
+        x = (x + (x @ x.transpose(1, 2)).softmax(1) @ x).transpose(0, 1)
+        x = self.both(x[:3], x, x.square(), need_weights=False)[0]
+        return self.out(x.mean(0))
+
+
 @pytest.mark.browser
-@pytest.mark.parametrize("network", [Tutorial, UNet, Everything, Shared])
+@pytest.mark.parametrize("network", [Tutorial, UNet, Everything, Shared, Moving, Attention])
 def test_networks_of_ones_own(check, network):
     torch.manual_seed(0)
     check(network(), 1, 28, 28)
@@ -206,7 +247,10 @@ def test_large_networks_of_the_course(check):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
-    [zoo.resnet18, zoo.mobilenet_v3_small, zoo.squeezenet1_1, zoo.densenet121, zoo.efficientnet_b0],
+    [
+        *(zoo.resnet18, zoo.mobilenet_v3_small, zoo.squeezenet1_1, zoo.densenet121),
+        *(zoo.efficientnet_b0, zoo.shufflenet_v2_x0_5),
+    ],
 )
 def test_networks_of_torchvision(check, build):
     torch.manual_seed(0)
@@ -245,9 +289,19 @@ class Noisy(nn.Module):
         return F.relu(x + torch.rand_like(x))
 
 
-class Rolling(nn.Module):
+class Summing(nn.Module):
     def forward(self, x):
-        return F.relu(torch.roll(x, 1, 2))
+        return F.relu(torch.cumsum(x, 2))
+
+
+class Masked(nn.Module):
+    def forward(self, x):
+        return F.scaled_dot_product_attention(x, x, x, is_causal=True)
+
+
+class Choosing(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)[:, x[0, 0, 0].argsort()]
 
 
 class Resizing(nn.Module):
@@ -262,7 +316,9 @@ class Resizing(nn.Module):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Rolling(), "cannot compute roll"),
+        (Summing(), "cannot compute cumsum"),
+        (Masked(), "cannot compute attention with is_causal"),
+        (Choosing(), "cannot compute argsort"),
         (Resizing(mode="bicubic"), "cannot compute bicubic resizing"),
         (Resizing(mode="area"), "cannot compute area resizing"),
         (Resizing(mode="bilinear", antialias=True), "cannot compute antialiased resizing"),

@@ -79,12 +79,24 @@ def test_any_torch_schedule_by_name():
         ({"batch_size": 0}, "batch_size must be at least 1, but was 0"),
         ({"learning_rate": -0.1}, "learning_rate must be at least 0, but was -0.1"),
         ({"learning_rate": float("nan")}, "learning_rate must be at least 0, but was nan"),
+        ({"optimizer": torch.optim.AdamW}, "optimizer must be a name, such as 'sgd'"),
+        ({"schedule": None}, "schedule must be a name, .* but was None"),
         ({"precision": "half"}, "precision is auto, float32 or bfloat16, but was 'half'"),
     ],
 )
 def test_what_cannot_train_is_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        rates(Recipe(**changes))
+    with pytest.raises((TypeError, ValueError), match=message):
+        rates(Recipe().changed(**changes))
+
+
+def test_another_optimizer_drops_the_options_of_the_first():
+    changed = recipes.recipe("lenet").changed(optimizer="AdamW", learning_rate=0.003)
+    assert isinstance(changed.make_optimizer(nn.Linear(1, 1)), torch.optim.AdamW)
+    assert changed.optimizer_options == {}
+    same = recipes.recipe("lenet").changed(optimizer="SGD", epochs=2)
+    assert same.optimizer_options["momentum"] == 0.9
+    own = recipes.recipe("lenet").changed(optimizer="adamw", optimizer_options={"eps": 1e-6})
+    assert own.optimizer_options == {"eps": 1e-6}
 
 
 def test_every_trained_network_has_its_recipe():

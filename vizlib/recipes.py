@@ -65,8 +65,25 @@ class Recipe:
                 raise ValueError(f"{name} must be at least {least}, but was {value}")
             if not value < below:
                 raise ValueError(f"{name} must be less than {below}, but was {value}")
+        for name in ("optimizer", "schedule"):
+            if not isinstance(value := getattr(self, name), str):
+                raise TypeError(
+                    f"{name} must be a name, such as 'sgd' or 'onecycle', but was {value}"
+                )
         if self.precision not in {"auto", "float32", "bfloat16"}:
             raise ValueError(f"precision is auto, float32 or bfloat16, but was {self.precision!r}")
+
+    def changed(self, **settings: Any) -> Recipe:
+        """Return the recipe with other settings; another optimizer or schedule drops its options.
+
+        >>> recipe("lenet").changed(optimizer="adamw").optimizer_options
+        {}
+        """
+        for name in ("optimizer", "schedule"):
+            own = getattr(self, name)
+            if str(settings.get(name, own)).lower() != own.lower():
+                settings.setdefault(f"{name}_options", {})
+        return replace(self, **settings)
 
     def make_optimizer(self, model: nn.Module) -> optim.Optimizer:
         """Return the optimizer over the model's parameters; ValueError for an unknown name."""

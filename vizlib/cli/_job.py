@@ -6,7 +6,6 @@ import contextlib
 import math
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,7 @@ def plan(name: str, *, augment: bool | None, **settings: Any) -> Recipe:
         raise ValueError(f"--gamma goes with --schedule step, not {given['schedule']}")
     if augment is not None:
         given["augment"] = data.Affine() if augment else None
-    if "optimizer" in given:
-        given["optimizer_options"] = {}  # the recipe's are those of its own optimizer
-    return replace(recipes.recipe(name), **given)
+    return recipes.recipe(name).changed(**given)
 
 
 def untrained(name: str, seed: int, start: Path | None) -> nn.Module:

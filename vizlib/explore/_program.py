@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from vizlib import capture
+from vizlib.explore._attention import ATTENTION, attention, refused
+from vizlib.explore._moves import moves, only_moves
 
 _BINARY = "input other alpha"
 _CONV = "input weight bias stride padding dilation groups"
@@ -36,7 +38,8 @@ _PARAMETERS = {
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), "input dim"),
     **dict.fromkeys(("relu", "relu6", "sigmoid", "tanh", "silu", "mish", "softsign"), "input"),
     **dict.fromkeys(("hardsigmoid", "hardswish", "selu", "logsigmoid", "abs", "neg"), "input"),
-    **dict.fromkeys(("exp", "sqrt", "dropout", "identity"), "input"),
+    **dict.fromkeys(("exp", "log", "sin", "cos", "sqrt", "rsqrt", "square"), "input"),
+    **dict.fromkeys(("reciprocal", "dropout", "identity"), "input"),
     **dict.fromkeys(("elu", "celu"), "input alpha"),
     "batch_norm": "input running_mean running_var weight bias training momentum eps",
     "instance_norm": "input running_mean running_var weight bias use_input_stats momentum eps",
@@ -67,6 +70,8 @@ _SAME = {
     "clip": "clamp",
     **dict.fromkeys(("mm", "bmm"), "matmul"),
 }
+# These make the same tensor for every image.
+_CONSTANTS = {"zeros", "ones", "full", "eye", "arange", "linspace"}
 # These give the same values in another shape, which the pass has told.
 _RESHAPES = {"view", "reshape", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
 
@@ -81,15 +86,19 @@ class Program:
     A layer that changes nothing becomes a step as well.
     """
 
-    def __init__(self, found: capture.Program) -> None:
-        """Go through the steps in order; raise NotComputableError where a page knows one not."""
+    def __init__(self, found: capture.Program, shape: Sequence[int]) -> None:
+        """Go through the steps in order; raise NotComputableError where a page knows one not.
+
+        `shape` is that of the image.
+        """
         self.steps: list[dict[str, Any]] = []
         self.tensors: list[dict[str, Any]] = []
         self.values: list[np.ndarray] = []
-        self._found = found
+        self._found, self._tensors = found, dict(found.tensors)
         self._waiting = list(found.stages.items())
         self._named: dict[str, str] = {"input": "input"}  # a step → the last stage that gave it
         self._numbers: dict[str, int] = {}
+        self._shapes = {"input": tuple(shape)} | {n: t.shape for n, t in found.tensors.items()}
         self._pass_on()
         for step in found.steps.values():
             self._add(step)
@@ -107,10 +116,40 @@ class Program:
     def _add(self, step: capture.Step) -> None:
         name = next((stage for stage, own in self._waiting if own == step.name), step.name)
         self._waiting = [(stage, own) for stage, own in self._waiting if stage != name]
-        operation, options = self._told(step)
-        self._write(name, operation, options)
-        self._named[step.name] = name
+        self._shapes[step.name] = step.shape
+        if step.operation in _CONSTANTS and step.function:
+            self._tensors[step.name] = step.function(*step.arguments, **step.options)
+        elif step.operation in ATTENTION:
+            self._attend(step, name)
+        elif only_moves(step):
+            self._move(step, name)
+        else:
+            self._write(name, *self._told(step))
+            self._named[step.name] = name
         self._pass_on()
+
+    def _attend(self, step: capture.Step, name: str) -> None:
+        """Write the steps that attention is made of."""
+        if word := refused(step):
+            raise NotComputableError(f"a page cannot compute attention with {word} ({step.name})")
+
+        def write(word: str, operation: str, **options: Any) -> dict[str, str]:
+            own = f"{step.name}.{word}" if word else name
+            given = {key: value for key, value in options.items() if value is not None}
+            self._write(own, operation, given)
+            return {"stage": own}
+
+        attention(step, self._shapes, lambda v: v if v is None else self._value(v), write)
+        self._named[step.name] = name
+
+    def _move(self, step: capture.Step, name: str) -> None:
+        """Write where the values of each output come from."""
+        read, outputs = moves(step, self._shapes, self._tensors)
+        tensors = [self._value(value) for value in read]
+        for count, output in enumerate(outputs):
+            own = f"{step.name}[{count}]" if count else step.name
+            self._shapes[own], self._named[own] = output["shape"], own if count else name
+            self._write(self._named[own], "move", {"tensors": tensors, **output})
 
     def _pass_on(self) -> None:
         """Write the layers that come next and give what was there already."""
@@ -169,7 +208,7 @@ class Program:
         raise NotComputableError(f"a page cannot compute with a {type(value).__name__}")
 
     def _reference(self, value: capture.Value) -> dict[str, Any]:
-        if value in self._found.tensors:
+        if value in self._tensors:
             return {"tensor": self._number(value)}
         if value not in self._named:
             raise NotComputableError(f"a page cannot compute {value}, one of several results")
@@ -178,7 +217,7 @@ class Program:
     def _number(self, name: str) -> int:
         """Return the number of a tensor of the network's own, which the page then holds."""
         if name not in self._numbers:
-            tensor = self._found.tensors[name]
+            tensor = self._tensors[name]
             values = tensor.detach().cpu()
             if values.is_complex() or values.is_quantized:
                 raise NotComputableError(f"a page cannot compute with {values.dtype}, as {name} is")
@@ -198,7 +237,7 @@ def program(model: nn.Module, x: Tensor) -> Program:
     """
     found = capture.program(model, x)
     _refuse_changing_constants(found, capture.program(model, torch.zeros_like(x)))
-    return Program(found)
+    return Program(found, x.shape)
 
 
 def _refuse_changing_constants(one: capture.Program, other: capture.Program) -> None:
@@ -239,11 +278,7 @@ def _places(index: Any) -> Iterator[Any]:
                 yield "new"
             case slice():
                 yield [each.start, each.stop, each.step or 1]
-            case int() if not isinstance(each, bool):
+            case int():
                 yield each
-            case _ if each is Ellipsis:
-                yield "rest"
             case _:
-                raise NotComputableError(
-                    "a page cannot compute an index that is a tensor or a list"
-                )
+                yield "rest"

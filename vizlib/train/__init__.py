@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +136,7 @@ def _plan(model: nn.Module, recipe: Recipe | None, changes: dict[str, Any]) -> R
     known = list(Recipe.__dataclass_fields__)
     for name in changes.keys() - known:
         raise ValueError(words.unknown("setting of fit", name, known))
-    return replace(recipe or recipes.recipe(getattr(model, "name", "")), **changes)
+    return (recipe or recipes.recipe(getattr(model, "name", ""))).changed(**changes)
 
 
 def _accelerator() -> Accelerator | None:

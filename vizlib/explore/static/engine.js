@@ -7,7 +7,7 @@
 export const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
 const tensor = (shape, values = new Float32Array(product(shape))) => ({ shape, values });
 export const both = (option) => (Array.isArray(option) ? [option[0], option.at(-1)] : [option, option]);
-const axisOf = (x, axis) => (axis < 0 ? axis + x.shape.length : axis);
+export const axisOf = (x, axis) => (axis < 0 ? axis + x.shape.length : axis);
 export const axesOf = (x, axes = null) =>
   (axes === null || axes.length === 0 ? [...x.shape.keys()] : [axes].flat().map((axis) => axisOf(x, axis)));
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -267,35 +267,37 @@ function batch_norm(x, { running_mean, running_var, weight, bias, eps = 1e-5 }) 
   }));
 }
 
-// The same with the mean and the deviation of each row of `length` values; weight and bias are
-// those of place `which(i)`.
-function normalized(x, length, which, { weight, bias, eps = 1e-5 }) {
-  const out = tensor(x.shape);
+// For the norms whose mean and deviation are those of rows of values: how long a row is, and the place
+// in weight and bias of each value.
+export const ROWS = {
+  layer_norm: (_, { normalized_shape }) => {
+    const length = product([normalized_shape].flat());
+    return [length, (i) => i % length];
+  },
+  group_norm: ({ shape: [, channels, ...size] }, { num_groups }) => {
+    const each = product(size);
+    return [(channels / num_groups) * each, (i) => Math.floor(i / each) % channels];
+  },
+  instance_norm: (x) => ROWS.group_norm(x, { num_groups: x.shape[1] }),
+};
+
+export function moments(row, eps = 1e-5) {
+  const mean = row.reduce(plus, 0) / row.length;
+  const squares = row.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, deviation: Math.sqrt(squares / row.length + eps) };
+}
+
+const normalized = (rows) => (x, { weight, bias, eps, ...options }) => {
+  const [length, which] = rows(x, options), out = tensor(x.shape);
   for (let from = 0; from < x.values.length; from += length) {
-    let sum = 0, squares = 0;
-    for (let i = from; i < from + length; i++) sum += x.values[i];
-    const mean = sum / length;
-    for (let i = from; i < from + length; i++) squares += (x.values[i] - mean) ** 2;
-    const deviation = Math.sqrt(squares / length + eps);
+    const { mean, deviation } = moments(x.values.subarray(from, from + length), eps);
     for (let i = from; i < from + length; i++) {
       const factor = weight ? weight.values[which(i)] : 1, added = bias ? bias.values[which(i)] : 0;
       out.values[i] = ((x.values[i] - mean) / deviation) * factor + added;
     }
   }
   return out;
-}
-
-function layer_norm(x, { normalized_shape, ...options }) {
-  const length = product([normalized_shape].flat());
-  return normalized(x, length, (i) => i % length, options);
-}
-
-function group_norm(x, { num_groups, ...options }) {
-  const [, channels, ...size] = x.shape, each = product(size);
-  return normalized(x, (channels / num_groups) * each, (i) => Math.floor(i / each) % channels, options);
-}
-
-const instance_norm = (x, options) => group_norm(x, { ...options, num_groups: x.shape[1] });
+};
 
 // --- One value at a time ---------------------------------------------------------------------
 
@@ -327,8 +329,8 @@ function prelu(x, { weight }) {
   return tensor(x.shape, x.values.map((v, i) => (v > 0 ? v : v * slope(i))));
 }
 
-const SELU = [1.0507009873554805, 1.6732632423543772];
-const ACTIVATIONS = {
+export const SELU = [1.0507009873554805, 1.6732632423543772];
+export const ACTIVATIONS = {
   relu: (v) => (v > 0 || Number.isNaN(v) ? v : 0),
   relu6: (v) => clamp(v, 0, 6),
   leaky_relu: (v, { negative_slope = 0.01 }) => (v > 0 ? v : v * negative_slope),
@@ -350,7 +352,13 @@ const ACTIVATIONS = {
   abs: Math.abs,
   neg: (v) => -v,
   exp: Math.exp,
+  log: Math.log,
+  sin: Math.sin,
+  cos: Math.cos,
   sqrt: Math.sqrt,
+  rsqrt: (v) => 1 / Math.sqrt(v),
+  square: (v) => v * v,
+  reciprocal: (v) => 1 / v,
 };
 
 // That of softmax, where the network does not say.
@@ -504,6 +512,16 @@ function sliced(x, axis, from, to, step) {
   return take(x, axis, range(place(from ?? 0), place(to ?? size), step));
 }
 
+// Any other move. `runs` tells in groups of three where the values of a stretch come from: the place
+// of the first in all tensors in a row, from 1 on, how many there are, and how far apart they lie.
+function move(_, { tensors, runs, shape }) {
+  const out = tensor(shape), rows = tensors.map((x) => reshape(x, { shape: [x.values.length] }));
+  const all = cat(null, { tensors: [tensor([1]), ...rows] }).values;
+  for (let i = 0, at = 0; i < runs.length; i += 3)
+    for (let k = 0; k < runs[i + 1]; k++) out.values[at++] = all[runs[i] + k * runs[i + 2]];
+  return out;
+}
+
 // Each row along one axis becomes another row, of any length but the same for all.
 function alongAxis(x, axis, f) {
   const order = [...x.shape.keys()].filter((d) => d !== axis).concat(axis);
@@ -593,10 +611,10 @@ export const isPointwise = (operation) => operation in ACTIVATIONS || operation 
 export const OPERATIONS = {
   ...{ ...remade(ACTIVATIONS, each), ...remade(PAIRS, pairwise) },
   ...{ linear, ...PLANES, ...inLine(remade(PLANES, alongLine)) },
-  batch_norm, layer_norm, group_norm, instance_norm, prelu, softmax,
+  batch_norm, ...remade(ROWS, normalized), prelu, softmax,
   log_softmax: (x, options) => softmax(x, options, true),
   softmin: (x, options) => softmax(OPERATIONS.neg(x), options),
-  matmul, cat, reshape, flatten, permute, transpose, select, narrow, index,
+  matmul, cat, move, reshape, flatten, permute, transpose, select, narrow, index,
   mean: reduced((row) => total(row) / row.length),
   sum: reduced(total),
   amax: reduced(largest),

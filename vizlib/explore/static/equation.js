@@ -3,7 +3,8 @@
 // `explain` returns { kind, words, terms, … } for a value of a stage; `terms` are [{ stage, channel,
 // value }], what each channel that was read adds to it.
 
-import { OPERATIONS, PAIRS, both, divisor, isPointwise, pooledFrom, product, range } from "./engine.js";
+import { OPERATIONS, PAIRS, ROWS, axisOf, both, divisor, isPointwise, moments } from "./engine.js";
+import { pooledFrom, product, range, usualAxis } from "./engine.js";
 import { asPlanes, isMove, mapsOf, placed, readPart, slidesOf, valueAt } from "./graph.js";
 
 const EXPLAINED = [
@@ -12,9 +13,10 @@ const EXPLAINED = [
   [/^linear$/, neuron],
   [/^(max|avg)_pool|^adaptive/, pooling],
   [/^batch_norm$/, normalization],
-  [/^(layer|group)_norm$/, groupNormalization],
+  [/^(layer|group|instance)_norm$/, rowNormalization],
   [/^(add|sub|mul|div|rsub|rdiv)$/, twoValues],
   [/^cat$/, concatenation],
+  [/^move$/, anyMove],
   [/^(softmax|log_softmax)$/, shares],
 ];
 
@@ -29,6 +31,7 @@ export function explain(network, tensors, made, name, place) {
   return { value: seen.value, source, ...(explained ?? alone)(seen) };
 }
 
+const inARow = ([channel, row, column], { height, width }) => (channel * height + row) * width + column;
 const at = (tensor, place) => valueAt(tensor, mapsOf(tensor), place);
 const own = (tensors, option, number) => (option ? tensors[option.tensor].values[number] : null);
 const only = (stage, channel) => [{ stage, channel, value: null }];
@@ -94,9 +97,9 @@ function valueInside(input, maps, [channel, r, q]) {
   return isThere && Number.isInteger(r) && Number.isInteger(q) ? valueAt(input, maps, [channel, r, q]) : null;
 }
 
-function neuron({ tensors, step, place, source, input }) {
-  const weight = tensors[step.options.weight.tensor], length = weight.shape[1];
-  const [unit, line] = input.shape.length > 2 ? [place[2], place[1]] : [place[0], 0];
+function neuron({ tensors, made, step, place, source, input }) {
+  const weight = tensors[step.options.weight.tensor], [units, length] = weight.shape;
+  const all = inARow(place, mapsOf(made[step.name])), unit = all % units, line = Math.floor(all / units);
   const weights = weight.values.subarray(unit * length, (unit + 1) * length);
   const bias = own(tensors, step.options.bias, unit);
   const terms = Array.from(weights, (w, channel) => {
@@ -144,17 +147,13 @@ function normalization({ tensors, step, place, source, input }) {
 }
 
 // The same with the mean and the deviation of all values of this image that are normalized together.
-function groupNormalization({ tensors, step, place: [channel, row, column], source, input }) {
-  const { normalized_shape, num_groups, eps = 1e-5 } = step.options, maps = mapsOf(input);
-  const isLayer = step.operation === "layer_norm", all = (channel * maps.height + row) * maps.width + column;
-  const length = isLayer
-    ? product([normalized_shape].flat())
-    : (maps.count / num_groups) * maps.height * maps.width;
-  const from = Math.floor(all / length) * length, values = [...input.values.subarray(from, from + length)];
-  const mean = sumOf(values) / length, squares = sumOf(values.map((value) => (value - mean) ** 2));
+function rowNormalization({ tensors, step, place, source, input }) {
+  const { eps, ...options } = step.options, all = inARow(place, mapsOf(input));
+  const [length, which] = ROWS[step.operation](input, options), from = Math.floor(all / length) * length;
+  const { mean, deviation } = moments(input.values.subarray(from, from + length), eps);
   const said = `the mean of ${length} values, by their deviation`;
-  const seen = { tensors, step, channel, source, number: isLayer ? all % length : channel, said };
-  return normal(seen, input.values[all], mean, Math.sqrt(squares / length + eps));
+  const seen = { tensors, step, channel: place[0], source, number: which(all), said };
+  return normal(seen, input.values[all], mean, deviation);
 }
 
 function normal({ tensors, step: { options }, channel, source, number, said }, x, mean, deviation) {
@@ -203,6 +202,23 @@ function concatenation({ network, made, step, place: [channel, row, column] }) {
   return { kind: "unknown", terms: [], words: "joined from several layers" };
 }
 
+// The stretches are followed up to the place.
+function anyMove({ tensors, made, step: { name, options }, place }) {
+  const { runs } = options;
+  let at = inARow(place, mapsOf(made[name])), i = 0;
+  for (; at >= runs[i + 1]; i += 3) at -= runs[i + 1];
+  let number = runs[i] + at * runs[i + 2] - 1;
+  for (const { stage, tensor } of options.tensors) {
+    const read = stage ? made[stage] : tensors[tensor], maps = mapsOf(read);
+    if (number >= 0 && number < read.values.length && stage) {
+      const from = placed(number, maps);
+      return moved(stage, [from.channel, from.top, from.left], made);
+    }
+    number -= read.values.length;
+  }
+  return { kind: "unknown", terms: [], words: "a number of the network's own, or the zero of a padding" };
+}
+
 function moved(stage, place, made) {
   const [channel, row, column] = place, { isVector } = mapsOf(made[stage]);
   const where = isVector ? `unit ${channel}` : `channel ${channel}, row ${row}, column ${column}`;
@@ -210,12 +226,16 @@ function moved(stage, place, made) {
   return { kind: "moved", sum: at(made[stage], place), terms: only(stage, channel), words };
 }
 
-function shares({ step, source, input, place: [unit] }) {
-  const top = Math.max(...input.values), powers = Array.from(input.values, (v) => Math.exp(v - top));
-  const share = powers[unit] / sumOf(powers), isLog = step.operation === "log_softmax";
+function shares({ step, source, input, place }) {
+  const { dim = usualAxis(input) } = step.options, axis = axisOf(input, dim), count = input.shape[axis];
+  const all = inARow(place, mapsOf(input)), apart = product(input.shape.slice(axis + 1));
+  const unit = Math.floor(all / apart) % count, first = all - unit * apart;
+  const values = range(0, count).map((i) => input.values[first + i * apart]), top = Math.max(...values);
+  const powers = values.map((v) => Math.exp(v - top)), share = powers[unit] / sumOf(powers);
+  const isLog = step.operation === "log_softmax";
   const words = `${isLog ? "the logarithm of " : ""}its share of all powers of e`;
-  const score = input.values[unit], sum = isLog ? Math.log(share) : share;
-  return { kind: "share", score, share, sum, isLog, terms: only(source, unit), words };
+  const score = values[unit], sum = isLog ? Math.log(share) : share;
+  return { kind: "share", score, share, sum, isLog, terms: only(source, place[0]), words };
 }
 
 // A function of the value at the same place; or a value that only moved.

@@ -4,8 +4,9 @@
 // and the operation's own options, and returns the slopes for each option that is a tensor. What is
 // used several times adds up its slopes. All of them are of double precision.
 
-import { OPERATIONS, adaptedFrom, axesOf, divisor, faded, inLine, pooledFrom, remade } from "./engine.js";
-import { product, sigmoid, slides, spread, tall, tallOptions, told, usualAxis, walk } from "./engine.js";
+import { ACTIVATIONS, OPERATIONS, ROWS, adaptedFrom, axesOf, divisor, faded, inLine } from "./engine.js";
+import { moments, pooledFrom, product, range, remade, slides, spread, tall, tallOptions } from "./engine.js";
+import { SELU, told, usualAxis, walk } from "./engine.js";
 
 const zeros = ({ values }) => new Float64Array(values.length);
 
@@ -84,23 +85,29 @@ const alongLineBack = (rule) => ({ shape, values }, { input, ...options }) =>
 
 // --- One value at a time ---------------------------------------------------------------------
 
-// How much a function grows where it is given v.
+// How much a function without corners grows at v: seen a little above and a little below.
+const LITTLE = 1e-5;
+const nearby = (f) => (v, options) => (f(v + LITTLE, options) - f(v - LITTLE, options)) / (2 * LITTLE);
+
+// How much the others grow.
 const GROWTH = {
+  ...remade(ACTIVATIONS, nearby),
   relu: (v) => (v > 0 ? 1 : 0),
   relu6: (v) => (v > 0 && v < 6 ? 1 : 0),
   leaky_relu: (v, { negative_slope = 0.01 }) => (v > 0 ? 1 : negative_slope),
   elu: (v, { alpha = 1 }) => (v > 0 ? 1 : alpha * Math.exp(v)),
+  celu: (v, { alpha = 1 }) => (v > 0 ? 1 : Math.exp(v / alpha)),
+  selu: (v) => SELU[0] * (v > 0 ? 1 : SELU[1] * Math.exp(v)),
+  softsign: (v) => 1 / (1 + Math.abs(v)) ** 2,
   hardtanh: (v, { min_val = -1, max_val = 1 }) => (v > min_val && v < max_val ? 1 : 0),
   clamp: (v, { min = -Infinity, max = Infinity }) => (v >= min && v <= max ? 1 : 0),
-  sigmoid: (v) => sigmoid(v) * (1 - sigmoid(v)),
-  tanh: (v) => 1 - Math.tanh(v) ** 2,
-  silu: (v) => sigmoid(v) * (1 + v * (1 - sigmoid(v))),
   hardsigmoid: (v) => (v > -3 && v < 3 ? 1 / 6 : 0),
   hardswish: (v) => (v < -3 ? 0 : v <= 3 ? v / 3 + 0.5 : 1),
   abs: Math.sign,
-  neg: () => -1,
-  exp: Math.exp,
   sqrt: (v) => 0.5 / Math.sqrt(v),
+  rsqrt: (v) => -0.5 / v ** 1.5,
+  log: (v) => 1 / v,
+  reciprocal: (v) => -1 / v ** 2,
 };
 
 const growthBack = (growth) => ({ values }, { input, ...options }) =>
@@ -130,6 +137,27 @@ function normBack(slopes, { input, running_mean, running_var, weight, bias, eps 
     ...(bias ? { bias: perChannel(slopes, (slope) => slope) } : {}),
   };
 }
+
+// Where a row's own mean and deviation are used, what moves all of its values alike changes nothing,
+// and neither does what spreads them.
+const rowsBack = (rows) => (slopes, { input, weight, bias, eps, ...options }) => {
+  const [length, which] = rows(input, options), x = input.values, back = zeros(input);
+  const sums = { ...(weight ? { weight: zeros(weight) } : {}), ...(bias ? { bias: zeros(bias) } : {}) };
+  for (let from = 0; from < x.length; from += length) {
+    const { mean, deviation } = moments(x.subarray(from, from + length), eps);
+    const places = range(from, from + length);
+    const normal = (i) => (x[i] - mean) / deviation;
+    const own = (i) => slopes.values[i] * (weight ? weight.values[which(i)] : 1);
+    const moved = places.reduce((sum, i) => sum + own(i), 0) / length;
+    const spread = places.reduce((sum, i) => sum + own(i) * normal(i), 0) / length;
+    for (const i of places) {
+      back[i] = (own(i) - moved - spread * normal(i)) / deviation;
+      if (weight) sums.weight[which(i)] += slopes.values[i] * normal(i);
+      if (bias) sums.bias[which(i)] += slopes.values[i];
+    }
+  }
+  return { input: back, ...sums };
+};
 
 // A score lifts its own share, and takes from all others.
 function softmaxBack(slopes, { input, dim = usualAxis(input) }, log = false) {
@@ -223,7 +251,7 @@ const movedBack = (operation) => (slopes, { input, tensors = [input], ...options
 };
 
 const MOVES = ["reshape", "flatten", "permute", "transpose", "select", "narrow", "index", "cat", "pad"];
-MOVES.push("identity", "dropout");
+MOVES.push("move", "identity", "dropout");
 
 // --- All of them -----------------------------------------------------------------------------
 
@@ -234,6 +262,7 @@ export const RULES = {
   ...Object.fromEntries(MOVES.map((name) => [name, movedBack(name)])),
   ...{ ...BACK, ...inLine(remade(BACK, alongLineBack)) },
   ...{ linear: linearBack, matmul: matmulBack, prelu: preluBack, batch_norm: normBack },
+  ...remade(ROWS, rowsBack),
   softmax: softmaxBack,
   log_softmax: (slopes, options) => softmaxBack(slopes, options, true),
   mean: reducedBack((share) => share),

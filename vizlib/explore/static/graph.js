@@ -87,9 +87,12 @@ export function readPart(step, tensors, part, input, output) {
   if (isMove(operation) && !from.isVector && to.isVector && part.channel >= 0)
     return placed(part.channel, from);
   const isAlike = from.count === to.count && from.height === to.height && from.width === to.width;
-  const isKept = isAlike && !/^(linear|matmul|softmax|log_softmax|permute|transpose)/.test(operation);
+  const isKept = isAlike && !MIXES.test(operation);
   return isKept ? part : { channel: -1, top: 0, left: 0, bottom: from.height, right: from.width };
 }
+
+// What stays as large, but reads more than the same place.
+const MIXES = /^(linear|matmul|(log_)?softmax|softmin|permute|transpose|move|(layer|group|instance)_norm)/;
 
 export const isMove = (operation) => /^(flatten|reshape|identity|dropout)$/.test(operation);
 

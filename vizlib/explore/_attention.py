@@ -1,0 +1,79 @@
+"""Attention, written as the operations that it is made of: products, and a softmax between them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch.nn import functional as F
+
+from vizlib import capture
+
+ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
+_OF_HEADS = list(inspect.signature(F.multi_head_attention_forward).parameters)
+_PARTS = ("query", "key", "value")
+# What would change the answer in ways that are not written here.
+_MASKS = ("attn_mask", "key_padding_mask", "is_causal", "enable_gqa")
+_EXTRAS = ("bias_k", "add_zero_attn", "use_separate_proj_weight", "static_k", "static_v")
+
+# Takes a word, an operation and its options, and returns what stands for its output.
+Write = Callable[..., dict[str, Any]]
+
+
+def refused(step: capture.Step) -> str:
+    """Return which option of an attention cannot be written, or nothing."""
+    given = _given(step)
+    return next((name for name in (*_MASKS, *_EXTRAS) if given.get(name) not in {None, False}), "")
+
+
+def attention(
+    step: capture.Step,
+    shapes: Mapping[str, Sequence[int]],
+    value: Callable[[Any], Any],
+    write: Write,
+) -> None:
+    """Write the steps of an attention; the last one has no word.
+
+    `shapes` are those of the tensors that it reads, and `value` tells one of them as JSON.
+    """
+    given = _given(step)
+    parts = [value(given[name]) for name in _PARTS]
+    if step.operation == "scaled_dot_product_attention":
+        scale = given.get("scale") or shapes[given["query"]][-1] ** -0.5
+        _mixed(write, "", parts, scale)
+        return
+    length, batch, width = shapes[given["query"]]
+    heads = batch * given["num_heads"]
+    size = width // given["num_heads"]
+    read = []
+    for number, (name, part) in enumerate(zip(_PARTS, parts, strict=True)):
+        learnt = {"weight": value(given["in_proj_weight"]), "bias": value(given["in_proj_bias"])}
+        all_three = write(f"{name}.linear", "linear", input=part, **learnt)
+        own = {"dim": -1, "start": number * width, "length": width}
+        narrow = write(f"{name}.narrow", "narrow", input=all_three, **own)
+        shape = [shapes[given[name]][0], heads, size]
+        split = write(f"{name}.reshape", "reshape", input=narrow, shape=shape)
+        read.append(write(name, "transpose", input=split, dim0=0, dim1=1))
+    mixed = _mixed(write, "mixed", read, size**-0.5)
+    turned = write("transpose", "transpose", input=mixed, dim0=0, dim1=1)
+    rows = write("reshape", "reshape", input=turned, shape=[length, batch, width])
+    learnt = {"weight": value(given["out_proj_weight"]), "bias": value(given["out_proj_bias"])}
+    write("", "linear", input=rows, **learnt)
+
+
+def _given(step: capture.Step) -> dict[str, Any]:
+    """Return all arguments by name."""
+    is_of_heads = step.operation == "multi_head_attention_forward"
+    names = _OF_HEADS if is_of_heads else [*_PARTS, "attn_mask"]
+    return dict(zip(names, step.arguments, strict=False)) | step.options
+
+
+def _mixed(write: Write, last: str, parts: Sequence[Any], scale: float) -> dict[str, Any]:
+    """Write softmax(query · keyᵀ · scale) · value."""
+    query, key, value = parts
+    turned = write("turned", "transpose", input=key, dim0=-2, dim1=-1)
+    product = write("product", "matmul", input=query, other=turned)
+    scores = write("scores", "mul", input=product, other=scale)
+    shares = write("shares", "softmax", input=scores, dim=-1)
+    return write(last, "matmul", input=shares, other=value)
