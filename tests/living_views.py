@@ -42,7 +42,10 @@ def keep(folder: str, lesson: str) -> None:
         page = Path(folder) / f"{name}.html"
         return frame(page, repr(view)) if written(page, view.to_html) else None
 
-    get_ipython().display_formatter.formatters["text/html"].for_type(_explorer.Explorer, framed)
+    formatters = get_ipython().display_formatter.formatters
+    formatters["text/html"].for_type(_explorer.Explorer, framed)
+    # Nobody runs a cell here: the picture is the view's alone.
+    formatters["image/png"].for_type(_explorer.Explorer, lambda view: view.figure().to_png())
 
 
 def kind(view: _explorer.Explorer) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from collections import OrderedDict
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from figures import holds
+from PIL import Image
 from torch import nn
 
 from vizlib import data, explore, models, plots
@@ -370,6 +372,10 @@ def test_readers_without_a_kernel_see_a_small_picture(view):
     picture = base64.b64decode(view._repr_mimebundle_()["image/png"])
     assert picture.startswith(PNG)
     assert len(picture) < 40_000
+    grey = np.asarray(Image.open(io.BytesIO(picture)).convert("L"))
+    said = grey[: len(grey) - len(view.figure().pixels())]
+    assert 30 < len(said) < 100  # a line of words that says what to do, above the figure
+    assert said.min() < 60
     assert "application/vnd.jupyter.widget-view+json" in view._repr_mimebundle_()
 
 

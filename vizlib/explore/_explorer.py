@@ -23,6 +23,8 @@ from vizlib.explore._recordings import LARGEST
 from vizlib.explore._sliders import Slider, encodable, grid, links, written
 
 STATIC = Path(__file__).parent / "static"
+# What a reader of a saved lesson is told, above the picture of a view.
+RUN_ME = "Only a picture: run this cell in JupyterLab (Shift + Enter) to use the view."
 _IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
 
 
@@ -103,7 +105,7 @@ class Explorer(ipywidgets.VBox):
         bundle = super()._repr_mimebundle_(**kwargs)
         show(self)
         try:
-            picture = self.figure().to_png()
+            picture = plots.together([plots.words([RUN_ME])], [self.figure()]).to_png()
         except ValueError:  # a network that diverged has values without a colour
             return bundle
         return {**bundle, "image/png": base64.b64encode(picture).decode("ascii")}
