@@ -31,12 +31,14 @@ def curves(
     *,
     title: str | None = None,
     lowest: float | None = None,
+    height: float | None = None,
 ) -> Figure:
     """Draw how one training went, or the validation accuracies of several in one picture.
 
     - `histories`: one History, or several in a list or under names of your own.
     - `lowest`: the share in 0…1 where the axis of accuracies begins, to look closely at the last
       epochs.
+    - `height`: inches of the axes, for two figures that are to fit one screen.
 
     One History gives two axes over the epochs: accuracy in percent, and loss, the mean
     cross-entropy in nats. Each step upwards is a factor of the loss, or of what the accuracy lacks
@@ -51,10 +53,12 @@ def curves(
     ...               train_loss=[0.3, 0.1], val_loss=[0.1, 0.08])
     >>> curves(one), curves({"LeNet": one, "again": one})
     (<Figure size 840x455 with 2 Axes>, <Figure size 840x511 with 1 Axes>)
+    >>> curves(one, height=1.75)
+    <Figure size 840x294 with 2 Axes>
     """
     named = _by_name(histories)
     (name, first), *others = named.items()
-    figure = _several(named, title) if others else _one(first, title or name or "training")
+    figure = _several(named, title, height) if others else _one(first, title or name, height)
     if lowest is not None:
         # Left to itself, its end would lie as far above as the worst share lies below.
         best = max(np.nanmax(each.get_ydata()) for each in figure.axes[0].lines)
@@ -81,9 +85,9 @@ def _by_name(histories: Any) -> dict[str, History]:
     return dict(histories)
 
 
-def _one(history: History, title: str) -> Figure:
-    heading = f"{title}: best is epoch {history.best_epoch}, {_best(history)}"
-    figure, (left, right) = sheet(WIDTH - 0.1, 2.9, title=heading, columns=2)
+def _one(history: History, title: str, height: float | None) -> Figure:
+    heading = f"{title or 'training'}: best is epoch {history.best_epoch}, {_best(history)}"
+    figure, (left, right) = sheet(WIDTH - 0.1, height or 2.9, title=heading, columns=2)
     _train_and_validation(left, "accuracy", history.train_accuracy, history.val_accuracy)
     _train_and_validation(right, "loss", history.train_loss, history.val_loss)
     _star(left, history, BLUE)
@@ -115,9 +119,9 @@ def _best(history: History) -> str:
     return percent(history.val_accuracy[history.best_epoch - 1])
 
 
-def _several(named: Mapping[str, History], title: str | None) -> Figure:
+def _several(named: Mapping[str, History], title: str | None, height: float | None) -> Figure:
     title = title or "validation accuracy, with a star at the best epoch"
-    figure, axes = sheet(WIDTH - 0.1, 3.3, title=title)
+    figure, axes = sheet(WIDTH - 0.1, height or 3.3, title=title)
     for number, (name, history) in enumerate(named.items()):
         look, called = line(number), f"{name} {_best(history)}"
         axes.plot(_epochs(history.val_accuracy), history.val_accuracy, label=called, **look)
