@@ -709,6 +709,23 @@ def test_as_wide_as_in_a_notebook_the_whole_step_is_on_the_screen(opened):
         assert seen.page.evaluate(FAULTS, PARTS) == []
 
 
+AWAY = """async () => {
+  const place = document.querySelector(".vizlib-sliding").parentElement;
+  const next = () => new Promise((done) => setTimeout(done, 100));
+  place.remove();
+  await next();
+  document.body.append(place);
+  await next();
+}"""
+
+
+@pytest.mark.browser
+def test_off_the_page_a_view_waits_until_it_is_back(opened):
+    with opened(explore.convolution()) as seen:
+        seen.page.evaluate(AWAY)
+        assert seen.page.evaluate(FAULTS, PARTS) == []
+
+
 def test_a_layer_called_input_is_read_as_a_layer():
     network = nn.Sequential()
     network.add_module("input", nn.Conv2d(1, 3, 3))

@@ -199,6 +199,7 @@ class SlidingView {
 
   lay() {
     const { state, grids, stage, root } = this;
+    if (!root.clientWidth) return; // nobody sees it: it is laid out when it has room
     this.dress();
     this.step = state.step(this.player.k);
     for (const tellOne of [tellHeads, tellLedger, tellFormula, tellFoot]) tellOne(this);
