@@ -23,6 +23,9 @@ BARS = """() => [...document.querySelectorAll(".jp-OutputArea-output, .vizlib, .
   .filter(each => each.scrollHeight > each.clientHeight + 1 && each.clientHeight > 0
     && ["auto", "scroll"].includes(getComputedStyle(each).overflowY))
   .map(each => each.className)"""
+# Pixels from the first slider to where the network ends.
+REACH = """() => document.querySelector(".network canvas").getBoundingClientRect().bottom
+  - document.querySelector(".vizlib").getBoundingClientRect().top"""
 
 
 @pytest.mark.browser
@@ -32,6 +35,8 @@ def test_sliders_have_room_in_every_window(run_cells, call):
     notebook = run_cells(VIEWS, f"explore.{call}({model}, images)")
     page = notebook.page
     page.wait_for_selector(".vizlib canvas:visible")
+    if call == "layers":  # what a slider moves is seen with it, also beside the list of files
+        assert page.evaluate(REACH) < 500
     for width, height in WINDOWS:
         page.set_viewport_size({"width": width, "height": height})
         page.evaluate("() => window.jupyterapp.shell.collapseLeft()")

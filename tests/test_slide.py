@@ -93,3 +93,15 @@ def test_more_pictures_than_a_page_holds_are_told_before_they_are_drawn(tmp_path
 
 def test_an_argument_may_be_called_function():
     assert explore.slide(lambda function: function, function=["relu"]).state == "function=relu"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("high", [400, 480])
+def test_a_high_picture_fits_the_screen_with_its_sliders(opened, high):
+    matrix = np.eye(10, dtype=int)
+    view = explore.slide(lambda x: plots.confusion(x * matrix), x=[1, 2])
+    canvas = opened(view, size=(1093, high)).page.locator(".picture canvas")
+    box, own = canvas.bounding_box(), canvas.evaluate("(each) => [each.width, each.height]")
+    assert own[1] > 450
+    assert box["y"] + box["height"] <= high
+    assert box["width"] / box["height"] == pytest.approx(own[0] / own[1], rel=0.01)

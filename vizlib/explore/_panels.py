@@ -143,7 +143,7 @@ class Lines(Panel):
     percent: bool = False
     scale: Literal["linear", "log", "errors"] = "linear"
     ends: tuple[float, float] | None = None
-    width: int = 360
+    width: int = 300
     height: int = 230
 
     def packed(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import {
 } from "./maps.js";
 import { share, winnerOf, written } from "./numbers.js";
 
+// How high a picture may be, so that it fits the screen with its sliders.
+const SCREEN = "max(20em, 100 * var(--vh, 1vh) - 15em)";
 const GRAPHIC = { maps: paintMaps, picture: paintPicture, lines: paintLines };
 
 // One panel: its caption, what it draws on, and what a pointer or the arrow keys find there.
@@ -63,7 +65,8 @@ export function show(made, panel, look) {
   const size = isChart ? sizeOfChart(made.root, panel, look) : sizeOfMaps(panel, look);
   made.paint = () => {
     if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
-    canvas.style.width = `${size[0] / look.ratio}px`;
+    const width = `${size[0] / look.ratio}px`, most = `${size[0] / size[1]} * ${SCREEN}`;
+    canvas.style.width = panel.kind === "picture" ? `min(${width}, ${most})` : width;
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, ...size);
     context.imageSmoothingEnabled = false;
