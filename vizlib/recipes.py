@@ -149,7 +149,7 @@ _EPOCHS = {
     "myfullconvnet": 20,
     "mynetv1": 10,
     "mynetv2": 25,
-    "myvggnet": 40,
+    "myvggnet": 80,
 }
 _RECIPES = {name: replace(_CONV, epochs=epochs) for name, epochs in _EPOCHS.items()}
 
