@@ -207,7 +207,8 @@ class Attention(nn.Module):
         x = self.block(x + self.mix(F.scaled_dot_product_attention(q, k, v)))
         x = (x + (x @ x.transpose(1, 2)).softmax(1) @ x).transpose(0, 1)
         x = self.both(x[:3], x, x.square(), need_weights=False)[0]
-        return self.out(x.mean(0))
+        x = self.both(x[:, 0], x[:, 0], x[:, 0])[0]
+        return self.out(x.mean(0, keepdim=True))
 
 
 @pytest.mark.browser
@@ -294,9 +295,13 @@ class Summing(nn.Module):
         return F.relu(torch.cumsum(x, 2))
 
 
-class Masked(nn.Module):
+class Attending(nn.Module):
+    def __init__(self, **how):
+        super().__init__()
+        self.how = how
+
     def forward(self, x):
-        return F.scaled_dot_product_attention(x, x, x, is_causal=True)
+        return F.scaled_dot_product_attention(x, x, x, **self.how)
 
 
 class Choosing(nn.Module):
@@ -317,7 +322,8 @@ class Resizing(nn.Module):
     ("model", "words"),
     [
         (Summing(), "cannot compute cumsum"),
-        (Masked(), "cannot compute attention with is_causal"),
+        (Attending(is_causal=True), "cannot compute attention with is_causal"),
+        (Attending(dropout_p=0.1), "cannot compute attention with dropout"),
         (Choosing(), "cannot compute argsort"),
         (Resizing(mode="bicubic"), "cannot compute bicubic resizing"),
         (Resizing(mode="area"), "cannot compute area resizing"),

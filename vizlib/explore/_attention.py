@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,17 @@ from torch.nn import functional as F
 
 from vizlib import capture
 
-ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
-_OF_HEADS = list(inspect.signature(F.multi_head_attention_forward).parameters)
 _PARTS = ("query", "key", "value")
+_OF_HEADS = inspect.signature(F.multi_head_attention_forward)
+_NAMES = {
+    "scaled_dot_product_attention": (*_PARTS, "attn_mask", "dropout_p", "is_causal"),
+    "multi_head_attention_forward": tuple(_OF_HEADS.parameters),
+}
 # What would change the answer in ways that are not written here.
 _MASKS = ("attn_mask", "key_padding_mask", "is_causal", "enable_gqa")
 _EXTRAS = ("bias_k", "add_zero_attn", "use_separate_proj_weight", "static_k", "static_v")
+
+ATTENTION = set(_NAMES)
 
 # Takes a word, an operation and its options, and returns what stands for its output.
 Write = Callable[..., dict[str, Any]]
@@ -24,7 +30,9 @@ Write = Callable[..., dict[str, Any]]
 def refused(step: capture.Step) -> str:
     """Return which option of an attention cannot be written, or nothing."""
     given = _given(step)
-    return next((name for name in (*_MASKS, *_EXTRAS) if given.get(name) not in {None, False}), "")
+    if given.get("dropout_p") and given.get("training", True):
+        return "dropout"
+    return next((name for name in (*_MASKS, *_EXTRAS) if given.get(name) not in (None, False)), "")
 
 
 def attention(
@@ -43,8 +51,8 @@ def attention(
         scale = given.get("scale") or shapes[given["query"]][-1] ** -0.5
         _mixed(write, "", parts, scale)
         return
-    length, batch, width = shapes[given["query"]]
-    heads = batch * given["num_heads"]
+    length, *batch, width = shapes[given["query"]]
+    heads = math.prod(batch) * given["num_heads"]
     size = width // given["num_heads"]
     read = []
     for number, (name, part) in enumerate(zip(_PARTS, parts, strict=True)):
@@ -57,16 +65,14 @@ def attention(
         read.append(write(name, "transpose", input=split, dim0=0, dim1=1))
     mixed = _mixed(write, "mixed", read, size**-0.5)
     turned = write("transpose", "transpose", input=mixed, dim0=0, dim1=1)
-    rows = write("reshape", "reshape", input=turned, shape=[length, batch, width])
+    rows = write("reshape", "reshape", input=turned, shape=[length, *batch, width])
     learnt = {"weight": value(given["out_proj_weight"]), "bias": value(given["out_proj_bias"])}
     write("", "linear", input=rows, **learnt)
 
 
 def _given(step: capture.Step) -> dict[str, Any]:
     """Return all arguments by name."""
-    is_of_heads = step.operation == "multi_head_attention_forward"
-    names = _OF_HEADS if is_of_heads else [*_PARTS, "attn_mask"]
-    return dict(zip(names, step.arguments, strict=False)) | step.options
+    return dict(zip(_NAMES[step.operation], step.arguments, strict=False)) | step.options
 
 
 def _mixed(write: Write, last: str, parts: Sequence[Any], scale: float) -> dict[str, Any]:
