@@ -365,16 +365,6 @@ def test_axes(engine, shape, data):
     one, other = data.draw(axis), data.draw(axis)
     check(engine, torch.transpose, input=x, dim0=one, dim1=other)
     check(engine, torch.permute, input=x, dims=data.draw(st.permutations(range(len(shape)))))
-    check(
-        engine,
-        torch.select,
-        input=x,
-        dim=one,
-        index=data.draw(st.integers(-shape[one], shape[one] - 1)),
-    )
-    start = data.draw(st.integers(0, shape[one] - 1))
-    length = data.draw(st.integers(1, shape[one] - start))
-    check(engine, torch.narrow, input=x, dim=one, start=start, length=length)
     check(engine, torch.reshape, input=x, shape=[shape[-1], x.numel() // shape[-1]])
     first, last = sorted([one % len(shape), other % len(shape)])
     check(engine, torch.flatten, input=x, start_dim=first, end_dim=last)

@@ -222,8 +222,6 @@ def test_axes(page, shape, data):
     one, other = data.draw(axis), data.draw(axis)
     check(page, torch.transpose, input=x, dim0=one, dim1=other)
     check(page, torch.permute, input=x, dims=data.draw(st.permutations(range(len(shape)))))
-    check(page, torch.select, input=x, dim=one, index=data.draw(st.integers(-1, 0)))
-    check(page, torch.narrow, input=x, dim=one, start=0, length=1)
     check(page, torch.reshape, input=x, shape=[shape[-1], x.numel() // shape[-1]])
     check(page, torch.flatten, input=x)
     keepdim = data.draw(st.booleans())

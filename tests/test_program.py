@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 from torchvision import models as zoo
 
 from vizlib import capture, models, weights
+from vizlib.explore._moves import _runs
 from vizlib.explore._program import NotComputableError, program
 
 STATIC = Path(__file__).parents[1] / "vizlib/explore/static"
@@ -209,6 +212,43 @@ class Attention(nn.Module):
         x = self.both(x[:3], x, x.square(), need_weights=False)[0]
         x = self.both(x[:, 0], x[:, 0], x[:, 0])[0]
         return self.out(x.mean(0, keepdim=True))
+
+
+def filled(runs: list[int]) -> list[int]:
+    stretches = zip(runs[::3], runs[1::3], runs[2::3], strict=True)
+    return [first + k * far for first, count, far in stretches for k in range(count)]
+
+
+class Indexed(nn.Module):
+    def __init__(self, index):
+        super().__init__()
+        self.index = index
+
+    def forward(self, x):
+        return F.relu(x)[self.index]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        *(0, -1, None, ..., slice(0, 0), [0, 0], (..., slice(None, None, 2)), (0, ..., -3)),
+        *((slice(None), 1, slice(3, 1)), (slice(None), [2, 0], None, slice(-5, -1, 3), 4)),
+        (0, torch.tensor([1, 2]), ..., torch.tensor([[0], [3]])),
+    ],
+)
+def test_an_index_finds_the_places_that_torch_finds(index):
+    x = torch.arange(1.0, 61).reshape(1, 3, 4, 5)
+    *_, step = program(Indexed(index), x).steps
+    assert step["operation"] == "move"
+    assert step["options"]["shape"] == list(x[index].shape)
+    assert filled(step["options"]["runs"]) == x[index].flatten().tolist()
+
+
+@given(numbers=st.lists(st.integers(0, 5), max_size=12))
+def test_stretches_are_the_numbers_that_they_are_made_of(numbers):
+    runs = _runs(torch.tensor(numbers))
+    assert filled(runs) == numbers
+    assert runs[1::3].count(1) <= 1 + len(runs) // 6  # none stands alone without need
 
 
 @pytest.mark.browser

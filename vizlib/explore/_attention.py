@@ -58,11 +58,13 @@ def attention(
     for number, (name, part) in enumerate(zip(_PARTS, parts, strict=True)):
         learnt = {"weight": value(given["in_proj_weight"]), "bias": value(given["in_proj_bias"])}
         all_three = write(f"{name}.linear", "linear", input=part, **learnt)
-        own = {"dim": -1, "start": number * width, "length": width}
-        narrow = write(f"{name}.narrow", "narrow", input=all_three, **own)
+        # Of each row of 3 · width numbers, the third that is this part's own.
+        count = shapes[given[name]][0] * math.prod(batch)
+        starts = range(1 + number * width, 3 * width * count, 3 * width)
+        runs = [each for start in starts for each in (start, width, 1)]
         shape = [shapes[given[name]][0], heads, size]
-        split = write(f"{name}.reshape", "reshape", input=narrow, shape=shape)
-        read.append(write(name, "transpose", input=split, dim0=0, dim1=1))
+        own = write(f"{name}.own", "move", tensors=[all_three], runs=runs, shape=shape)
+        read.append(write(name, "transpose", input=own, dim0=0, dim1=1))
     mixed = _mixed(write, "mixed", read, size**-0.5)
     turned = write("transpose", "transpose", input=mixed, dim0=0, dim1=1)
     rows = write("reshape", "reshape", input=turned, shape=[length, *batch, width])

@@ -17,22 +17,16 @@ from torch import Tensor
 from vizlib import capture
 
 _MOVES = (
-    "chunk split tensor_split unbind stack hstack vstack dstack expand expand_as repeat tile "
-    "repeat_interleave flip fliplr flipud roll rot90 movedim moveaxis diagonal unfold "
-    "pixel_shuffle pixel_unshuffle channel_shuffle"
+    "getitem select narrow diagonal chunk split tensor_split unbind stack hstack vstack dstack "
+    "expand expand_as repeat tile repeat_interleave flip fliplr flipud roll rot90 movedim moveaxis "
+    "unfold pixel_shuffle pixel_unshuffle channel_shuffle"
 )
 _NAMES = set(_MOVES.split())
 
 
 def only_moves(step: capture.Step) -> bool:
-    """Say whether a step moves values in a way that the engine has no name for."""
-    if step.function is None or step.operation != "getitem":
-        return step.function is not None and step.operation in _NAMES
-    index = step.arguments[1]
-    return not all(
-        each is None or each is Ellipsis or type(each) in {int, slice}
-        for each in (index if isinstance(index, tuple) else (index,))
-    )
+    """Say whether a step only moves values."""
+    return step.function is not None and step.operation in _NAMES
 
 
 def moves(
@@ -69,7 +63,7 @@ def _runs(places: Tensor) -> list[int]:
     steps = np.append(np.diff(numbers), 0)
     runs, start, last = [], 0, len(numbers) - 1
     for end in [*(np.flatnonzero(np.diff(steps[:-1])) + 1).tolist(), last]:
-        if end > start or end == last:  # else a step led from one stretch to the next
+        if end > start or end == last >= 0:  # else a step led from one stretch to the next
             runs += [int(numbers[start]), end - start + 1, int(steps[start])]
             start = end + 1
     return runs

@@ -7,7 +7,7 @@ that `static/engine.js` knows them by, which are PyTorch's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,8 +55,6 @@ _PARAMETERS = {
     "cat": "tensors dim",
     "flatten": "input start_dim end_dim",
     "transpose": "input dim0 dim1",
-    "select": "input dim index",
-    "narrow": "input dim start length",
     "pad": "input pad mode value",
     "interpolate": "input size scale_factor mode align_corners",
 }
@@ -171,9 +169,6 @@ class Program:
     def _told(self, step: capture.Step) -> tuple[str, dict[str, Any]]:
         operation = _SAME.get(step.operation, step.operation)
         first = step.arguments[0] if step.arguments else None
-        if operation == "getitem":
-            places = list(_places(step.arguments[1]))
-            return "index", {"input": self._value(first), "places": places}
         if operation in _RESHAPES:
             return "reshape", {"input": self._value(first), "shape": list(step.shape)}
         if operation == "permute":
@@ -268,17 +263,3 @@ def _refuse_cubic(step: capture.Step, given: dict[str, Any]) -> None:
             raise NotComputableError(
                 f"a page cannot compute {mode} resizing (the layer {step.name})"
             )
-
-
-def _places(index: Any) -> Iterator[Any]:
-    """Yield for each axis a number, the ends of a slice, or "new" for an axis of one."""
-    for each in index if isinstance(index, tuple) else (index,):
-        match each:
-            case None:
-                yield "new"
-            case slice():
-                yield [each.start, each.stop, each.step or 1]
-            case int():
-                yield each
-            case _:
-                yield "rest"

@@ -486,33 +486,7 @@ export function range(from, to, step = 1) {
   return Array.from({ length: Math.max(0, Math.ceil((to - from) / step)) }, (_, i) => from + i * step);
 }
 
-const narrow = (x, { dim, start, length }) => take(x, axisOf(x, dim), range(start, start + length));
-
-function select(x, { dim, index }) {
-  const axis = axisOf(x, dim), one = take(x, axis, [index < 0 ? index + x.shape[axis] : index]);
-  return tensor(one.shape.filter((_, d) => d !== axis), one.values);
-}
-
-// What brackets take: a number, the ends of a slice, "new" for an axis of one, "rest" for all axes
-// that nothing is said about.
-function index(x, { places }) {
-  const spoken = places.filter((place) => place !== "new" && place !== "rest").length;
-  let made = x, axis = 0;
-  for (const place of places) {
-    if (place === "rest") axis += x.shape.length - spoken;
-    else if (place === "new") made = tensor(made.shape.toSpliced(axis++, 0, 1), made.values);
-    else if (Array.isArray(place)) made = sliced(made, axis++, ...place);
-    else made = select(made, { dim: axis, index: place });
-  }
-  return made;
-}
-
-function sliced(x, axis, from, to, step) {
-  const size = x.shape[axis], place = (end) => clamp(end < 0 ? end + size : end, 0, size);
-  return take(x, axis, range(place(from ?? 0), place(to ?? size), step));
-}
-
-// Any other move. `runs` tells in groups of three where the values of a stretch come from: the place
+// What only moves values. `runs` tells in groups of three where the values of a stretch come from: the place
 // of the first in all tensors in a row, from 1 on, how many there are, and how far apart they lie.
 function move(_, { tensors, runs, shape }) {
   const out = tensor(shape), rows = tensors.map((x) => reshape(x, { shape: [x.values.length] }));
@@ -614,7 +588,7 @@ export const OPERATIONS = {
   batch_norm, ...remade(ROWS, normalized), prelu, softmax,
   log_softmax: (x, options) => softmax(x, options, true),
   softmin: (x, options) => softmax(OPERATIONS.neg(x), options),
-  matmul, cat, move, reshape, flatten, permute, transpose, select, narrow, index,
+  matmul, cat, move, reshape, flatten, permute, transpose,
   mean: reduced((row) => total(row) / row.length),
   sum: reduced(total),
   amax: reduced(largest),

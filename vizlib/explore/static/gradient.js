@@ -250,8 +250,7 @@ const movedBack = (operation) => (slopes, { input, tensors = [input], ...options
   return input ? { input: parts[0] } : { tensors: parts };
 };
 
-const MOVES = ["reshape", "flatten", "permute", "transpose", "select", "narrow", "index", "cat", "pad"];
-MOVES.push("move", "identity", "dropout");
+const MOVES = ["reshape", "flatten", "permute", "transpose", "cat", "pad", "move", "identity", "dropout"];
 
 // --- All of them -----------------------------------------------------------------------------
 
