@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from pages import number
+from test_program import Attention
 from torch import nn
 from torch.nn import functional as F
 
@@ -161,6 +162,22 @@ def test_weights_of_norms_and_slopes_are_seen(learning):
         page.page.evaluate(f"location.hash = 'layer={layer}&channel={at}'")
         page.waits_for(".weight h2", f"{layer}, channel {at}: its weight")
         check_sum(page, "weight", before[at], after.grad[at], after[at], 0.01)
+
+
+def test_the_weights_of_a_value_of_a_patch_are_those_of_its_unit(learning):
+    torch.manual_seed(0)
+    model = Attention().eval()
+    page = learning(model, "#layer=read&channel=13&pixel=0,21", rate=0.05)
+    step(page, 1, 7)
+    after, *_ = taught(model, INPUTS[:1], 7, 0.05)
+    for layer, place in (("read", 21), ("norm", 5)):
+        page.page.evaluate(f"location.hash = 'layer={layer}&channel=13&pixel=0,{place}'")
+        page.waits_for(".weight h2", f"{layer}, ")
+        for part in ("weight", "bias"):
+            own = [getattr(each.get_submodule(layer), part) for each in (model, after)]
+            before, slope, new = (each[place] for each in (own[0], own[1].grad, own[1]))
+            at = int(slope.abs().argmax()) if slope.dim() else ...
+            check_sum(page, part, *(each.detach()[at] for each in (before, slope, new)), 0.05)
 
 
 def test_a_step_goes_on_with_what_is_weaker(learning, lenet):

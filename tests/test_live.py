@@ -420,7 +420,13 @@ def test_what_is_explained_is_the_value(inside, build):
           const at = Math.floor((tensor.values.length - 1) * i / 4), size = height * width;
           const place = [Math.floor(at / size), Math.floor((at % size) / width), at % width];
           const { network, tensors, made } = window;
-          const { kind, sum } = explain(network, tensors, made, name, place);
+          const { kind, sum, terms } = explain(network, tensors, made, name, place);
+          for (const { stage, channel, input } of terms) {
+            if (input === undefined) continue;
+            const { height, width } = mapsOf(made[stage]), from = channel * height * width;
+            const plane = made[stage].values.subarray(from, from + height * width);
+            if (!plane.includes(input)) wrong.push([name, stage, channel, input]);
+          }
           kinds[kind] = (kinds[kind] ?? 0) + 1;
           const isClose = Math.abs(sum - tensor.values[at]) <= 5e-6 * peak;
           if (kind !== "unknown" && !isClose) wrong.push([name, place, sum, tensor.values[at]]);

@@ -11,6 +11,7 @@ const EXPLAINED = [
   [/^conv\dd$/, convolution],
   [/^conv_transpose\dd$/, spreading],
   [/^linear$/, neuron],
+  [/^matmul$/, twoTensors],
   [/^(max|avg)_pool|^adaptive/, pooling],
   [/^batch_norm$/, normalization],
   [/^(layer|group|instance)_norm$/, rowNormalization],
@@ -102,14 +103,31 @@ function neuron({ tensors, made, step, place, source, input }) {
   const all = inARow(place, mapsOf(made[step.name])), unit = all % units, line = Math.floor(all / units);
   const weights = weight.values.subarray(unit * length, (unit + 1) * length);
   const bias = own(tensors, step.options.bias, unit);
-  const terms = Array.from(weights, (w, channel) => {
-    const x = input.values[line * length + channel];
-    return { stage: source, channel, input: x, weight: w, value: x * w };
+  const words = `all ${length} inputs, each times its weight${plusBias(bias)}`;
+  return { ...productsAdded(source, input, line * length, weights, bias), row: unit, words };
+}
+
+// A row of one tensor, times a column of another.
+function twoTensors({ tensors, made, step, place, source, input }) {
+  const { stage, tensor } = step.options.other, other = stage ? made[stage] : tensors[tensor];
+  const [rows, length] = input.shape.slice(-2), columns = other.shape.at(-1);
+  const all = inARow(place, mapsOf(made[step.name])), row = Math.floor(all / columns);
+  const first = other.shape.length === 2 ? 0 : Math.floor(row / rows) * length * columns;
+  const column = range(0, length).map((k) => other.values[first + k * columns + (all % columns)]);
+  const words = `a row of ${length} values, times a column of ${stage ?? "the network's own"}`;
+  return { ...productsAdded(source, input, row * length, column, null), words };
+}
+
+// Values from the place `first` on, each times its factor.
+function productsAdded(source, input, first, factors, bias) {
+  const { height, width } = mapsOf(input);
+  const terms = Array.from(factors, (weight, number) => {
+    const at = first + number, channel = Math.floor(at / (height * width)), x = input.values[at];
+    return { stage: source, channel, number, input: x, weight, value: x * weight };
   });
   const parts = (sign) => sumOf(terms.map(({ value }) => value).filter((value) => value * sign > 0));
   const [positive, negative] = [parts(1), parts(-1)], sum = positive + negative + (bias ?? 0);
-  const words = `all ${length} inputs, each times its weight${plusBias(bias)}`;
-  return { kind: "products", terms, bias, positive, negative, sum, words };
+  return { kind: "products", terms, bias, positive, negative, sum };
 }
 
 // --- One window ------------------------------------------------------------------------------
@@ -160,7 +178,8 @@ function normal({ tensors, step: { options }, channel, source, number, said }, x
   const weight = own(tensors, options.weight, number) ?? 1, bias = own(tensors, options.bias, number) ?? 0;
   const sum = ((x - mean) / deviation) * weight + bias;
   const words = `less ${said}, times a weight, plus a bias`;
-  return { kind: "normal", x, mean, deviation, weight, bias, terms: only(source, channel), sum, words };
+  const terms = only(source, channel);
+  return { kind: "normal", x, mean, deviation, weight, bias, terms, row: number, sum, words };
 }
 
 function twoValues({ tensors, made, step: { operation, options }, place }) {

@@ -66,8 +66,8 @@ export const chosenTerm = (terms, term) =>
   terms.find(({ channel }) => channel === term) ?? strongest(terms)[0];
 
 // A summand as a button: its channel, what it is made of, its bar and its value.
-function termRow({ channel, value }, most, attributes, ...factors) {
-  const number = element("span", { class: "number" }, String(channel));
+function termRow({ channel, number: place = channel, value }, most, attributes, ...factors) {
+  const number = element("span", { class: "number" }, String(place));
   const parts = [number, ...factors, bar(value, most), element("b", {}, withSign(value))];
   return element("button", { type: "button", ...attributes }, ...parts);
 }

@@ -46,7 +46,8 @@ export class WeightChange {
     const { state } = this,
       { layer, channel, term } = state.place,
       { weight, bias } = state.network.steps.get(layer)?.options ?? {};
-    const of = (option) => partOf(last, option?.tensor, channel),
+    const { row = channel, kind } = explained, isEach = kind === "normal"; // a number for each value
+    const of = (option) => partOf(last, option?.tensor, row, isEach),
       added = of(bias)?.values.map(([value]) => value);
     this.own = of(weight);
     if (this.own && explained.kind === "windows") this.own = kernelOf(this.own, explained, term);
@@ -85,13 +86,13 @@ export class WeightChange {
   }
 }
 
-// What belongs to a channel of one of the network's tensors: old values, their gradients, new ones.
-function partOf({ before, slopes, after }, number, channel) {
+// A row of one of the network's tensors: old values, their gradients, new ones.
+function partOf({ before, slopes, after }, number, at, isEach) {
   if (number === undefined || after[number] === before[number]) return null;
   const all = [before, slopes, after].map((each) => each[number].values),
-    rows = before[number].shape[0],
+    rows = isEach ? all[0].length : before[number].shape[0],
     size = all[0].length / rows,
-    row = rows === 1 ? 0 : channel; // one for all channels
+    row = rows === 1 ? 0 : at; // one for all channels
   const values = all.map((each) => each.subarray(row * size, (row + 1) * size));
   return { values, width: Math.ceil(Math.sqrt(size)) };
 }
