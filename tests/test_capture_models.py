@@ -450,7 +450,7 @@ def test_graph_modules_are_recorded_by_their_operations(kind):
     [
         (lambda x: x, "<lambda> is none: put it into an nn.Module"),
         (F.relu, "relu is none"),
-        (nn.ReLU, "ReLU is none"),
+        (nn.ReLU, r"ReLU is none: make one, ReLU\(\)"),
         (None, "NoneType is none"),
     ],
 )

@@ -234,6 +234,17 @@ def test_error_passes_through_and_says_how_far_the_forward_pass_got():
     assert raised.value.__notes__ == ["No layer is recorded."]
 
 
+@pytest.mark.parametrize("layer", [nn.Linear(3, 3), nn.Conv1d(1, 1, 1)])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float64])
+def test_numbers_of_another_type_are_told_how_to_become_the_model_s(layer, kind):
+    with pytest.raises(RuntimeError) as raised:
+        capture.record(layer, torch.ones(1, 1, 3, dtype=kind))
+    assert raised.value.__notes__[1] == (
+        "The input has another type of numbers than the model: data.normalize(images) makes floats "
+        "of bytes, x.float(), x.double() or x.half() others."
+    )
+
+
 def test_error_that_the_model_catches_leaves_no_trace_in_the_names():
     def forward(self, x):
         try:

@@ -1,9 +1,11 @@
-"""CONTRIBUTING.md: the files that it sends a reader to are there, and its explorer works."""
+"""CONTRIBUTING.md and README.md: the files that they name are there, and their code works."""
 
 import re
 from pathlib import Path
 
 import torch
+
+from vizlib import data, models
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -42,3 +44,14 @@ def test_its_explorer_slides_prints_and_writes_a_page(tmp_path):
     assert view.figure().to_png().startswith(b"\x89PNG")
     page = view.to_html(tmp_path / "ink.html").read_text("utf-8")
     assert "image 2: 20.00 % of it is ink" in page
+
+
+def test_what_the_readme_does_with_a_network_of_ones_own_runs():
+    text = (ROOT / "README.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    images = torch.arange(2 * 28 * 28).reshape(2, 28, 28).to(torch.uint8)
+    names = {"model": models.build("lenet", seed=0), "images": images}
+    for block in blocks[:2]:
+        exec(block, names)  # noqa: S102 - our own text
+    given = names["From01"]()(data.normalize(images))
+    torch.testing.assert_close(given, images[:, None] / 255)

@@ -258,7 +258,17 @@ def test_images_that_are_too_many_are_told(lenet, images, monkeypatch):
             r"images must be a tensor or an array, but were a NoneType; try data",
         ),
         ((..., torch.zeros(3, 28, 28)), ValueError, r"float32 \(3, 28, 28\); add the channel axis"),
-        ((..., torch.zeros(2, 28, 28, dtype=int)), ValueError, r"uint8 \(N, H, W\).*int64 \(2, 28"),
+        (
+            (..., torch.zeros(2, 28, 28, dtype=int)),
+            ValueError,
+            r"uint8 \(N, H, W\).*int64 \(2, 28, 28\); make bytes .* images.to\(torch.uint8\), or",
+        ),
+        ((..., torch.ones(2, 1, 28, 28, dtype=int)), ValueError, r"but were int64 .*; make bytes"),
+        (
+            (..., torch.ones(28, 28, dtype=bool)),
+            ValueError,
+            r"were bool \(28, 28\); make bytes",
+        ),
         ((..., torch.zeros(0, 1, 28, 28)), ValueError, r"but were empty: \(0, 1, 28, 28\)$"),
         ((..., torch.zeros(28)), ValueError, r"but were float32 \(28,\)$"),
         ((..., torch.zeros(2, 3, 4, 4, dtype=torch.uint8)), ValueError, r"uint8 \(2, 3, 4, 4\)"),
@@ -272,7 +282,7 @@ def test_images_that_are_too_many_are_told(lenet, images, monkeypatch):
         (
             (nn.Linear(3, 4), torch.zeros(5, 5)),
             ValueError,
-            r"Linear fails on images of the shape \(1, 1, 5, 5\): .*recorded; either its layers do",
+            r"Linear fails on images of the shape \(1, 1, 5, 5\): .*; no layer is recorded; either",
         ),
         (
             (..., torch.zeros(28, 28), [1, 2]),

@@ -258,6 +258,17 @@ def test_classes_and_labels_that_do_not_fit_are_told(animals, explorer):
         explorer(animals, IMAGES, ["cat", "cow"], classes=CLASSES)
     with pytest.raises(ValueError, match="the classes have no names: give classes="):
         explorer(animals, IMAGES, ["cat", "dog"])
+    for labels, wrong in ([1, 3], "3"), ([-1, 0], "-1"):
+        words = (
+            f"of the network's 3 classes, from 0 to 2, but had {wrong}; where yours begin with 1"
+        )
+        with pytest.raises(ValueError, match=words):
+            explorer(animals, IMAGES, labels, classes=CLASSES)
+
+
+def test_of_one_score_a_label_may_be_yes_or_no():
+    one = nn.Sequential(nn.Flatten(), nn.Linear(IMAGES[0].numel(), 1))
+    assert explore.layers(one, IMAGES, [0, 1]).labels == [0, 1]
 
 
 OVERLAPS = """() => [...document.querySelectorAll(".class")].filter((row) => {

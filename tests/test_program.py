@@ -361,7 +361,7 @@ class Resizing(nn.Module):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Summing(), "cannot compute cumsum"),
+        (Summing(), "cannot compute cumsum$"),
         (Attending(is_causal=True), "cannot compute attention with is_causal"),
         (Attending(dropout_p=0.1), "cannot compute attention with dropout"),
         (Choosing(), "cannot compute argsort"),

@@ -218,7 +218,7 @@ def test_a_trace_in_one_dimension():
     assert way[0].value == model(x)[0, 1, 3].item()
     assert repr(arithmetic.trace(model, x, "2", 1, col=3)) == repr(way)
     assert arithmetic.receptive_field(model, x, "2", col=3) == way[0].field
-    with pytest.raises(IndexError, match="col must be from 0 to 3, but was 99: a map of 2 is 4"):
+    with pytest.raises(IndexError, match="col must be from 0 to 3, but was 99: a map of '2' is 4"):
         arithmetic.receptive_field(model, x, "2", col=99)
     with pytest.raises(IndexError, match="row must be from 0 to 0, but was 2: 2 is 2×4 and has no"):
         arithmetic.trace(model, x, "2", 1, row=2, col=1)
@@ -835,7 +835,7 @@ def test_two_inputs_are_no_chain():
         (
             ("conv1", 0, 24, 0),
             IndexError,
-            "row must be from 0 to 23, but was 24: a map of conv1 is",
+            "row must be from 0 to 23, but was 24: a map of 'conv1' is",
         ),
         (("conv1", 0, 0, -1), IndexError, "col must be from 0 to 23, but was -1"),
         (("fc3", 10, 0, 0), IndexError, "channel must be from 0 to 9, but was 10: fc3 is 10"),

@@ -295,7 +295,7 @@ def _place(
     names = {1: (), 2: ("col" if col else "row",), 3: ("row", "col")}[len(sizes)]
     given = {"row": row, "col": col}
     for name, size in zip(names, sizes[1:], strict=True):
-        refuse_outside(name, given[name], size, f"a map of {stage} is {times(sizes[1:])}")
+        refuse_outside(name, given[name], size, f"a map of {stage!r} is {times(sizes[1:])}")
     for name in given.keys() - set(names):
         refuse_outside(name, given[name], 1, f"{stage} is {times(sizes)} and has no such axis")
     return (channel, *(given[name] for name in names))

@@ -238,6 +238,11 @@ def _telling(recording: Recording) -> Iterator[None]:
         error.add_note(f"The last layer recorded is {last!r}." if last else "No layer is recorded.")
         if "grad" in str(error):
             error.add_note("`record` runs without gradients: run the model inside `listen`.")
+        if "should be the same" in str(error) or "same dtype" in str(error):
+            error.add_note(
+                "The input has another type of numbers than the model: data.normalize(images) "
+                "makes floats of bytes, x.float(), x.double() or x.half() others."
+            )
         raise
 
 

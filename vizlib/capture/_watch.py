@@ -206,6 +206,8 @@ def _refuse_others(model: Any) -> None:
     if not isinstance(model, nn.Module):
         name = getattr(model, "__name__", type(model).__name__)
         hint = "try its .module()" if hasattr(model, "module") else "put it into an nn.Module"
+        if isinstance(model, type):
+            hint = f"make one, {name}()"
         raise TypeError(f"only an nn.Module can be watched, and {name} is none: {hint}")
 
 

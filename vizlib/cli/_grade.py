@@ -20,11 +20,11 @@ def grade(
     *,
     as_json: _console.Json = False,
 ) -> None:
-    """Make a table of who has answered what, from the files that students handed in.
+    """Make a table of who has answered what.
 
-    Every answer is judged again. Functions are not run: what the student's own notebook found
-    stands, and their text is in the file. A file that is something else is named on stderr and left
-    out.
+    It is made from the files that students handed in. Every answer is judged again. Functions are
+    not run: what the student's own notebook found stands, and their text is in the file. A file
+    that is something else is named on stderr and left out.
 
     \b
       python -m vizlib grade handed_in

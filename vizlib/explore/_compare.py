@@ -117,7 +117,9 @@ class _Comparison:
 
     def __post_init__(self) -> None:
         """Raise ValueError where the networks do not share their classes."""
-        _images.check_classes(self.classes, self.read(self.inputs[:1]).shape[-1])
+        count = self.read(self.inputs[:1]).shape[-1]
+        _images.check_classes(self.classes, count)
+        _images.check_labels(self.labels, count)
         low, high = torch.tensor(self.ends)[:, :, None, None, None].unbind(1)
         self.shares = (self.inputs - low) / (high - low)
         seeded = torch.Generator().manual_seed(0)

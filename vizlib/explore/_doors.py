@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vizlib import arithmetic, data, plots
-from vizlib.explore._images import as_classes, as_labels
+from vizlib.explore._images import as_classes, as_labels, check_labels
 from vizlib.explore._network import PAD, Network, prepared
 from vizlib.explore._place import Place, opened
 from vizlib.explore._recordings import Recordings, maps_of, probabilities, refusal, strongest
@@ -272,7 +272,10 @@ def _recorded(
     model: nn.Module, images: Any, labels: Any, classes: Sequence[str] | None
 ) -> tuple[Recordings, list[int]]:
     recordings = Recordings(model, images, as_classes(classes, model))
-    return recordings, as_labels(labels, len(recordings), recordings.classes)
+    numbers = as_labels(labels, len(recordings), recordings.classes)
+    if (chances := probabilities(recordings[0])) is not None:
+        check_labels(numbers, len(chances))
+    return recordings, numbers
 
 
 def _switched(recordings: Recordings, name: str, off: int | Sequence[int]) -> dict[str, float]:

@@ -48,6 +48,8 @@ def as_inputs(images: Any, *, signals: bool = False) -> tuple[Tensor, np.ndarray
         )
     is_bytes = values.dtype == torch.uint8
     dims = values.dim()
+    if not is_bytes and not values.is_floating_point():
+        raise ValueError(_what_helps(values))
     if dims == len("HW"):
         values = values[None, None]
     elif dims == len("NHW") and is_bytes:
@@ -88,7 +90,9 @@ def _what_helps(values: Tensor) -> str:
             f"did, often with images{permuted}.float() / 255"
         )
     hint = ""
-    if values.dim() == len("NHW"):
+    if not values.is_floating_point() and values.dtype != torch.uint8:
+        hint = "; make bytes in 0…255 of them with images.to(torch.uint8), or floats"
+    elif values.dim() == len("NHW"):
         hint = "; add the channel axis with images[:, None]"
     elif values.dim() > len("NCHW"):
         hint = "; one image has no more axes than C, H and W: choose one moment, images[:, :, 0]"
@@ -178,6 +182,15 @@ def _class_number(label: Any, classes: Sequence[str]) -> int:
         return list(classes).index(label)
     known = f"are {listed(classes)}" if classes else "have no names: give classes=['cat', …]"
     raise ValueError(f"no class is called {label!r}; the classes {known}")
+
+
+def check_labels(labels: Sequence[int], count: int) -> None:
+    """Raise ValueError for a label that is none of the network's `count` classes, from 0."""
+    if count > 1 and (wrong := sorted({each for each in labels if not 0 <= each < count})):
+        raise ValueError(
+            f"labels must be numbers of the network's {count} classes, from 0 to {count - 1}, but "
+            f"had {listed(map(str, wrong), most=6)}; where yours begin with 1, give labels - 1"
+        )
 
 
 def class_name(classes: Sequence[str], number: int) -> str:

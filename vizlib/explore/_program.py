@@ -177,7 +177,7 @@ class Program:
         if operation in {"T", "t", "mT"}:
             return "transpose", {"input": self._value(first), "dim0": -2, "dim1": -1}
         if operation not in _PARAMETERS:
-            raise NotComputableError(f"a page cannot compute {operation} (the layer {step.name})")
+            raise NotComputableError(f"a page cannot compute {step.name}")
         return operation, self._options(step, _PARAMETERS[operation].split())
 
     def _options(self, step: capture.Step, names: Sequence[str]) -> dict[str, Any]:

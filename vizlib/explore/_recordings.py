@@ -79,7 +79,8 @@ class Recordings:
                 f"{self.name} does not take one batch of images alone ({error}); put a module "
                 "around it that holds its other inputs and hands them on"
             )
-        how_far = "".join(f"; {note.rstrip('.')}" for note in getattr(error, "__notes__", []))
+        notes = getattr(error, "__notes__", [])
+        how_far = "".join(f"; {note[0].lower()}{note[1:].rstrip('.')}" for note in notes)
         if "`listen`" not in how_far:  # which says already what helps
             how_far += "; either its layers do not fit together, or it was built for images of "
             how_far += "another size"
