@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage, signal
+from scipy import ndimage, signal, stats
 from torch import nn
 from torchvision import transforms
 
@@ -177,10 +177,23 @@ def test_04_after_200_steps_much_of_each_kernel_is_its_random_start(digits):
 # --- 08: a verdict, and probabilities that can be trusted -----------------------------------
 
 
-def test_08_newnet_beats_every_lenet():
+def test_08_newnet_beats_every_lenet_but_one_training_of_each_cannot_tell(digits):
     seeds = [weights.info(name)["accuracy_by_seed"].values() for name in ("newnet", "lenet")]
     assert min(seeds[0]) > max(seeds[1])
-    assert len(seeds[1]) == 3
+    assert (len(seeds[0]), len(seeds[1])) >= (2, 3)
+    mlp, lenet, newnet = (right(digits, name) for name in ("mlp", "lenet", "newnet"))
+    for one, other, is_clear in ((lenet, mlp, True), (newnet, lenet, False)):
+        more, fewer = int((one & ~other).sum()), int((other & ~one).sum())
+        assert (stats.binomtest(more, more + fewer).pvalue < 0.05) == is_clear
+    assert 0.0005 < newnet.double().mean() - lenet.double().mean() < 0.0015
+
+
+def right(digits, name):
+    """Which test digits a trained network reads."""
+    model, (images, labels) = weights.load(name), digits.test[:]
+    with torch.no_grad():
+        answers = [model(digits.normalize(some)).argmax(1) for some in images.split(500)]
+    return torch.cat(answers) == labels
 
 
 def test_08_the_network_that_only_guesses_at_first_is_among_the_best_in_the_end():
@@ -220,14 +233,11 @@ def test_01_the_first_column_of_ink_that_is_lost_is_seen_in_the_share(digits):
     assert f"{left[1]:.1%}" != "100.0%"
 
 
-def test_08_of_the_digits_that_only_newnet_reads_five_are_a_five(digits):
-    images, labels = digits.test[:]
-    lenet, newnet = weights.load("lenet"), weights.load("newnet")
-    with torch.no_grad():
-        missed = lenet(digits.normalize(images)).argmax(1) != labels
-        found = newnet(digits.normalize(images[missed])).argmax(1) == labels[missed]
-    counts = labels[missed][found].bincount()
-    assert (counts.sum(), counts[5], counts.sort().values[-2]) == (23, 5, 4)
+def test_08_of_the_digits_that_only_lenet_reads_five_are_a_nine(digits):
+    labels = digits.test.labels[right(digits, "lenet") & ~right(digits, "newnet")]
+    counts = labels.bincount(minlength=10)
+    assert (len(labels), counts[9], counts.sort().values[-2]) == (17, 5, 4)
+    assert (counts[6], counts[4], counts[5]) == (4, 3, 0)
 
 
 def test_09_how_sure_lenet_is_of_a_turned_4(digits):
