@@ -188,7 +188,7 @@ def test_a_failing_network_is_told_and_asked_again(seven):
         def forward(self, x):
             if x.max() > 0 and self.fails:
                 raise ValueError("too bright")
-            return torch.roll(torch.relu(x), 1, 2)
+            return torch.cumsum(torch.relu(x), 2)
 
     model = Fussy()
     model.fails = True

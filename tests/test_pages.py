@@ -64,7 +64,7 @@ class Rolling(torch.nn.Module):
     """A network that no page can compute."""
 
     def forward(self, x):
-        return torch.roll(x.relu().repeat(1, 8, 1, 1), 1, 2)
+        return torch.cumsum(x.relu().repeat(1, 8, 1, 1), 2)
 
 
 def test_a_thousand_answers_leave_the_kernel_as_large_as_it_was():
