@@ -154,6 +154,14 @@ def test_what_is_scaled_already_is_not_scaled_once_more(images):
     assert data.normalize(torch.zeros(2, 8, 8)).amax().item() == pytest.approx(-0.4242, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"), [(None, "NoneType"), ("a.png", "str"), ([None], "object")]
+)
+def test_what_are_no_numbers_is_told(given, told):
+    with pytest.raises(TypeError, match=f"values must be numbers, .* but were {told}"):
+        data.normalize(given)
+
+
 def test_normalize_leaves_the_bytes_alone(digits):
     before = digits.test.images.clone()
     digits.normalize(digits.test.images)

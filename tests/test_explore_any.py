@@ -226,6 +226,13 @@ def winners(model):
         return [CLASSES[answer] for answer in model(IMAGES).argmax(1)]
 
 
+@pytest.mark.parametrize("label", [None, 1.5, float("nan"), float("inf")])
+def test_a_label_that_is_no_class_at_all_is_told(label):
+    images = torch.zeros(2, 28, 28, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=f"whole numbers or names of classes, but one was {label}"):
+        explore.layers(models.build("mlp", seed=0), images, [0, label])
+
+
 def test_labels_may_be_names(animals):
     winner = winners(animals)[0]
     view = explore.compare([animals], IMAGES, ["cat", "dog"], classes=CLASSES)

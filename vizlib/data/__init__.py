@@ -299,4 +299,8 @@ def as_tensor(values: Any) -> Tensor:
     """
     if torch.is_tensor(values):
         return values
-    return torch.as_tensor(np.require(values, requirements="W"))
+    array = np.require(values, requirements="W")
+    if array.dtype.kind not in "biufc":
+        what = type(values).__name__ if array.ndim == 0 else array.dtype
+        raise TypeError(f"values must be numbers, as an array or a tensor, but were {what}")
+    return torch.as_tensor(array)

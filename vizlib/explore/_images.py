@@ -176,10 +176,12 @@ def as_labels(labels: Any, count: int, classes: Sequence[str] = ()) -> list[int]
 
 
 def _class_number(label: Any, classes: Sequence[str]) -> int:
-    if not isinstance(label, str):
-        return int(label)
     if label in classes:
         return list(classes).index(label)
+    if not isinstance(label, str):
+        if isinstance(label, int | float) and label == label // 1:
+            return int(label)
+        raise ValueError(f"labels must be whole numbers or names of classes, but one was {label}")
     known = f"are {listed(classes)}" if classes else "have no names: give classes=['cat', …]"
     raise ValueError(f"no class is called {label!r}; the classes {known}")
 

@@ -47,7 +47,8 @@ export class CloseUp {
       { maps, tensor, place } = state,
       facts = statistics(state.values);
     const value = tensor.values.length ? valueAt(tensor, maps, at) : 0;
-    const where = maps.isVector ? `Unit ${place.channel}` : `Row ${at[1]}, column ${at[2]}`;
+    const inMap = maps.height === 1 ? `Position ${at[2]}` : `Row ${at[1]}, column ${at[2]}`;
+    const where = maps.isVector ? `Unit ${place.channel}` : inMap;
     this.paintTitle(facts);
     this.paintMap(at, `${where}: ${written(value, Math.max(facts.peak, 10))}`);
     if (tensor.values.length) this.paintEquation(where, explained, value, facts.peak);

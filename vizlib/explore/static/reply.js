@@ -37,7 +37,7 @@ export class Reply {
 function sentence(values, before, label, classes) {
   const winner = winnerOf(values),
     runner = winnerOf(values.map((value, i) => (i === winner ? -Infinity : value)));
-  const one = (value) => value.toFixed(1).replace("-", "−"),
+  const one = (value) => (Number(value.toFixed(1)) || 0).toFixed(1).replace("-", "−"), // no −0.0
     ahead = one(values[winner] - values[runner]);
   const was = before && winnerOf(before) !== winner ? `, not ${classes[winnerOf(before)]}` : "",
     truth = label === null ? "" : `; label ${classes[label] ?? label}`;
