@@ -234,15 +234,6 @@ def test_why_a_network_cannot_learn_is_said(opened, model, why):
     assert page.complaints == []
 
 
-def test_a_label_that_no_class_has_is_not_chosen(opened, lenet):
-    page = opened(explore.layers(lenet, DIGITS.images[:2], [3, 12]), "#image=0")
-    page.page.locator(".learn summary").click()
-    page.settle()
-    assert page.page.locator(".learn select").input_value() == "3"
-    page.button("image 1")
-    assert page.page.locator(".learn select").input_value() == "3"
-
-
 def test_an_empty_pad_shows_nothing_to_learn(opened, lenet):
     page = opened(explore.draw(lenet))
     page.page.locator(".learn summary").click()
