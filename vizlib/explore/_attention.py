@@ -54,16 +54,18 @@ def attention(
     length, *batch, width = shapes[given["query"]]
     heads = math.prod(batch) * given["num_heads"]
     size = width // given["num_heads"]
+    learnt = {"weight": value(given["in_proj_weight"]), "bias": value(given["in_proj_bias"])}
+    made: dict[str, Any] = {}  # what looks at itself is multiplied once
     read = []
     for number, (name, part) in enumerate(zip(_PARTS, parts, strict=True)):
-        learnt = {"weight": value(given["in_proj_weight"]), "bias": value(given["in_proj_bias"])}
-        all_three = write(f"{name}.linear", "linear", input=part, **learnt)
+        if given[name] not in made:
+            made[given[name]] = write(f"{name}.linear", "linear", input=part, **learnt)
         # Of each row of 3 · width numbers, the third that is this part's own.
         count = shapes[given[name]][0] * math.prod(batch)
         starts = range(1 + number * width, 3 * width * count, 3 * width)
         runs = [each for start in starts for each in (start, width, 1)]
         shape = [shapes[given[name]][0], heads, size]
-        own = write(f"{name}.own", "move", tensors=[all_three], runs=runs, shape=shape)
+        own = write(f"{name}.own", "move", tensors=[made[given[name]]], runs=runs, shape=shape)
         read.append(write(name, "transpose", input=own, dim0=0, dim1=1))
     mixed = _mixed(write, "mixed", read, size**-0.5)
     turned = write("transpose", "transpose", input=mixed, dim0=0, dim1=1)

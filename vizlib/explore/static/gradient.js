@@ -149,9 +149,9 @@ const rowsBack = (rows) => (slopes, { input, weight, bias, eps, ...options }) =>
     const normal = (i) => (x[i] - mean) / deviation;
     const own = (i) => slopes.values[i] * (weight ? weight.values[which(i)] : 1);
     const moved = places.reduce((sum, i) => sum + own(i), 0) / length;
-    const spread = places.reduce((sum, i) => sum + own(i) * normal(i), 0) / length;
+    const stretched = places.reduce((sum, i) => sum + own(i) * normal(i), 0) / length;
     for (const i of places) {
-      back[i] = (own(i) - moved - spread * normal(i)) / deviation;
+      back[i] = (own(i) - moved - stretched * normal(i)) / deviation;
       if (weight) sums.weight[which(i)] += slopes.values[i] * normal(i);
       if (bias) sums.bias[which(i)] += slopes.values[i];
     }
